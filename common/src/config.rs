@@ -1,0 +1,1 @@
+//! Reading one TOML file into a typed configuration.

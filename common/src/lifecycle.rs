@@ -1,0 +1,1 @@
+//! The named phases of a process, from start to stop.

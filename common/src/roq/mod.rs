@@ -1,0 +1,1 @@
+//! RTP over QUIC: media framing and the control stream.

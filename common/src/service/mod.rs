@@ -1,0 +1,1 @@
+//! What a systemd service needs: TLS, signals, metrics, admin.

@@ -1,0 +1,1 @@
+//! The stream API: JSON under `/streaming/streams`.

@@ -1,0 +1,1 @@
+//! What viewers fetch: playlists, manifests, segments, pages.

@@ -1,0 +1,1 @@
+//! From encoded frames to CMAF, LL-HLS and LL-DASH; pure.

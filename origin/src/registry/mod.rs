@@ -1,0 +1,1 @@
+//! Clients, keys and streams, kept in SQLite.

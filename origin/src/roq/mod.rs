@@ -1,0 +1,1 @@
+//! RTP over QUIC from the edges.

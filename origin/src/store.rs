@@ -1,0 +1,1 @@
+//! What viewers may fetch right now.

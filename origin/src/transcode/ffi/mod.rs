@@ -1,0 +1,1 @@
+//! The few FFmpeg calls that need `unsafe`.

@@ -1,0 +1,1 @@
+//! The messages on the socket pair between main process and worker.

@@ -1,0 +1,137 @@
+//! One worker process per live stream turns coded units into a ladder.
+//!
+//! The main process owns the timeline: it sends coded frames as they arrive
+//! and *ticks* that say which frame number is due. The worker answers each
+//! video tick with exactly one encoded frame per rung (the last picture
+//! repeated when nothing newer came) and each audio tick with exactly one AAC
+//! frame (silence where nothing came), so output is constant whatever the
+//! presenter does, and a crash costs only what was in flight.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`ladder`] | which rungs a stream gets, from its initial resolution |
+//! | [`supervisor`] | starts, seeds, watches and restarts the worker |
+//! | [`ipc`] | the messages on the socket pair |
+//! | [`worker`] | the worker process itself: decode, scale, encode, audio |
+//! | [`ffi`] | the few FFmpeg calls that need `unsafe` |
+
+use bytes::Bytes;
+
+use crate::timeline::MediaTime;
+
+pub mod ffi;
+pub mod ipc;
+pub mod ladder;
+pub mod supervisor;
+pub mod worker;
+
+/// A video codec that a presenter may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoCodec {
+    /// H.264, as Annex B with start codes, parameter sets in front of each IDR.
+    H264,
+    /// VP8, one frame as depacketized (RFC 7741).
+    Vp8,
+    /// VP9, one super frame as depacketized (RFC 9628).
+    Vp9,
+}
+
+/// What goes into a worker, in the order of the stream's time.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A coded picture to decode; it is shown when its tick comes.
+    Video {
+        /// How the picture is coded. It may change in the middle of a stream.
+        codec: VideoCodec,
+        /// When it was captured.
+        capture: MediaTime,
+        /// Clockwise turn that shows it upright, in quarter turns (0–3).
+        quarter_turns: u8,
+        /// The coded picture.
+        data: Bytes,
+    },
+    /// An Opus packet (RFC 7587), mono or stereo as it comes.
+    Audio {
+        /// Capture time of its first sample.
+        capture: MediaTime,
+        /// The coded packet.
+        data: Bytes,
+    },
+    /// Frame `number` is due on every rung.
+    VideoTick {
+        /// Frames since the epoch; rises by one from tick to tick.
+        number: u64,
+        /// Whether every rung must encode it as IDR.
+        idr: bool,
+    },
+    /// AAC frame `number`, samples `1024·number` and on, is due.
+    AudioTick {
+        /// AAC frames since the epoch; rises by one from tick to tick.
+        number: u64,
+    },
+}
+
+/// What comes out of a worker.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A rung's parameter sets, before its first frame.
+    VideoConfig {
+        /// Index into the ladder, 0 is the tallest.
+        rung: usize,
+        /// Sequence parameter set without start code.
+        sps: Bytes,
+        /// Picture parameter set without start code.
+        pps: Bytes,
+    },
+    /// An encoded frame.
+    Video {
+        /// Index into the ladder, 0 is the tallest.
+        rung: usize,
+        /// The tick's number.
+        number: u64,
+        /// Whether decoding can begin here.
+        idr: bool,
+        /// Slices as length-prefixed NAL units (4 bytes each), no parameter sets.
+        data: Bytes,
+    },
+    /// The shared audio track's AudioSpecificConfig, before its first frame.
+    AudioConfig {
+        /// As it stands in `esds`.
+        asc: Bytes,
+    },
+    /// An encoded AAC frame. The encoder's priming is already taken off, so
+    /// frame `number` sounds at sample `1024·number`.
+    Audio {
+        /// The tick's number.
+        number: u64,
+        /// The raw AAC frame, without ADTS.
+        data: Bytes,
+    },
+    /// What the worker measured since the last report, once a second.
+    Report(Report),
+    /// The worker died and a new one took its place. Outputs of the new one
+    /// follow, its first video frame an IDR, and ticks unanswered by the old
+    /// one are answered by the new one where it still makes sense.
+    Restarted,
+}
+
+/// A worker's own measurements over about one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// Media seconds made per second of busy time; under 1.0 the machine
+    /// cannot keep up.
+    pub speed: f64,
+    /// Ticks waiting to be answered.
+    pub queued_ticks: u32,
+    /// Coded pictures that the decoder refused.
+    pub decode_errors: u32,
+    /// Pictures shown again because nothing newer had come.
+    pub repeated_frames: u32,
+    /// AAC frames that held inserted silence.
+    pub silent_frames: u32,
+    /// Size of the last decoded picture, upright; zero before the first.
+    pub source_width: u32,
+    /// See `source_width`.
+    pub source_height: u32,
+}

@@ -1,0 +1,1 @@
+//! Starts, seeds, watches and restarts the worker.
