@@ -7,15 +7,23 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Reads the monotonic clock.
-#[expect(clippy::disallowed_methods, reason = "the single reader of the monotonic clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the single reader of the monotonic clock"
+)]
 pub fn now() -> Instant {
     Instant::now()
 }
 
 /// Reads the wall clock.
-#[expect(clippy::disallowed_methods, reason = "the single reader of the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the single reader of the wall clock"
+)]
 pub fn utc() -> UtcTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UtcTime::from_unix(since)
 }
 

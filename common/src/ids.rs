@@ -6,16 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The registry's number of a stream, as it stands in every URL.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(pub i64);
 
 /// The registry's number of a client: the owner of keys and streams.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientId(pub i64);
 
@@ -23,9 +19,7 @@ pub struct ClientId(pub i64);
 ///
 /// It names the session in logs and traces and is no secret: the session's URL
 /// carries a different, unguessable one.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
 
@@ -109,7 +103,10 @@ impl FromStr for PublishPath {
         if token.is_empty() || token.len() > PushToken::MAX_LEN {
             return Err(InvalidId);
         }
-        Ok(Self { stream: stream.parse()?, token: PushToken::new(token) })
+        Ok(Self {
+            stream: stream.parse()?,
+            token: PushToken::new(token),
+        })
     }
 }
 

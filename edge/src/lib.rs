@@ -1,1 +1,48 @@
-//! Inlet.
+//! Inlet's edge: terminates WHIP near the presenter and forwards RTP over QUIC
+//! to the origin.
+//!
+//! # How a packet travels
+//!
+//! One thread per core, one function call per stage; no lock, channel, task or
+//! future between the socket and the QUIC send.
+//!
+//! ```text
+//!  UDP socket (one per worker)             worker/           reads the clock once per batch
+//!    │  recv batch (GRO)                   udp/
+//!    ▼
+//!  classify(first byte)                    demux.rs          pure; RFC 7983 §7 as updated by RFC 9443
+//!    ├─ 0–3    STUN
+//!    ├─ 20–63  DTLS
+//!    └─ 128–191 (S)RTP, RTCP
+//!    ▼  lookup by source address, then by ICE ufrag (only a STUN request that
+//!    │  passes its integrity check may introduce an address)
+//!  Session::handle_datagram(now, …)        whip/session.rs   wraps str0m in RTP mode
+//!    │  ICE · DTLS · SRTP; drained until its next timeout
+//!    ▼  an RTP packet
+//!  Sender::packet(flow, rtp)               roq/sender.rs     datagram or stream; counts drops
+//!    │
+//!    ▼
+//!  quinn_proto::Connection                 roq/link.rs       never blocks; GSO send
+//! ```
+//!
+//! # How a presenter comes in
+//!
+//! ```text
+//!  POST /{id}_{token}/whip                 whip/routes.rs    tokio; bounded bodies, CORS
+//!    ▼
+//!  read and judge the offer                whip/sdp.rs       pure; reason codes 2100–2104
+//!    ▼
+//!  Session::accept                         whip/session.rs   ICE-lite answer, all our candidates
+//!    ▼  Command::Open, with the finished session
+//!  the worker asks the origin              roq/control.rs    OPEN → ACCEPT or REJECT
+//!    ▼
+//!  201 with the answer, or the refusal     whip/routes.rs
+//! ```
+
+pub mod config;
+pub mod demux;
+pub mod metrics;
+pub mod roq;
+pub mod udp;
+pub mod whip;
+pub mod worker;

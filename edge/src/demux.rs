@@ -1,0 +1,1 @@
+//! Tells STUN, DTLS and RTP apart by their first byte; pure.

@@ -1,0 +1,1 @@
+//! Receives and sends datagrams in batches.

@@ -1,0 +1,1 @@
+//! One presenter's media session: str0m behind our own interface.

@@ -1,0 +1,77 @@
+//! What the rest of the process asks of a worker, and what it hears back.
+
+use inlet_common::{
+    ids::{PublishPath, SessionId},
+    reason::ReasonCode,
+    roq::control::{Announced, CloseReason},
+};
+use tokio::sync::oneshot;
+
+use crate::whip::session::Session;
+
+/// Asked of a worker, through its bounded channel.
+#[derive(Debug)]
+pub enum Command {
+    /// Asks the origin whether a presenter may publish and, if so, takes the
+    /// session on. The worker answers within its `open_timeout`, also when no
+    /// origin is reachable ([`ReasonCode::NoOrigin`]); a refused session is
+    /// dropped.
+    Open {
+        /// The session, its answer already made.
+        session: Box<Session>,
+        /// What the origin is asked.
+        request: OpenRequest,
+        /// Where the worker answers, once.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Ends a session: DTLS is closed and the origin told. Nothing happens when
+    /// it has already ended.
+    Close {
+        /// Which one.
+        session: SessionId,
+        /// Told to the origin.
+        reason: CloseReason,
+    },
+    /// Takes no new session; [`Event::Drained`] follows when the last has ended.
+    Drain,
+    /// Ends every session with [`CloseReason::Draining`] and the links, then
+    /// the thread.
+    Stop,
+}
+
+/// What the origin is asked about a presenter; the worker adds the flows.
+#[derive(Clone, Debug)]
+pub struct OpenRequest {
+    /// Which stream, and by which right.
+    pub path: PublishPath,
+    /// The resolution that the presenter announced, if it did.
+    pub announced: Option<Announced>,
+    /// The presenter's User-Agent, cut to a sane length.
+    pub user_agent: Option<String>,
+}
+
+/// Why a presenter may not publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Goes into `X-Reason-Code`, and decides the status.
+    pub code: ReasonCode,
+    /// Goes into the body.
+    pub message: String,
+    /// Goes into `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+/// Heard from a worker, through an unbounded channel: at most one per session
+/// that was taken on, so the number of sessions bounds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A session has ended, for whatever reason; its URL is dead from now on.
+    Ended {
+        /// Which one.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// After [`Command::Drain`]: no session is left.
+    Drained,
+}
