@@ -1,0 +1,88 @@
+//! One connection, from its first byte of HTTP to its end.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::Response,
+};
+use hyper::{body::Incoming, rt, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto,
+};
+use tower::ServiceExt as _;
+
+use super::{
+    Options, Shared,
+    activity::{Activity, Guarded},
+};
+
+/// Most requests at once on one HTTP/2 connection.
+const MAX_CONCURRENT_STREAMS: u32 = 100;
+
+/// Longest head of a request, in bytes; more is 431.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// Serves a connection until the client closes it, it falls idle, or shutdown
+/// has let its last request finish.
+pub(super) async fn serve<I>(shared: &Shared, io: I, peer: SocketAddr)
+where
+    I: rt::Read + rt::Write + Unpin + Send + 'static,
+{
+    let activity = Activity::default();
+    let service = {
+        let (router, activity) = (shared.router.clone(), activity.clone());
+        service_fn(move |request| respond(router.clone(), activity.clone(), request, peer))
+    };
+    let builder = builder(&shared.options);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let options = &shared.options;
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = activity.ceased(options.first_request_timeout, options.idle_timeout) => {
+            shared.metrics.idle_closed();
+            return;
+        }
+        () = shared.shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+}
+
+fn builder(options: &Options) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_buf_size(MAX_HEAD_BYTES)
+        // Also bounds how long hyper keeps an idle HTTP/1.1 connection.
+        .header_read_timeout(options.idle_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(options.idle_timeout / 2)
+        .keep_alive_timeout(options.write_timeout);
+    builder
+}
+
+async fn respond(
+    router: Router,
+    activity: Activity,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<Guarded>, Infallible> {
+    let running = activity.begin();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| Guarded::new(body, running)))
+}

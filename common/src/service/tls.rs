@@ -1,0 +1,118 @@
+//! Certificates that reload without losing a connection, and the rustls
+//! configurations made of them.
+//!
+//! The crypto provider is always passed explicitly: several crates here bring
+//! rustls, and a process-wide default would be whatever came first. Between
+//! edge and origin both sides show a certificate of one private CA; a public
+//! CA's word counts for nothing there, since anybody can get a certificate
+//! from it.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::WebPkiServerVerifier,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::TLS13,
+};
+
+mod certificates;
+#[cfg(test)]
+mod tests;
+
+pub use certificates::{Certificates, Error};
+
+/// What an HTTPS listener offers, best first.
+const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The one crypto provider of this project.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// TLS for an HTTPS listener: 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+///
+/// With `client_ca`, only clients with a certificate of that CA get in.
+///
+/// # Errors
+///
+/// [`Error::Read`] and [`Error::Pem`] when the CA's file is bad,
+/// [`Error::Unusable`] when rustls refuses what is in it.
+pub fn https_server(
+    certificates: Arc<Certificates>,
+    client_ca: Option<&Path>,
+) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Unusable)?;
+    let builder = match client_ca {
+        Some(ca) => builder.with_client_cert_verifier(client_verifier(ca)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificates);
+    config.alpn_protocols = HTTP_ALPN.map(<[u8]>::to_vec).to_vec();
+    Ok(config)
+}
+
+/// TLS 1.3 for the server's end of a QUIC link; clients must show a
+/// certificate of the CA. There is no 0-RTT.
+///
+/// # Errors
+///
+/// As [`https_server`].
+pub fn link_server(
+    certificates: Arc<Certificates>,
+    ca: &Path,
+    alpn: &[u8],
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(Error::Unusable)?
+        .with_client_cert_verifier(client_verifier(ca)?)
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    // A ticket would let a certificate that was taken back come in again.
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// TLS 1.3 for the client's end of a QUIC link; the server's certificate must
+/// be of the CA, and ours is shown. There is no 0-RTT.
+///
+/// # Errors
+///
+/// As [`https_server`].
+pub fn link_client(
+    certificates: Arc<Certificates>,
+    ca: &Path,
+    alpn: &[u8],
+) -> Result<ClientConfig, Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(ca)?, provider())
+        .build()
+        .map_err(|source| Error::ca(ca, source))?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(Error::Unusable)?
+        .with_webpki_verifier(verifier)
+        .with_client_cert_resolver(certificates);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(config)
+}
+
+fn client_verifier(ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    WebPkiClientVerifier::builder_with_provider(roots(ca)?, provider())
+        .build()
+        .map_err(|source| Error::ca(ca, source))
+}
+
+fn roots(ca: &Path) -> Result<Arc<RootCertStore>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates::read_chain(ca)? {
+        roots.add(certificate).map_err(|source| Error::Refused {
+            path: ca.to_owned(),
+            source,
+        })?;
+    }
+    Ok(Arc::new(roots))
+}
