@@ -89,7 +89,11 @@ impl TryFrom<u32> for FrameRate {
     type Error = UnsupportedFrameRate;
 
     fn try_from(fps: u32) -> Result<Self, UnsupportedFrameRate> {
-        if Self::ALLOWED.contains(&fps) { Ok(Self(fps)) } else { Err(UnsupportedFrameRate(fps)) }
+        if Self::ALLOWED.contains(&fps) {
+            Ok(Self(fps))
+        } else {
+            Err(UnsupportedFrameRate(fps))
+        }
     }
 }
 

@@ -49,10 +49,15 @@ impl Directory {
     /// Ends a stream's running session, if there is one. The session's own
     /// task does the work and the presenter is told; this only asks.
     pub fn end(&self, stream: StreamId) -> bool {
-        self.lock().get(&stream).map(|entry| entry.end.cancel()).is_some()
+        self.lock()
+            .get(&stream)
+            .map(|entry| entry.end.cancel())
+            .is_some()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<StreamId, Entry>> {
-        self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.streams
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
