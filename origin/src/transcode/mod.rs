@@ -12,18 +12,103 @@
 //! | [`ladder`] | which rungs a stream gets, from its initial resolution |
 //! | [`supervisor`] | starts, seeds, watches and restarts the worker |
 //! | [`ipc`] | the messages on the socket pair |
+//! | [`keyframe`] | where decoding can begin, from a coded picture's headers |
 //! | [`worker`] | the worker process itself: decode, scale, encode, audio |
-//! | [`ffi`] | the few FFmpeg calls that need `unsafe` |
+//! | [`ffi`] | the few FFmpeg and kernel calls that need `unsafe` |
+//! | [`metrics`] | names of what is counted here |
 
 use bytes::Bytes;
 
-use crate::timeline::MediaTime;
+use self::ladder::Rung;
+use crate::timeline::{FrameRate, MediaTime};
 
 pub mod ffi;
 pub mod ipc;
+pub mod keyframe;
 pub mod ladder;
+pub mod metrics;
 pub mod supervisor;
 pub mod worker;
+
+/// What a worker makes, fixed for its stream's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The rungs, tallest first; 1 to [`ladder::MAX_RUNGS`].
+    pub ladder: Vec<Rung>,
+    /// Frames per second of every rung.
+    pub rate: FrameRate,
+    /// How much CPU the video encoders may spend.
+    pub preset: Preset,
+    /// Rate of the AAC track, in bits per second.
+    pub audio_bitrate: u32,
+    /// Bytes of memory that the worker may hold; above it allocations fail
+    /// and the worker is replaced.
+    pub memory_limit: u64,
+}
+
+impl Spec {
+    /// AAC-LC at this rate is transparent for speech and good for music.
+    pub const DEFAULT_AUDIO_BITRATE: u32 = 128_000;
+
+    /// A 1080p source with four rungs holds about 200 MiB, a 4K source about
+    /// 400 MiB.
+    pub const DEFAULT_MEMORY_LIMIT: u64 = 768 << 20;
+
+    /// A spec with the defaults for all but what is given.
+    pub fn new(ladder: Vec<Rung>, rate: FrameRate) -> Self {
+        Self {
+            ladder,
+            rate,
+            preset: Preset::default(),
+            audio_bitrate: Self::DEFAULT_AUDIO_BITRATE,
+            memory_limit: Self::DEFAULT_MEMORY_LIMIT,
+        }
+    }
+}
+
+/// libx264's presets that run in real time: later ones cost more CPU and give
+/// a better picture at the same rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// No CABAC, no deblocking.
+    Ultrafast,
+    /// The default: 40 % more CPU than `Ultrafast`, a third less rate.
+    #[default]
+    Superfast,
+    /// A quarter more CPU than `Superfast`.
+    Veryfast,
+    /// For machines with cores to spare.
+    Faster,
+    /// For machines with cores to spare.
+    Fast,
+    /// libx264's own default.
+    Medium,
+}
+
+impl Preset {
+    /// Every preset, cheapest first.
+    pub const ALL: [Self; 6] = [
+        Self::Ultrafast,
+        Self::Superfast,
+        Self::Veryfast,
+        Self::Faster,
+        Self::Fast,
+        Self::Medium,
+    ];
+
+    /// Its name in libx264.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ultrafast => "ultrafast",
+            Self::Superfast => "superfast",
+            Self::Veryfast => "veryfast",
+            Self::Faster => "faster",
+            Self::Fast => "fast",
+            Self::Medium => "medium",
+        }
+    }
+}
 
 /// A video codec that a presenter may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,9 +195,14 @@ pub enum Output {
     },
     /// What the worker measured since the last report, once a second.
     Report(Report),
+    /// Coded video was lost on this side (the decoder refused it, or a full
+    /// queue dropped it): the last good picture is repeated until the next key
+    /// frame, so the presenter should be asked for one.
+    KeyFrameNeeded,
     /// The worker died and a new one took its place. Outputs of the new one
     /// follow, its first video frame an IDR, and ticks unanswered by the old
-    /// one are answered by the new one where it still makes sense.
+    /// one are answered by the new one where it still makes sense. Coded video
+    /// counts from the next key frame on, as after `KeyFrameNeeded`.
     Restarted,
 }
 
