@@ -1,0 +1,159 @@
+# Inlet: the commands that a developer types, and that CI types too.
+#
+#   make demo     both binaries, a stream, a publisher, and the URLs to look at
+#   make test     everything that must pass
+#   make help     all of them
+#
+# CARGO_TARGET_DIR is respected; packages that are missing are installed by
+# name where this runs as root, and named where it does not.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# Absolute, since recipes change directory.
+BUILD := $(abspath $(CARGO_TARGET_DIR))
+override CARGO_TARGET_DIR := $(BUILD)
+
+# The demonstration's media: empty is the test picture, `none` is nobody, else a
+# media file.
+SOURCE ?=
+# The benchmark that `make bench` runs; empty is all of them.
+BENCH ?=
+# What `make soak` takes for one turn.
+MINUTES ?= 60
+
+PACKAGES_BUILD := clang libclang-dev pkg-config \
+    libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
+PACKAGES_TEST := ffmpeg chromium
+
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+DENY := $(shell cargo deny --version >/dev/null 2>&1 && echo yes)
+
+STARTED := $(shell date +%s)
+define step
+@printf '\n\033[1m== %s\033[0m  (after %d s)\n' '$(1)' $$(($$(date +%s) - $(STARTED)))
+endef
+NODE = PATH="$$(.ci/node $(BUILD)):$$PATH"
+
+WEB := origin/web
+WEB_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print)
+WEB_BUNDLE := $(WEB)/dist/go-live.html
+BROWSER := tests/browser
+
+.PHONY: help
+help: ## List these commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	    | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+	    | while IFS=$$'\t' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+# --- What has to be there --------------------------------------------------
+
+.PHONY: packages packages-test
+packages: ## Install the system packages that a build needs.
+	@command -v cargo >/dev/null || { \
+	    echo 'make: cargo is missing; install Rust from https://rustup.rs' >&2; exit 1; }
+	@.ci/packages $(PACKAGES_BUILD)
+
+packages-test: packages
+	@.ci/packages $(PACKAGES_TEST)
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	$(call step,Packages of the pages)
+	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm ci --no-audit --no-fund
+	@touch $@
+
+$(WEB_BUNDLE): $(WEB_SOURCES) $(WEB)/node_modules/.package-lock.json
+	$(call step,Bundle of the pages)
+	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm run build
+	@touch $@
+
+$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package-lock.json
+	$(call step,Packages of the browser tests)
+	cd $(BROWSER) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: web
+web: $(WEB_BUNDLE) ## Bundle the go-live and the player page.
+
+.PHONY: build
+build: packages web ## Build both binaries, the publisher and the demonstration.
+	$(call step,Binaries)
+	cargo build --locked -p inlet-edge -p inlet-origin -p tests --bins
+
+# --- Trying it out ---------------------------------------------------------
+
+.PHONY: demo
+demo: build ## Run all of it: SOURCE=none, or SOURCE=path/to/file, to publish something else.
+	@exec $(BUILD)/debug/demo --directory $(CURDIR)/target/demo --source "$(SOURCE)"
+
+# --- Checks ----------------------------------------------------------------
+
+.PHONY: fmt fmt-check lint doc deny
+fmt: ## Format the Rust code.
+	cargo fmt --all
+
+fmt-check:
+	$(call step,Format)
+	cargo fmt --all --check
+
+lint: packages web ## Lint the Rust code, warnings being errors.
+	$(call step,Lint)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: packages web ## Build the documentation, warnings being errors.
+	$(call step,Documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
+deny: ## Check bans, licences and sources of the dependencies.
+ifeq ($(DENY),yes)
+	$(call step,Dependencies)
+	cargo deny --locked check bans licenses sources
+else
+	$(call step,Dependencies: left out because cargo-deny is not installed)
+endif
+
+.PHONY: test test-unit test-system test-web test-browser
+test: packages-test web fmt-check deny lint doc test-unit test-system test-web test-browser ## Run everything that must pass.
+	$(call step,All passed)
+
+test-unit: packages web ## Run the unit and scenario tests.
+	$(call step,Unit and scenario tests)
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked --workspace -E 'not (package(tests) & kind(test))'
+else
+	cargo test --locked --workspace --exclude tests --all-targets
+	cargo test --locked -p tests --lib
+endif
+	cargo test --locked --workspace --doc
+
+test-system: packages-test build ## Run the tests of the real binaries.
+	$(call step,System tests)
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked -p tests -E 'kind(test)'
+else
+	cargo test --locked -p tests --test '*' -- --test-threads=1
+endif
+
+test-web: $(WEB)/node_modules/.package-lock.json ## Check and test the pages without a browser.
+	$(call step,Tests of the pages)
+	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm run check
+	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm test
+
+test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## Run the tests in Chromium.
+	$(call step,Browser tests)
+	cd $(BROWSER) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) INLET_BIN=$(BUILD)/debug npm test
+
+# --- Measuring -------------------------------------------------------------
+
+.PHONY: bench soak
+bench: packages-test web ## Run the benchmarks, or the one named by BENCH=.
+	$(call step,Benchmarks)
+	cargo bench --locked -p benches $(if $(BENCH),--bench $(BENCH))
+
+soak: packages-test build ## Publish for MINUTES= minutes and watch for leaks and stalls.
+	$(call step,Soak of $(MINUTES) minutes)
+	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --ignored --nocapture

@@ -1,0 +1,225 @@
+//! The two threads that make media: one draws and encodes pictures, one sound.
+//!
+//! Both follow one constant schedule from one start, so that a frame that could
+//! not be made in time leaves a gap and shifts nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use ffmpeg_next::frame;
+use inlet_common::clock::{self, UtcTime};
+use tokio::runtime::Handle;
+
+use super::{Options, encode, feedback::Feedback, file, peer::Track, picture::Picture, tone};
+
+/// How often a track says which wall time its RTP time stands for.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What both threads share, and what tests read.
+pub(super) struct Shared {
+    pub(super) feedback: Arc<Feedback>,
+    pub(super) stop: AtomicBool,
+    /// Width and height, 32 bits each.
+    pub(super) size: AtomicU64,
+    pub(super) frames: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) key_frames: AtomicU64,
+    pub(super) packets: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(size: (u32, u32), feedback: Arc<Feedback>) -> Self {
+        let shared = Self {
+            feedback,
+            stop: AtomicBool::new(false),
+            size: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            key_frames: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
+        shared.set_size(size);
+        shared
+    }
+
+    pub(super) fn set_size(&self, (width, height): (u32, u32)) {
+        self.size
+            .store(u64::from(width) << 32 | u64::from(height), Relaxed);
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let size = self.size.load(Relaxed);
+        ((size >> 32) as u32, size as u32)
+    }
+}
+
+/// The moment at which media time is 0, on both clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    instant: Instant,
+    utc: UtcTime,
+}
+
+impl Start {
+    /// Starts now.
+    pub(super) fn now() -> Self {
+        Self {
+            instant: clock::now(),
+            utc: clock::utc(),
+        }
+    }
+
+    /// Sleeps until this much media time has passed.
+    fn sleep_until(self, media_time: Duration) {
+        let left = (self.instant + media_time).saturating_duration_since(clock::now());
+        thread::sleep(left);
+    }
+
+    fn elapsed(self) -> Duration {
+        clock::now().saturating_duration_since(self.instant)
+    }
+}
+
+/// Sends sender reports when they are due.
+struct Reports {
+    start: Start,
+    due: Duration,
+}
+
+impl Reports {
+    async fn send_if_due(&mut self, track: &Track) -> Result<()> {
+        let elapsed = self.start.elapsed();
+        if elapsed < self.due {
+            return Ok(());
+        }
+        self.due = elapsed + REPORT_INTERVAL;
+        let micros = elapsed.as_micros() as u64;
+        let ticks = micros * u64::from(track.clock_rate) / 1_000_000;
+        let utc = self.start.utc.plus_micros(micros as i64);
+        track.report(utc, ticks).await
+    }
+}
+
+enum Source {
+    Test(Picture),
+    File(Box<file::Video>),
+}
+
+impl Source {
+    fn open(options: &Options, size: (u32, u32)) -> Result<Self> {
+        Ok(match &options.file {
+            None => Self::Test(Picture::new(size.0, size.1)),
+            Some(path) => Self::File(Box::new(file::Video::open(path, size)?)),
+        })
+    }
+
+    fn set_size(&mut self, size: (u32, u32)) {
+        match self {
+            Self::Test(picture) => *picture = Picture::new(size.0, size.1),
+            Self::File(file) => file.set_size(size),
+        }
+    }
+
+    fn frame(&mut self, counter: u64, media_time: Duration) -> Result<frame::Video> {
+        match self {
+            Self::Test(picture) => {
+                let time = clock::utc().as_unix_micros() / 1_000;
+                Ok(picture.draw(counter, time as u64))
+            }
+            Self::File(file) => file.at(media_time.as_secs_f64()),
+        }
+    }
+}
+
+/// Draws, encodes and sends pictures until told to stop.
+pub(super) fn video(
+    options: &Options,
+    shared: &Shared,
+    start: Start,
+    mut track: Track,
+    runtime: &Handle,
+) -> Result<()> {
+    let fps = u64::from(options.fps);
+    let mut size = shared.size();
+    let mut source = Source::open(options, size)?;
+    let mut encoder = encode::Video::open(options.codec, size, options.fps, options.bitrate)?;
+    let mut reports = Reports {
+        start,
+        due: Duration::ZERO,
+    };
+    let mut counter = 0;
+    while !shared.stop.load(Relaxed) {
+        let media_time = Duration::from_nanos(counter * 1_000_000_000 / fps);
+        start.sleep_until(media_time);
+        let on_time = (start.elapsed().as_nanos() as u64 * fps / 1_000_000_000).max(counter);
+        if on_time > counter + 1 {
+            shared.skipped.fetch_add(on_time - counter, Relaxed);
+            counter = on_time;
+            continue;
+        }
+        if shared.size() != size {
+            size = shared.size();
+            source.set_size(size);
+            encoder = encode::Video::open(options.codec, size, options.fps, options.bitrate)?;
+        }
+        let mut picture = source.frame(counter, media_time)?;
+        let key = shared.feedback.key_wanted.swap(false, Relaxed);
+        let coded = encoder.encode(&mut picture, counter, key)?;
+        let (packets, bytes) = runtime.block_on(track.send(&coded.data, counter * 90_000 / fps))?;
+        runtime.block_on(reports.send_if_due(&track))?;
+        shared.frames.fetch_add(1, Relaxed);
+        shared
+            .key_frames
+            .fetch_add(u64::from(coded.is_key), Relaxed);
+        shared.packets.fetch_add(packets, Relaxed);
+        shared.bytes.fetch_add(bytes, Relaxed);
+        counter += 1;
+    }
+    Ok(())
+}
+
+/// Makes, encodes and sends sound until told to stop.
+pub(super) fn audio(
+    options: &Options,
+    shared: &Shared,
+    start: Start,
+    mut track: Track,
+    runtime: &Handle,
+) -> Result<()> {
+    let mut file = options.file.as_deref().map(file::Audio::open).transpose()?;
+    let mut encoder = encode::Audio::open()?;
+    let mut reports = Reports {
+        start,
+        due: Duration::ZERO,
+    };
+    let mut samples = [0; 2 * encode::OPUS_FRAME];
+    let mut first = 0;
+    while !shared.stop.load(Relaxed) {
+        // The last sample of a packet must have been heard before it is sent.
+        let end = first + encode::OPUS_FRAME as u64;
+        start.sleep_until(Duration::from_nanos(
+            end * 1_000_000_000 / u64::from(tone::RATE),
+        ));
+        match &mut file {
+            Some(file) => file.fill(&mut samples)?,
+            None => tone::fill(&mut samples, first, options.fps),
+        }
+        if let Some(data) = encoder.encode(&samples, first)? {
+            let (packets, bytes) = runtime.block_on(track.send(&data, first))?;
+            runtime.block_on(reports.send_if_due(&track))?;
+            shared.packets.fetch_add(packets, Relaxed);
+            shared.bytes.fetch_add(bytes, Relaxed);
+        }
+        first = end;
+    }
+    Ok(())
+}
