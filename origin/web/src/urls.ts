@@ -1,0 +1,142 @@
+// The addresses that the pages live on, and those they make from them.
+//
+// The WHIP address carries the push token. It travels in the fragment, which browsers
+// never send, so it stays out of every access log; nothing here may move it elsewhere.
+
+/** What the player page was asked for. */
+export interface PlayerRequest {
+  /** `{client}_{id}`. */
+  stream: string;
+  protocol: Protocol;
+  /** Read the frame strip and report latency. */
+  measure: boolean;
+  muted: boolean;
+  autoplay: boolean;
+}
+
+/** How the media reach the player. */
+export type Protocol = "hls" | "dash" | "native";
+
+/** What the go-live page was asked for. */
+export interface GoLiveRequest {
+  /** The WHIP address, or `""`. */
+  whip: string;
+  source: "camera" | "test";
+  resolution: Size | null;
+  /** Start without a click. Honoured for the test picture only. */
+  autostart: boolean;
+}
+
+/** Width and height in pixels. */
+export interface Size {
+  width: number;
+  height: number;
+}
+
+const STREAM = /^\/streams\/(\d+_\d+)\/?$/;
+const MAX_SIDE = 7680;
+
+/** Reads the player's own address; `null` when it names no stream. */
+export function parsePlayerUrl(url: URL): PlayerRequest | null {
+  const stream = STREAM.exec(url.pathname)?.[1];
+  if (stream === undefined) return null;
+  const protocol = url.searchParams.get("protocol")?.toLowerCase();
+  return {
+    stream,
+    protocol: protocol === "dash" || protocol === "native" ? protocol : "hls",
+    measure: isOn(url.searchParams.get("measure"), false),
+    muted: isOn(url.searchParams.get("muted"), false),
+    autoplay: isOn(url.searchParams.get("autoplay"), true),
+  };
+}
+
+/** Path of the manifest that a protocol plays. */
+export function manifestPath(stream: string, protocol: Protocol): string {
+  return protocol === "dash" ? `/cmaf/${stream}/index.mpd` : `/cmaf/${stream}/master.m3u8`;
+}
+
+/** The player's address with another protocol, everything else kept. */
+export function withProtocol(url: URL, protocol: Protocol): URL {
+  const next = new URL(url);
+  if (protocol === "hls") next.searchParams.delete("protocol");
+  else next.searchParams.set("protocol", protocol);
+  return next;
+}
+
+/** Reads the go-live page's own address. */
+export function parseGoLiveUrl(url: URL): GoLiveRequest {
+  const isTest = url.searchParams.get("source") === "test";
+  return {
+    whip: decodeFragment(url.hash),
+    source: isTest ? "test" : "camera",
+    resolution: parseSize(url.searchParams.get("resolution")),
+    // A link must never put a visitor's camera on air without a click.
+    autostart: isTest && isOn(url.searchParams.get("autostart"), false),
+  };
+}
+
+/** Why an address cannot be published to, in words, or `null` when it can. */
+export function whipUrlProblem(text: string, pageProtocol: string): string | null {
+  if (text.trim() === "") return "Paste the WHIP address of your stream.";
+  let url: URL;
+  try {
+    url = new URL(text.trim());
+  } catch {
+    return "This is not a web address. It begins with https:// and ends in /whip.";
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    return "A WHIP address begins with https://.";
+  }
+  if (pageProtocol === "https:" && url.protocol === "http:" && !isLoopback(url.hostname)) {
+    return "The browser forbids http:// addresses on a secure page. Use the https:// one.";
+  }
+  return null;
+}
+
+/** The endpoint with the initial resolution announced; other parameters survive. */
+export function announcedEndpoint(endpoint: string, size: Size | null): string {
+  const url = new URL(endpoint.trim());
+  url.hash = "";
+  if (size !== null && size.width > 0 && size.height > 0) {
+    url.searchParams.set("width", String(Math.round(size.width)));
+    url.searchParams.set("height", String(Math.round(size.height)));
+  }
+  return url.href;
+}
+
+/** `Location` made absolute against the URL that answered, which a redirect may have changed. */
+export function sessionUrl(location: string | null, answeredBy: string): string | null {
+  if (location === null || location.trim() === "") return null;
+  try {
+    return new URL(location, answeredBy).href;
+  } catch {
+    return null;
+  }
+}
+
+/** `1280x720` as a size; `null` for anything else. */
+export function parseSize(text: string | null): Size | null {
+  const match = /^(\d{2,4})x(\d{2,4})$/.exec(text ?? "");
+  if (match === null) return null;
+  const size = { width: Number(match[1]), height: Number(match[2]) };
+  return Math.max(size.width, size.height) > MAX_SIDE ? null : size;
+}
+
+function decodeFragment(hash: string): string {
+  const text = hash.replace(/^#/, "").trim();
+  if (/^https?:\/\//i.test(text)) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function isOn(value: string | null, otherwise: boolean): boolean {
+  if (value === null) return otherwise;
+  return value === "" || value === "1" || value === "true";
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
+}

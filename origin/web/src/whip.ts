@@ -1,0 +1,221 @@
+// `InletPublisher`: keeps one stream on air over as many WHIP sessions as it takes.
+//
+// A refusal that waiting cannot change stops it; everything else is tried again, with
+// the pauses of `retry.ts`. The page only listens to its events.
+
+import { publishRetry } from "./retry";
+import { announcedEndpoint, type Size } from "./urls";
+import { deleteSession, discoverIceServers, WhipError } from "./whip_http";
+import { WhipSession, type ConnectionState } from "./whip_session";
+import type { IceServer } from "./sdp";
+
+export { WhipError } from "./whip_http";
+
+/** Where the publisher stands. */
+export type PublisherState =
+  /** Not started, or stopped by the presenter. */
+  | "idle"
+  /** The offer is on its way. */
+  | "requesting"
+  /** The server agreed; a path for the media is looked for. */
+  | "connecting"
+  | "live"
+  /** Waiting before the next attempt. */
+  | "waiting"
+  /** Refused for good; {@link InletPublisher.start} begins anew. */
+  | "failed";
+
+/** Events of {@link InletPublisher}, by name. */
+export interface PublisherEvents {
+  state: PublisherState;
+  /** State of the peer connection of the running session. */
+  connection: ConnectionState;
+  /** An attempt failed; `retryInMs` is `null` when there will be no other. */
+  error: { error: WhipError; retryInMs: number | null };
+}
+
+/** What to publish, and where. */
+export interface PublisherOptions {
+  /** The WHIP address, token included. */
+  endpoint: string;
+  stream: MediaStream;
+  /** Initial resolution, which fixes the ladder; `null` if unknown. */
+  size: Size | null;
+  /** Ceiling of the video, bits per second. Default: {@link maxVideoBitrate} of `size`. */
+  maxVideoBitrate?: number;
+}
+
+/** Credentials live for hours; a list older than this is asked for again. */
+const ICE_SERVERS_MAX_AGE_MS = 5 * 60_000;
+
+/** The ceiling that a resolution is worth in H.264 at 30 fps, bits per second. */
+export function maxVideoBitrate(size: Size | null): number {
+  const pixels = size === null ? 1280 * 720 : size.width * size.height;
+  if (pixels > 1920 * 1080 * 1.2) return 8_000_000;
+  if (pixels > 1280 * 720 * 1.2) return 4_500_000;
+  if (pixels > 854 * 480 * 1.2) return 2_500_000;
+  if (pixels > 640 * 360 * 1.2) return 1_400_000;
+  return 900_000;
+}
+
+/** Publishes a `MediaStream` by WHIP. */
+export class InletPublisher {
+  #state: PublisherState = "idle";
+  #session: WhipSession | null = null;
+  /** Counts starts and stops: an attempt that belongs to an earlier one is dropped. */
+  #generation = 0;
+  #wake: () => void = () => {};
+  #listeners: { [K in keyof PublisherEvents]: ((event: PublisherEvents[K]) => void)[] } = {
+    state: [],
+    connection: [],
+    error: [],
+  };
+  #iceServers: { endpoint: string; at: number; list: Promise<IceServer[]> } | null = null;
+
+  constructor() {
+    addEventListener("pagehide", () => this.#session?.closeOnPageHide());
+    // A network that has just come back is worth trying at once.
+    addEventListener("online", () => this.#wake());
+  }
+
+  get state(): PublisherState {
+    return this.#state;
+  }
+
+  /** The running peer connection, for statistics. */
+  get connection(): RTCPeerConnection | null {
+    return this.#session?.connection ?? null;
+  }
+
+  on<K extends keyof PublisherEvents>(name: K, listener: (event: PublisherEvents[K]) => void): void {
+    this.#listeners[name].push(listener);
+  }
+
+  /** Asks for the ICE servers ahead of time, so that {@link start} need not wait. */
+  prepare(endpoint: string): void {
+    void this.#servers(endpoint);
+  }
+
+  /** Goes live, and stays live until {@link stop} or a refusal for good. */
+  start(options: PublisherOptions): void {
+    const generation = ++this.#generation;
+    this.#wake();
+    void this.#run(options, generation);
+  }
+
+  /** Ends the session and waits, a second at most, until the server knows. */
+  async stop(): Promise<void> {
+    this.#generation++;
+    this.#wake();
+    const session = this.#session;
+    this.#session = null;
+    this.#setState("idle");
+    await session?.close();
+  }
+
+  /** Sends another camera or microphone without leaving the air. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    await this.#session?.replaceTrack(track);
+  }
+
+  async #run(options: PublisherOptions, generation: number): Promise<void> {
+    const isCurrent = (): boolean => generation === this.#generation;
+    let wasLive = false;
+    let failures = 0;
+    while (isCurrent()) {
+      let error: WhipError | null;
+      try {
+        const session = await this.#open(options, isCurrent);
+        if (session === null) return;
+        session.watch((state) => {
+          if (!isCurrent()) return;
+          this.#emit("connection", state);
+          if (state !== "connected") return;
+          wasLive = true;
+          failures = 0;
+          this.#setState("live");
+        });
+        error = await session.ended;
+        this.#session = null;
+        // The path must be free before the next POST asks for it.
+        if (error !== null && session.url !== null) await deleteSession(session.url);
+      } catch (thrown) {
+        error = thrown instanceof WhipError ? thrown : new WhipError("protocol", String(thrown));
+      }
+      if (error === null || !isCurrent()) return;
+      if (!(await this.#pause(error, failures++, wasLive, isCurrent))) return;
+    }
+  }
+
+  async #open(options: PublisherOptions, isCurrent: () => boolean): Promise<WhipSession | null> {
+    this.#setState("requesting");
+    const iceServers = await this.#servers(options.endpoint);
+    if (!isCurrent()) return null;
+    const session = await WhipSession.open({
+      endpoint: announcedEndpoint(options.endpoint, options.size),
+      stream: options.stream,
+      iceServers,
+      maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
+    });
+    if (!isCurrent()) {
+      // Stopped while the POST was out: the server has opened a session all the same.
+      await session.close();
+      return null;
+    }
+    this.#session = session;
+    this.#setState("connecting");
+    return session;
+  }
+
+  /** Reports a failure and waits; `false` when that was the last attempt. */
+  async #pause(
+    error: WhipError,
+    attempt: number,
+    wasLive: boolean,
+    isCurrent: () => boolean,
+  ): Promise<boolean> {
+    const decision = isPermanent(error)
+      ? ({ retry: false } as const)
+      : publishRetry(error, attempt, wasLive, Math.random());
+    this.#emit("error", { error, retryInMs: decision.retry ? decision.delayMs : null });
+    if (!decision.retry) {
+      this.#setState("failed");
+      return false;
+    }
+    this.#setState("waiting");
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, decision.delayMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    return isCurrent();
+  }
+
+  #servers(endpoint: string): Promise<IceServer[]> {
+    const known = this.#iceServers;
+    const age = known === null ? Infinity : Date.now() - known.at;
+    if (known !== null && known.endpoint === endpoint && age < ICE_SERVERS_MAX_AGE_MS) {
+      return known.list;
+    }
+    const list = discoverIceServers(announcedEndpoint(endpoint, null));
+    this.#iceServers = { endpoint, at: Date.now(), list };
+    return list;
+  }
+
+  #setState(state: PublisherState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#emit("state", state);
+  }
+
+  #emit<K extends keyof PublisherEvents>(name: K, event: PublisherEvents[K]): void {
+    for (const listener of this.#listeners[name]) listener(event);
+  }
+}
+
+/** An answer that the browser cannot use will be the same next time. */
+function isPermanent(error: WhipError): boolean {
+  return error.kind === "protocol";
+}

@@ -1,0 +1,100 @@
+import { describe, expect, it } from "vitest";
+import {
+  announcedEndpoint,
+  manifestPath,
+  parseGoLiveUrl,
+  parsePlayerUrl,
+  parseSize,
+  sessionUrl,
+  whipUrlProblem,
+  withProtocol,
+} from "../src/urls";
+
+describe("player address", () => {
+  it("names the stream and what to do with it", () => {
+    expect(parsePlayerUrl(new URL("https://h/streams/1_42"))).toEqual({
+      stream: "1_42",
+      protocol: "hls",
+      measure: false,
+      muted: false,
+      autoplay: true,
+    });
+    const full = new URL("https://h/streams/1_42/?protocol=DASH&measure=1&muted&autoplay=0");
+    expect(parsePlayerUrl(full)).toEqual({
+      stream: "1_42",
+      protocol: "dash",
+      measure: true,
+      muted: true,
+      autoplay: false,
+    });
+  });
+
+  it.each(["/streams/", "/streams/42", "/streams/1_2/x", "/streams/a_b", "/streams/1_2%2f..", "/"])(
+    "%s names none",
+    (path) => expect(parsePlayerUrl(new URL(path, "https://h"))).toBeNull(),
+  );
+
+  it("leads to the manifests", () => {
+    expect(manifestPath("1_42", "hls")).toBe("/cmaf/1_42/master.m3u8");
+    expect(manifestPath("1_42", "native")).toBe("/cmaf/1_42/master.m3u8");
+    expect(manifestPath("1_42", "dash")).toBe("/cmaf/1_42/index.mpd");
+  });
+
+  it("changes the protocol and keeps the rest", () => {
+    const url = new URL("https://h/streams/1_42?measure=1&protocol=dash");
+    expect(withProtocol(url, "hls").href).toBe("https://h/streams/1_42?measure=1");
+    expect(withProtocol(url, "native").searchParams.get("protocol")).toBe("native");
+  });
+});
+
+describe("go-live address", () => {
+  it("takes the WHIP address from the fragment, escaped or not", () => {
+    const whip = "https://edge.example/7_tok/whip";
+    expect(parseGoLiveUrl(new URL(`https://h/go-live#${whip}`)).whip).toBe(whip);
+    expect(parseGoLiveUrl(new URL(`https://h/go-live#${encodeURIComponent(whip)}`)).whip).toBe(whip);
+    expect(parseGoLiveUrl(new URL("https://h/go-live#%E0%A4%A")).whip).toBe("%E0%A4%A");
+    expect(parseGoLiveUrl(new URL("https://h/go-live")).whip).toBe("");
+  });
+
+  it("starts by itself with the test picture only", () => {
+    const auto = (query: string): boolean => parseGoLiveUrl(new URL(`https://h/go-live?${query}`)).autostart;
+    expect(auto("source=test&autostart=1")).toBe(true);
+    expect(auto("source=camera&autostart=1")).toBe(false);
+    expect(auto("autostart=1")).toBe(false);
+  });
+
+  it("reads a resolution", () => {
+    expect(parseSize("854x480")).toEqual({ width: 854, height: 480 });
+    for (const text of [null, "", "854", "x", "99999x1", "8000x10", "1e3x720"]) expect(parseSize(text)).toBeNull();
+  });
+});
+
+describe("WHIP address", () => {
+  it.each(["", "  ", "not an address", "ftp://h/whip", "/1_t/whip"])("refuses %j in words", (text) => {
+    expect(whipUrlProblem(text, "https:")).toMatch(/\.$/);
+  });
+
+  it("refuses plain HTTP on a secure page, but for this machine", () => {
+    expect(whipUrlProblem("http://edge.example/1_t/whip", "https:")).not.toBeNull();
+    expect(whipUrlProblem("http://127.0.0.1:8080/1_t/whip", "https:")).toBeNull();
+    expect(whipUrlProblem("http://edge.example/1_t/whip", "http:")).toBeNull();
+    expect(whipUrlProblem("https://edge.example/1_t/whip", "https:")).toBeNull();
+  });
+
+  it("announces the resolution and keeps other parameters", () => {
+    expect(announcedEndpoint(" https://h/1_t/whip?a=b#x ", { width: 1280, height: 719.6 })).toBe(
+      "https://h/1_t/whip?a=b&width=1280&height=720",
+    );
+    expect(announcedEndpoint("https://h/1_t/whip?width=1&height=2", { width: 640, height: 360 })).toBe(
+      "https://h/1_t/whip?width=640&height=360",
+    );
+    expect(announcedEndpoint("https://h/1_t/whip", null)).toBe("https://h/1_t/whip");
+  });
+
+  it("finds the session where the answer came from", () => {
+    expect(sessionUrl("/s/1", "https://pop.example/1_t/whip?width=1")).toBe("https://pop.example/s/1");
+    expect(sessionUrl("https://other/s/1", "https://pop.example/")).toBe("https://other/s/1");
+    expect(sessionUrl(null, "https://pop.example/")).toBeNull();
+    expect(sessionUrl("http://[bad", "https://pop.example/")).toBeNull();
+  });
+});
