@@ -1,1 +1,3 @@
 //! What viewers fetch: playlists, manifests, segments, pages.
+
+pub mod pages;
