@@ -365,7 +365,7 @@ fn strangers_are_not_accepted() {
         let last = forged.len() - 30;
         forged[last] ^= 1;
         assert!(!pair.session.accepts(pair.now, stranger, edge, &forged));
-        let ufrag = crate::demux::stun_local_ufrag(datagram);
+        let ufrag = demux::stun_local_ufrag(datagram);
         assert_eq!(ufrag, Some(pair.session.local_ufrag()));
     }
     assert!(!pair.presenter.outbox.is_empty());
