@@ -38,7 +38,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // dash.js alone is 800 kB; it is loaded only when a viewer asks for DASH.
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { input: ["go-live.html"] },
+    rolldownOptions: { input: ["player.html", "go-live.html"] },
   },
   test: { include: ["test/**/*.test.ts"] },
 } as import("vite").UserConfig & { test: object });

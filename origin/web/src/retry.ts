@@ -68,10 +68,11 @@ export function parseRetryAfter(value: string | null, nowMs: number): number | n
 /**
  * How long a viewer waits before asking for the playlist again.
  *
- * 300 ms at first, so that a viewer who is there when the presenter arrives starts at
- * once, and about 1 s for as long as it takes. A page that nobody looks at asks rarely.
+ * 300 ms for the first seconds, so that a viewer who is there when the presenter arrives
+ * starts at once, then slowly more, and 1 s for as long as it takes. A page that nobody
+ * looks at asks rarely.
  */
 export function viewerRetryDelay(attempt: number, isHidden: boolean, random: number): number {
   if (isHidden) return 3_000;
-  return Math.round(Math.min(1_000, 300 + 70 * attempt) * (0.9 + 0.2 * random));
+  return Math.round(Math.min(1_000, 300 + 20 * Math.max(0, attempt - 20)) * (0.9 + 0.2 * random));
 }

@@ -85,7 +85,8 @@ describe("Retry-After", () => {
 describe("a waiting viewer", () => {
   it("asks every 300 ms at first and about once a second later", () => {
     expect(viewerRetryDelay(0, false, 0.5)).toBe(300);
-    expect(viewerRetryDelay(5, false, 0.5)).toBe(650);
+    expect(viewerRetryDelay(20, false, 0.5)).toBe(300);
+    expect(viewerRetryDelay(40, false, 0.5)).toBe(700);
     expect(viewerRetryDelay(1000, false, 0.5)).toBe(1000);
   });
 

@@ -1,0 +1,40 @@
+// Chooses the engine for a protocol and attaches it.
+
+import { manifestPath, type Protocol } from "../urls";
+import type { Engine, EngineEvents } from "./engine";
+import { HlsEngine, isHlsSupported } from "./hls_engine";
+import { isNativeSupported, NativeEngine } from "./native_engine";
+import type { ClockSkew } from "./skew";
+
+/** What this browser can play, best first. */
+export function availableProtocols(video: HTMLVideoElement): Protocol[] {
+  const protocols: Protocol[] = isHlsSupported() ? ["hls", "dash"] : [];
+  if (isNativeSupported(video)) protocols.push("native");
+  return protocols;
+}
+
+/** The wanted protocol, or the best one that this browser has. `null`: none at all. */
+export function usableProtocol(wanted: Protocol, available: readonly Protocol[]): Protocol | null {
+  return available.includes(wanted) ? wanted : (available[0] ?? null);
+}
+
+/** Attaches a fresh engine. */
+export async function attach(
+  protocol: Protocol,
+  stream: string,
+  video: HTMLVideoElement,
+  skew: ClockSkew,
+  events: EngineEvents,
+): Promise<Engine> {
+  const manifest = new URL(manifestPath(stream, protocol), location.href).href;
+  switch (protocol) {
+    case "hls":
+      return new HlsEngine(video, manifest, skew, events);
+    case "native":
+      return new NativeEngine(video, manifest, skew, events);
+    case "dash": {
+      const { DashEngine } = await import("./dash_engine");
+      return new DashEngine(video, manifest, events);
+    }
+  }
+}
