@@ -21,6 +21,8 @@ override CARGO_TARGET_DIR := $(BUILD)
 # The demonstration's media: empty is the test picture, `none` is nobody, else a
 # media file.
 SOURCE ?=
+# More arguments of the demonstration, such as `--origin-port 8000`.
+ARGS ?=
 # The benchmark that `make bench` runs; empty is all of them.
 BENCH ?=
 # What `make soak` takes for one turn.
@@ -86,9 +88,13 @@ build: packages web ## Build both binaries, the publisher and the demonstration.
 
 # --- Trying it out ---------------------------------------------------------
 
-.PHONY: demo
-demo: build ## Run all of it: SOURCE=none, or SOURCE=path/to/file, to publish something else.
-	@exec $(BUILD)/debug/demo --directory $(CURDIR)/target/demo --source "$(SOURCE)"
+# A script that waits for urls.json must never see that of the run before.
+.PHONY: demo demo-forget
+demo-forget:
+	@rm -f target/demo/urls.json
+
+demo: demo-forget build ## Run all of it; SOURCE=none or SOURCE=path/to/file publishes something else.
+	@exec $(BUILD)/debug/demo --directory target/demo --source '$(SOURCE)' $(ARGS)
 
 # --- Checks ----------------------------------------------------------------
 
