@@ -6,6 +6,7 @@
 //! | [`publisher`] | a WHIP client on an independent WebRTC stack, with picture and sound |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
 //! | [`playlist`] | an HLS reader that tests compare with |
+//! | [`stage`] | a stream on air, as most system tests begin |
 //! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
 //!
 //! The publisher shares no code with `inlet-edge`: what both got wrong in the
@@ -14,5 +15,6 @@
 pub mod playlist;
 pub mod publisher;
 pub mod rig;
+pub mod stage;
 pub mod strip;
 pub mod viewer;
