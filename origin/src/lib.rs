@@ -45,5 +45,7 @@ pub mod package;
 pub mod registry;
 pub mod roq;
 pub mod store;
+#[cfg(test)]
+mod test_util;
 pub mod timeline;
 pub mod transcode;

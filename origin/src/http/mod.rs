@@ -1,1 +1,175 @@
-//! What viewers fetch: playlists, manifests, segments, pages.
+//! What viewers fetch: playlists, manifests, segments, [`pages`].
+//!
+//! ```text
+//!  /cmaf/{client}_{id}/master.m3u8                playlist   rendered text
+//!  /cmaf/{client}_{id}/index.mpd                  playlist   rendered text
+//!  /cmaf/{client}_{id}/{rendition}/media.m3u8     playlist   blocking reload (reload)
+//!  /cmaf/{client}_{id}/{rendition}/init-….mp4     segment
+//!  /cmaf/{client}_{id}/{rendition}/{n}.m4s        segment    chunk by chunk while it grows (growing)
+//!  /cmaf/{client}_{id}/{rendition}/{n}.{part}.m4s segment    held while it is the next one
+//!  /time                                          clock for DASH players
+//! ```
+//!
+//! Every answer, errors included, carries the CORS headers ([`respond`]): a
+//! browser hides from its page what has none, status code and `X-Err-Code` too.
+
+mod growing;
+mod hold;
+mod metrics;
+pub mod pages;
+mod playlist;
+mod reload;
+mod respond;
+mod segment;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::State, response::Response, routing::any};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use inlet_common::clock;
+use tokio::sync::Semaphore;
+
+pub use self::metrics::Metrics;
+use self::{
+    respond::{ErrCode, Refusal},
+    target::{File, Target, Unparsable},
+};
+use crate::{package::iso8601, store};
+
+/// Requests held at one time, over all streams. Each costs some kilobytes;
+/// those beyond get 503 at once.
+const MAX_HELD: usize = 50_000;
+
+/// What every request needs.
+#[derive(Clone)]
+struct Shared {
+    directory: Arc<store::Directory>,
+    metrics: Arc<Metrics>,
+    held: Arc<Semaphore>,
+}
+
+/// Routes `/cmaf/…` and `/time`; merge it with others as needed.
+pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>) -> Router {
+    let shared = Shared {
+        directory,
+        metrics,
+        held: Arc::new(Semaphore::new(MAX_HELD)),
+    };
+    Router::new()
+        .route("/cmaf/{*path}", any(media))
+        .route("/time", any(time))
+        .with_state(shared)
+}
+
+async fn media(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let (kind, result) = if method == Method::OPTIONS {
+        ("preflight", Ok(respond::preflight()))
+    } else if method == Method::GET || method == Method::HEAD {
+        match Target::parse(uri.path()) {
+            Ok(target) => {
+                let request = Request {
+                    shared: &shared,
+                    method: &method,
+                    headers: &headers,
+                };
+                (
+                    target.file.kind(),
+                    request.answer(target, uri.query()).await,
+                )
+            }
+            Err(Unparsable::Id) => ("other", Err(Refusal::not_found(Some(ErrCode::MalformedId)))),
+            Err(Unparsable::File) => ("other", Err(Refusal::not_found(None))),
+        }
+    } else {
+        ("other", Err(Refusal::method_not_allowed()))
+    };
+    finish(&shared, kind, &method, result)
+}
+
+async fn time(State(shared): State<Shared>, method: Method) -> Response {
+    let result = if method == Method::OPTIONS {
+        Ok(respond::preflight())
+    } else if method == Method::GET || method == Method::HEAD {
+        let text = iso8601(clock::utc());
+        let mut response = Response::new(text.into());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    } else {
+        Err(Refusal::method_not_allowed())
+    };
+    finish(&shared, "time", &method, result)
+}
+
+fn finish(
+    shared: &Shared,
+    kind: &'static str,
+    method: &Method,
+    result: Result<Response, Refusal>,
+) -> Response {
+    let code = result.as_ref().err().and_then(|refusal| refusal.code);
+    let response = respond::finish(method, result.unwrap_or_else(Refusal::into_response));
+    shared.metrics.count(kind, response.status(), code);
+    response
+}
+
+/// One request for media.
+struct Request<'a> {
+    shared: &'a Shared,
+    method: &'a Method,
+    headers: &'a HeaderMap,
+}
+
+impl Request<'_> {
+    async fn answer(&self, target: Target<'_>, query: Option<&str>) -> Result<Response, Refusal> {
+        let stream = self.shared.directory.find(target.client, target.stream);
+        let stream = stream.ok_or(Refusal::not_found(Some(ErrCode::NotLive)))?;
+        match target.file {
+            File::Master => self.master(&stream),
+            File::Manifest => self.manifest(&stream),
+            File::Media { track } => self.media(&stream, track, query).await,
+            File::Init { track, name } => self.init(&stream, track, name),
+            File::Segment { track, number } => self.segment(&stream, track, number).await,
+            File::Part {
+                track,
+                number,
+                part,
+            } => self.part(&stream, track, number, part).await,
+        }
+    }
+
+    fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// Whether the client holds this version already (RFC 9110 §13.1.2).
+    fn has(&self, etag: &str) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let known = self
+            .headers
+            .get(header::IF_NONE_MATCH)
+            .and_then(|v| v.to_str().ok());
+        known.is_some_and(|known| {
+            known
+                .split(',')
+                .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+        })
+    }
+}
+
+/// A response without a body to a conditional request.
+fn not_modified(headers: HeaderMap) -> Response {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.headers_mut() = headers;
+    response
+}

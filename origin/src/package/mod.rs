@@ -1,1 +1,46 @@
 //! From encoded frames to CMAF, LL-HLS and LL-DASH; pure.
+//!
+//! ```text
+//!  transcode::Output
+//!    ▼
+//!  Packager::handle_output     packager     which run, which period, which discontinuity
+//!    │  one sample
+//!    ▼
+//!  Segmenter                   segmenter    samples → chunks → parts → segments, one per rendition
+//!    │  fmp4::chunk            fmp4/        moof + mdat
+//!    ▼
+//!  Window                      window       the segments that viewers may still fetch
+//!    │
+//!    ▼
+//!  Output::{Rendition, Presentation}        immutable snapshots, which `store` hands to HTTP
+//!    │
+//!    ▼
+//!  hls::media, hls::master, dash::manifest  pure text from a snapshot
+//! ```
+//!
+//! One chunk stream backs both protocols: a DASH client gets a segment chunk
+//! by chunk as it grows, an HLS part is a whole number of the same chunks.
+//! Segment numbers follow from media time alone (see [`crate::timeline`]); they
+//! are the media sequence numbers, DASH's `$Number$`, and equal in all
+//! renditions. Reference: draft-pantos-hls-rfc8216bis, ISO/IEC 23009-1,
+//! ISO/IEC 23000-19 (CMAF).
+
+mod calendar;
+pub mod dash;
+mod fmp4;
+pub mod hls;
+mod layout;
+mod packager;
+mod presentation;
+mod segmenter;
+mod silence;
+#[cfg(test)]
+pub(crate) mod tests;
+mod window;
+
+pub use calendar::iso8601;
+pub use fmp4::Init;
+pub use layout::{Beat, Layout, Spec, SpecError};
+pub use packager::{Dropped, Output, Packager};
+pub use presentation::{Kind, Period, Presentation, Rendition};
+pub use window::{Edge, Part, Segment, Snapshot, State};

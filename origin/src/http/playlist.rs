@@ -1,0 +1,139 @@
+//! Playlists and the MPD: rendered text, plain or compressed.
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{
+    Request,
+    hold::{Look, hold},
+    not_modified,
+    reload::{Directives, Verdict},
+    respond::{ErrCode, Refusal},
+};
+use crate::store::{Rendered, Stream, Track};
+
+const HLS: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+const DASH: HeaderValue = HeaderValue::from_static("application/dash+xml");
+
+/// For what changes at any time: browsers ask again always, a CDN after a second.
+const MOMENTARY: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=1");
+
+/// For the answer to a blocking request, which stays right: RFC 8216bis §B
+/// recommends six target durations. Browsers are left out, because a player
+/// that asks the same again wants something newer.
+const ANSWERED: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=6");
+
+/// Target durations that a request is held before it gets 503.
+const MAX_HOLD: u32 = 3;
+
+impl Request<'_> {
+    pub(super) fn master(&self, stream: &Stream) -> Result<Response, Refusal> {
+        let rendered = stream
+            .master()
+            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
+        Ok(self.text(&rendered, HLS, MOMENTARY))
+    }
+
+    pub(super) fn manifest(&self, stream: &Stream) -> Result<Response, Refusal> {
+        let rendered = stream
+            .manifest()
+            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
+        Ok(self.text(&rendered, DASH, MOMENTARY))
+    }
+
+    pub(super) async fn media(
+        &self,
+        stream: &Stream,
+        track: &str,
+        query: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        let track = stream.track(track).ok_or(Refusal::not_found(None))?;
+        let directives = Directives::parse(query).map_err(|_| Refusal::bad_request())?;
+        if track.listed().edge().is_none() {
+            return Err(Refusal::not_found(Some(ErrCode::NotReady)));
+        }
+        if directives.segment.is_some() {
+            self.wait(stream, track, &directives).await?;
+        }
+        let cache = if directives.segment.is_some() {
+            ANSWERED
+        } else {
+            MOMENTARY
+        };
+        Ok(self.text(&stream.media(track, directives.skip), HLS, cache))
+    }
+
+    async fn wait(
+        &self,
+        stream: &Stream,
+        track: &Track,
+        directives: &Directives,
+    ) -> Result<(), Refusal> {
+        let limit = stream.layout().target_duration() * MAX_HOLD;
+        let look = || {
+            if stream.is_retired() {
+                return Err(Refusal::not_found(Some(ErrCode::NotLive)));
+            }
+            match directives.check(&track.listed(), stream.layout()) {
+                Verdict::Ready => Ok(Look::Found(())),
+                Verdict::Wait => Ok(Look::NotYet),
+                Verdict::TooFar => Err(Refusal::bad_request()),
+            }
+        };
+        let too_late = Refusal::overloaded();
+        let ((), time) = hold(self.shared, track.parts(), limit, too_late, look).await?;
+        self.shared.metrics.held(time);
+        Ok(())
+    }
+
+    fn text(&self, rendered: &Rendered, kind: HeaderValue, cache: HeaderValue) -> Response {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, cache);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if let Ok(etag) = HeaderValue::from_str(rendered.etag()) {
+            headers.insert(header::ETAG, etag);
+        }
+        if self.has(rendered.etag()) {
+            return not_modified(headers);
+        }
+        headers.insert(header::CONTENT_TYPE, kind);
+        let body: Bytes = if self.takes_gzip() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            rendered.gzip().clone()
+        } else {
+            rendered.identity().clone()
+        };
+        let mut response = Response::new(body.into());
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// RFC 9110 §12.5.3: gzip is named, or everything is, and not with `q=0`.
+    fn takes_gzip(&self) -> bool {
+        let accepted = self
+            .headers
+            .get(header::ACCEPT_ENCODING)
+            .and_then(|v| v.to_str().ok());
+        let weight = |item: &str| {
+            let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let q = parameters
+                .trim()
+                .strip_prefix("q=")
+                .and_then(|q| q.parse::<f32>().ok());
+            (coding.trim().to_ascii_lowercase(), q.unwrap_or(1.0))
+        };
+        let items: Vec<_> = accepted
+            .unwrap_or_default()
+            .split(',')
+            .map(weight)
+            .collect();
+        let of = |name: &str| {
+            items
+                .iter()
+                .find(|(coding, _)| coding == name)
+                .map(|(_, q)| *q)
+        };
+        of("gzip").or(of("*")).is_some_and(|q| q > 0.0)
+    }
+}

@@ -1,0 +1,169 @@
+//! What a path under `/cmaf/` names.
+
+use inlet_common::ids::{ClientId, StreamId};
+
+/// One file of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    pub(super) client: ClientId,
+    pub(super) stream: StreamId,
+    pub(super) file: File<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum File<'a> {
+    Master,
+    Manifest,
+    Media {
+        track: &'a str,
+    },
+    Init {
+        track: &'a str,
+        name: &'a str,
+    },
+    Segment {
+        track: &'a str,
+        number: u64,
+    },
+    Part {
+        track: &'a str,
+        number: u64,
+        part: usize,
+    },
+}
+
+/// Why a path names nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unparsable {
+    /// The stream is not `{client}_{id}`.
+    Id,
+    /// No stream has such a file.
+    File,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn parse(path: &'a str) -> Result<Self, Unparsable> {
+        let path = path.strip_prefix("/cmaf/").ok_or(Unparsable::File)?;
+        let (id, file) = path.split_once('/').unwrap_or((path, ""));
+        let (client, stream) = id.split_once('_').ok_or(Unparsable::Id)?;
+        Ok(Self {
+            client: ClientId(number(client).ok_or(Unparsable::Id)?),
+            stream: StreamId(number(stream).ok_or(Unparsable::Id)?),
+            file: File::parse(file).ok_or(Unparsable::File)?,
+        })
+    }
+}
+
+impl<'a> File<'a> {
+    fn parse(file: &'a str) -> Option<Self> {
+        match file {
+            "master.m3u8" => return Some(Self::Master),
+            "index.mpd" => return Some(Self::Manifest),
+            _ => {}
+        }
+        let (track, name) = file.split_once('/')?;
+        if name == "media.m3u8" {
+            return Some(Self::Media { track });
+        }
+        if name.starts_with("init-") {
+            return Some(Self::Init { track, name });
+        }
+        let stem = name.strip_suffix(".m4s")?;
+        match stem.split_once('.') {
+            None => Some(Self::Segment {
+                track,
+                number: number(stem)?,
+            }),
+            Some((segment, part)) => Some(Self::Part {
+                track,
+                number: number(segment)?,
+                part: number(part)?,
+            }),
+        }
+    }
+
+    /// The file's kind as a metric's label.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Master | Self::Media { .. } => "playlist",
+            Self::Manifest => "manifest",
+            Self::Init { .. } => "init",
+            Self::Segment { .. } => "segment",
+            Self::Part { .. } => "part",
+        }
+    }
+}
+
+/// A number in its one canonical form, so that nothing has two URLs.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if canonical && digits {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Result<File<'_>, Unparsable> {
+        Target::parse(path).map(|target| target.file)
+    }
+
+    #[test]
+    fn every_kind_of_file_is_found() {
+        assert_eq!(file("/cmaf/1_17/master.m3u8"), Ok(File::Master));
+        assert_eq!(file("/cmaf/1_17/index.mpd"), Ok(File::Manifest));
+        assert_eq!(
+            file("/cmaf/1_17/720p/media.m3u8"),
+            Ok(File::Media { track: "720p" })
+        );
+        let init = File::Init {
+            track: "audio",
+            name: "init-ab.mp4",
+        };
+        assert_eq!(file("/cmaf/1_17/audio/init-ab.mp4"), Ok(init));
+        let segment = File::Segment {
+            track: "720p",
+            number: 12,
+        };
+        assert_eq!(file("/cmaf/1_17/720p/12.m4s"), Ok(segment));
+        let part = File::Part {
+            track: "720p",
+            number: 12,
+            part: 0,
+        };
+        assert_eq!(file("/cmaf/1_17/720p/12.0.m4s"), Ok(part));
+        let target = Target::parse("/cmaf/3_17/index.mpd").unwrap();
+        assert_eq!((target.client, target.stream), (ClientId(3), StreamId(17)));
+    }
+
+    #[test]
+    fn junk_is_told_apart_from_a_bad_id() {
+        for path in [
+            "/cmaf/",
+            "/cmaf/x/master.m3u8",
+            "/cmaf/1_/a",
+            "/cmaf/1_x/a",
+            "/cmaf/1_-2/a",
+        ] {
+            assert_eq!(file(path), Err(Unparsable::Id), "{path}");
+        }
+        for path in [
+            "/cmaf/1_2",
+            "/cmaf/1_2/",
+            "/cmaf/1_2/a",
+            "/cmaf/1_2/a/b",
+            "/cmaf/1_2/a/+1.m4s",
+            "/cmaf/1_2/a/01.m4s",
+            "/cmaf/1_2/a/1.m4s/",
+            "/cmaf/1_2/a/99999999999999999999999.m4s",
+            "/cmaf/1_2/a/1.2.3.m4s",
+        ] {
+            assert_eq!(file(path), Err(Unparsable::File), "{path}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The MPD for LL-DASH (ISO/IEC 23009-1, DASH-IF low-latency).
+//!
+//! `availabilityStartTime` is the stream's epoch, so media time is presentation
+//! time. A period begins with the nominal start of its first segment and counts
+//! `$Number$` from there: a player computes no segment from before the
+//! publication. When the presenter leaves, the period gets its duration and no
+//! next one exists; players then wait and do not ask for what cannot come.
+
+use std::{fmt::Write, time::Duration};
+
+use super::{Init, Kind, Period, Presentation, Rendition, State, iso8601};
+use crate::timeline::MediaTime;
+
+/// How often players look for a new period. An unneeded look costs one small
+/// request; a presenter's return is seen this late.
+const MINIMUM_UPDATE_PERIOD: Duration = Duration::from_secs(2);
+
+/// How far a player may speed up or slow down to hold the latency target.
+const PLAYBACK_RATE: (&str, &str) = ("0.96", "1.04");
+
+/// From `/cmaf/{client}_{id}/index.mpd` to `/time`.
+const CLOCK_URL: &str = "../../time";
+
+/// Writes the MPD.
+pub fn manifest(presentation: &Presentation) -> String {
+    let mut xml = String::with_capacity(4096);
+    // Writing to a string cannot fail; the result carries nothing.
+    _ = write_manifest(&mut xml, presentation);
+    xml
+}
+
+fn write_manifest(xml: &mut String, presentation: &Presentation) -> std::fmt::Result {
+    let layout = &presentation.layout;
+    let segment = layout.segment_seconds;
+    let window = layout.window_segments as u64 * u64::from(segment);
+    let period = presentation.periods.last();
+    let end = match (presentation.state, period.and_then(|period| period.end)) {
+        (State::Ended, Some(end)) => {
+            format!(
+                " mediaPresentationDuration=\"PT{}S\"",
+                seconds(end.as_micros())
+            )
+        }
+        _ => format!(
+            " minimumUpdatePeriod=\"PT{}S\"",
+            MINIMUM_UPDATE_PERIOD.as_secs()
+        ),
+    };
+    writeln!(xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+    writeln!(
+        xml,
+        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,\
+         http://www.dashif.org/guidelines/low-latency-live-v5\" type=\"dynamic\" \
+         availabilityStartTime=\"{}\" publishTime=\"{}\"{end} \
+         timeShiftBufferDepth=\"PT{window}S\" maxSegmentDuration=\"PT{segment}S\" \
+         minBufferTime=\"PT{segment}S\">",
+        iso8601(presentation.epoch.0),
+        iso8601(presentation.published),
+    )?;
+    let target = layout.latency.as_millis();
+    writeln!(
+        xml,
+        "<ServiceDescription id=\"0\"><Latency referenceId=\"0\" min=\"{}\" target=\"{target}\" \
+         max=\"{}\"/><PlaybackRate min=\"{}\" max=\"{}\"/></ServiceDescription>",
+        target / 2,
+        target * 4,
+        PLAYBACK_RATE.0,
+        PLAYBACK_RATE.1,
+    )?;
+    for period in &presentation.periods {
+        write_period(xml, presentation, period)?;
+    }
+    writeln!(xml, "{}\n</MPD>", utc_timing())
+}
+
+fn utc_timing() -> String {
+    format!("<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"{CLOCK_URL}\"/>")
+}
+
+fn write_period(
+    xml: &mut String,
+    presentation: &Presentation,
+    period: &Period,
+) -> std::fmt::Result {
+    let start = presentation.layout.segment_start(period.first_segment);
+    let duration = period.end.map(|end| {
+        let micros = end.as_micros().saturating_sub(start.as_micros());
+        format!(" duration=\"PT{}S\"", seconds(micros))
+    });
+    writeln!(
+        xml,
+        "<Period id=\"{}\" start=\"PT{}S\"{}>",
+        period.first_segment,
+        seconds(start.as_micros()),
+        duration.unwrap_or_default(),
+    )?;
+    let with_init = || presentation.renditions.iter().zip(&period.inits);
+    let video: Vec<_> = with_init().filter(|(r, _)| r.kind != Kind::Audio).collect();
+    let audio: Vec<_> = with_init().filter(|(r, _)| r.kind == Kind::Audio).collect();
+    for (id, (kind, members)) in [("video", video), ("audio", audio)].into_iter().enumerate() {
+        if !members.is_empty() {
+            write_adaptation_set(xml, presentation, period, start, (id, kind), &members)?;
+        }
+    }
+    writeln!(xml, "</Period>")
+}
+
+fn write_adaptation_set(
+    xml: &mut String,
+    presentation: &Presentation,
+    period: &Period,
+    start: MediaTime,
+    (id, kind): (usize, &str),
+    members: &[(&Rendition, &std::sync::Arc<Init>)],
+) -> std::fmt::Result {
+    let Some((first, _)) = members.first() else {
+        return Ok(());
+    };
+    let offset = period
+        .first_segment
+        .saturating_mul(first.beat.segment_ticks);
+    writeln!(
+        xml,
+        "<AdaptationSet id=\"{id}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" lang=\"und\" \
+         segmentAlignment=\"true\" startWithSAP=\"1\">"
+    )?;
+    writeln!(
+        xml,
+        "<ProducerReferenceTime id=\"{id}\" inband=\"true\" type=\"captured\" \
+         wallClockTime=\"{}\" presentationTime=\"{offset}\">{}</ProducerReferenceTime>",
+        iso8601(presentation.epoch.utc(start)),
+        utc_timing(),
+    )?;
+    writeln!(
+        xml,
+        "<Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>"
+    )?;
+    for (rendition, init) in members {
+        write_representation(xml, presentation, period, rendition, init)?;
+    }
+    writeln!(xml, "</AdaptationSet>")
+}
+
+fn write_representation(
+    xml: &mut String,
+    presentation: &Presentation,
+    period: &Period,
+    rendition: &Rendition,
+    init: &Init,
+) -> std::fmt::Result {
+    let beat = &rendition.beat;
+    let shape = match rendition.kind {
+        Kind::Video { resolution, rate } => format!(
+            " width=\"{}\" height=\"{}\" frameRate=\"{}\" sar=\"1:1\"",
+            resolution.width,
+            resolution.height,
+            rate.as_u32()
+        ),
+        Kind::Audio => format!(" audioSamplingRate=\"{}\"", beat.timescale),
+    };
+    writeln!(
+        xml,
+        "<Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"{shape}>",
+        rendition.name, init.codec, rendition.peak
+    )?;
+    if rendition.kind == Kind::Audio {
+        writeln!(
+            xml,
+            "<AudioChannelConfiguration \
+             schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
+             value=\"{}\"/>",
+            init.channels
+        )?;
+    }
+    writeln!(
+        xml,
+        "<SegmentTemplate timescale=\"{}\" duration=\"{}\" startNumber=\"{}\" \
+         presentationTimeOffset=\"{}\" availabilityTimeOffset=\"{}\" \
+         availabilityTimeComplete=\"false\" initialization=\"{}/{}\" \
+         media=\"$RepresentationID$/$Number$.m4s\"/>\n</Representation>",
+        beat.timescale,
+        beat.segment_ticks,
+        period.first_segment,
+        period.first_segment.saturating_mul(beat.segment_ticks),
+        availability_time_offset(presentation, rendition),
+        rendition.name,
+        init.name,
+    )
+}
+
+/// A segment can be asked for when its first chunk is published: a segment
+/// less a chunk and the margin before its nominal end. An audio segment may
+/// begin one frame late, as AAC frames do not fit into a second.
+fn availability_time_offset(presentation: &Presentation, rendition: &Rendition) -> String {
+    let beat = &rendition.beat;
+    let drift = if rendition.kind == Kind::Audio {
+        u64::from(beat.unit_ticks)
+    } else {
+        0
+    };
+    let early = beat
+        .segment_ticks
+        .saturating_sub(beat.chunk_ticks() + drift);
+    let margin = i64::try_from(presentation.layout.publish_margin.as_micros()).unwrap_or(i64::MAX);
+    seconds(beat.time(early).as_micros().saturating_sub(margin))
+}
+
+/// Microseconds as decimal seconds, never negative.
+fn seconds(micros: i64) -> String {
+    let micros = micros.max(0);
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}

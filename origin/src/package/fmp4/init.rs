@@ -1,0 +1,324 @@
+//! Init segments: `ftyp` and `moov` of one track.
+//!
+//! They are named after their content, so that a CDN may keep them for ever
+//! and a restarted origin cannot give an old name to new bytes.
+
+use bytes::Bytes;
+use mp4_atom::{
+    Audio, Avc1, Avcc, AvccExt, Codec, Dinf, Dref, Encode, Esds, FourCC, Ftyp, Hdlr, Mdhd, Mdia,
+    Minf, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual,
+    Vmhd, esds,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Error, NON_SYNC_SAMPLE, SYNC_SAMPLE, TRACK_ID};
+use crate::{
+    timeline::{AUDIO_TIMESCALE, VIDEO_TIMESCALE},
+    transcode::ladder::Resolution,
+};
+
+/// Longest parameter set taken from a worker; real ones have some 30 bytes.
+const MAX_PARAMETER_SET: usize = 1024;
+
+/// A rendition's init segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// The file's name, `init-<hash of the content>.mp4`.
+    pub name: String,
+    /// RFC 6381 codec string, `avc1.64001f` or `mp4a.40.2`.
+    pub codec: String,
+    /// Channels of an audio track, 0 for video.
+    pub channels: u8,
+    /// `ftyp` and `moov`.
+    pub data: Bytes,
+}
+
+impl Init {
+    /// A video track's init segment from its parameter sets, which come
+    /// without start codes.
+    pub(crate) fn video(
+        resolution: Resolution,
+        frame_ticks: u32,
+        sps: &[u8],
+        pps: &[u8],
+    ) -> Result<Self, Error> {
+        let &[_, profile, compatibility, level, ..] = sps else {
+            return Err(Error::ParameterSet);
+        };
+        if sps.len() > MAX_PARAMETER_SET || pps.is_empty() || pps.len() > MAX_PARAMETER_SET {
+            return Err(Error::ParameterSet);
+        }
+        let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::ParameterSet);
+        let (width, height) = (side(resolution.width)?, side(resolution.height)?);
+        let mut avcc = Avcc::new(sps, pps)?;
+        // ISO/IEC 14496-15 §5.3.3.1.2: the High profiles carry these four fields.
+        // Our encoders make 4:2:0 with 8 bits, which is what the default says.
+        avcc.ext = matches!(profile, 100 | 110 | 122 | 144).then(AvccExt::default);
+        let entry = Avc1 {
+            visual: Visual {
+                data_reference_index: 1,
+                width,
+                height,
+                ..Visual::default()
+            },
+            avcc,
+            pasp: Some(Pasp {
+                h_spacing: 1,
+                v_spacing: 1,
+            }),
+            ..Avc1::default()
+        };
+        let mut track = track(VIDEO_TIMESCALE, b"vide", "Inlet video", entry.into());
+        track.tkhd.width = width.into();
+        track.tkhd.height = height.into();
+        track.mdia.minf.vmhd = Some(Vmhd::default());
+        let extends = Trex {
+            default_sample_duration: frame_ticks,
+            default_sample_flags: NON_SYNC_SAMPLE,
+            ..EXTENDS
+        };
+        let codec = format!("avc1.{profile:02x}{compatibility:02x}{level:02x}");
+        Self::write(video_brand(resolution, level), codec, 0, track, extends)
+    }
+
+    /// An audio track's init segment from its AudioSpecificConfig.
+    pub(crate) fn audio(asc: &[u8], bitrate: u32) -> Result<Self, Error> {
+        // ISO/IEC 14496-3 §1.6.2.1: 5 bits object type, 4 bits frequency index,
+        // 4 bits channel configuration.
+        let &[first, second, ..] = asc else {
+            return Err(Error::ParameterSet);
+        };
+        let (object_type, channels) = (first >> 3, (second >> 3) & 0x0f);
+        if asc.len() > MAX_PARAMETER_SET || object_type == 0 || object_type == 31 || channels == 0 {
+            return Err(Error::ParameterSet);
+        }
+        let entry = Mp4a {
+            audio: Audio {
+                data_reference_index: 1,
+                channel_count: u16::from(channels),
+                sample_size: 16,
+                sample_rate: 48_000.into(),
+            },
+            esds: elementary_stream(asc, bitrate),
+            btrt: None,
+            taic: None,
+        };
+        let mut track = track(AUDIO_TIMESCALE, b"soun", "Inlet audio", entry.into());
+        track.tkhd.volume = 1.into();
+        track.mdia.minf.smhd = Some(Smhd::default());
+        let extends = Trex {
+            default_sample_duration: 1024,
+            default_sample_flags: SYNC_SAMPLE,
+            ..EXTENDS
+        };
+        let codec = format!("mp4a.40.{object_type}");
+        Self::write(Some(FourCC::new(b"caac")), codec, channels, track, extends)
+    }
+
+    fn write(
+        brand: Option<FourCC>,
+        codec: String,
+        channels: u8,
+        track: Trak,
+        extends: Trex,
+    ) -> Result<Self, Error> {
+        let mut compatible_brands = vec![b"iso6".into(), b"cmfc".into()];
+        compatible_brands.extend(brand);
+        let ftyp = Ftyp {
+            major_brand: b"cmfc".into(),
+            minor_version: 0,
+            compatible_brands,
+        };
+        let moov = Moov {
+            mvhd: Mvhd {
+                timescale: track.mdia.mdhd.timescale,
+                next_track_id: TRACK_ID + 1,
+                ..Mvhd::default()
+            },
+            mvex: Some(Mvex {
+                mehd: None,
+                trex: vec![extends],
+            }),
+            trak: vec![track],
+            ..Moov::default()
+        };
+        let mut data = Vec::with_capacity(1024);
+        ftyp.encode(&mut data)?;
+        moov.encode(&mut data)?;
+        let digest = Sha256::digest(&data);
+        let name = format!(
+            "init-{}.mp4",
+            hex::encode(digest.get(..8).unwrap_or_default())
+        );
+        Ok(Self {
+            name,
+            codec,
+            channels,
+            data: data.into(),
+        })
+    }
+}
+
+const EXTENDS: Trex = Trex {
+    track_id: TRACK_ID,
+    default_sample_description_index: 1,
+    default_sample_duration: 0,
+    default_sample_size: 0,
+    default_sample_flags: 0,
+};
+
+fn track(timescale: u32, handler: &[u8; 4], name: &str, entry: Codec) -> Trak {
+    Trak {
+        tkhd: Tkhd {
+            track_id: TRACK_ID,
+            enabled: true,
+            in_movie: true,
+            ..Tkhd::default()
+        },
+        mdia: Mdia {
+            mdhd: Mdhd {
+                timescale,
+                language: "und".into(),
+                ..Mdhd::default()
+            },
+            hdlr: Hdlr {
+                handler: handler.into(),
+                name: name.into(),
+            },
+            minf: Minf {
+                dinf: Dinf {
+                    dref: Dref {
+                        entries: vec![Url::default().into()],
+                    },
+                },
+                stbl: Stbl {
+                    stsd: Stsd {
+                        codecs: vec![entry],
+                    },
+                    stco: Some(Stco::default()),
+                    ..Stbl::default()
+                },
+                ..Minf::default()
+            },
+        },
+        ..Trak::default()
+    }
+}
+
+fn elementary_stream(asc: &[u8], bitrate: u32) -> Esds {
+    // ISO/IEC 14496-1 §7.2.6.6: object type 0x40 is MPEG-4 audio, stream type 5
+    // is an audio stream.
+    let dec_config = esds::DecoderConfig {
+        object_type_indication: 0x40,
+        stream_type: 5,
+        up_stream: 0,
+        buffer_size_db: esds_buffer(),
+        max_bitrate: bitrate,
+        avg_bitrate: bitrate,
+        dec_specific: Some(esds::DecoderSpecific {
+            raw: asc.to_vec(),
+            ..Default::default()
+        }),
+    };
+    Esds {
+        es_desc: esds::EsDescriptor {
+            es_id: 1,
+            dec_config,
+            sl_config: esds::SLConfig::default(),
+            ..Default::default()
+        },
+    }
+}
+
+/// The decoder buffer AAC-LC needs for two channels: 6144 bits each.
+fn esds_buffer() -> mp4_atom::u24 {
+    [0x00, 0x06, 0x00].into()
+}
+
+/// The CMAF media profile that the track meets, by ISO/IEC 23000-19 table A.1:
+/// SD up to level 3.1, HD up to 4.0, HD at high frame rates up to 4.2.
+fn video_brand(resolution: Resolution, level: u8) -> Option<FourCC> {
+    let long = resolution.width.max(resolution.height);
+    let short = resolution.width.min(resolution.height);
+    if long <= 864 && short <= 576 && level <= 31 {
+        Some(FourCC::new(b"cfsd"))
+    } else if long <= 1920 && short <= 1080 && level <= 40 {
+        Some(FourCC::new(b"cfhd"))
+    } else if long <= 1920 && short <= 1080 && level <= 42 {
+        Some(FourCC::new(b"chdf"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mp4_atom::Decode;
+
+    use super::*;
+
+    const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac];
+    const PPS: &[u8] = &[0x68, 0xee];
+
+    #[test]
+    fn video_init_says_what_the_parameter_sets_say() {
+        let size = Resolution {
+            width: 1280,
+            height: 720,
+        };
+        let init = Init::video(size, 3000, SPS, PPS).unwrap();
+        assert_eq!(init.codec, "avc1.64001f");
+        let mut rest = init.data.as_ref();
+        let ftyp = Ftyp::decode(&mut rest).unwrap();
+        assert!(ftyp.compatible_brands.contains(&FourCC::new(b"cfhd")));
+        let moov = Moov::decode(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        let Some(Codec::Avc1(avc1)) = moov.trak[0].mdia.minf.stbl.stsd.codecs.first() else {
+            panic!("no avc1");
+        };
+        assert_eq!(avc1.avcc.sequence_parameter_sets, [SPS]);
+        assert_eq!((avc1.visual.width, avc1.visual.height), (1280, 720));
+        assert_eq!(moov.mvex.unwrap().trex[0].default_sample_duration, 3000);
+    }
+
+    #[test]
+    fn audio_init_keeps_the_audio_specific_config() {
+        let init = Init::audio(&[0x11, 0x90], 128_000).unwrap();
+        assert_eq!((init.codec.as_str(), init.channels), ("mp4a.40.2", 2));
+        let mut rest = init.data.as_ref();
+        Ftyp::decode(&mut rest).unwrap();
+        let moov = Moov::decode(&mut rest).unwrap();
+        let Some(Codec::Mp4a(mp4a)) = moov.trak[0].mdia.minf.stbl.stsd.codecs.first() else {
+            panic!("no mp4a");
+        };
+        let specific = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
+        assert_eq!(specific.raw, [0x11, 0x90]);
+    }
+
+    #[test]
+    fn names_follow_the_content() {
+        let size = Resolution {
+            width: 640,
+            height: 360,
+        };
+        let one = Init::video(size, 3000, SPS, PPS).unwrap();
+        assert_eq!(one, Init::video(size, 3000, SPS, PPS).unwrap());
+        assert_ne!(
+            one.name,
+            Init::video(size, 3000, SPS, &[0x68, 0xef]).unwrap().name
+        );
+    }
+
+    #[test]
+    fn junk_parameter_sets_are_refused() {
+        let size = Resolution {
+            width: 640,
+            height: 360,
+        };
+        assert!(Init::video(size, 3000, &[0x67], PPS).is_err());
+        assert!(Init::video(size, 3000, SPS, &[]).is_err());
+        assert!(Init::video(size, 3000, &[0x67; 2000], PPS).is_err());
+        assert!(Init::audio(&[], 1).is_err());
+        assert!(Init::audio(&[0, 0], 1).is_err());
+    }
+}

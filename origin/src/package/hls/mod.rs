@@ -1,0 +1,20 @@
+//! LL-HLS playlists as text (draft-pantos-hls-rfc8216bis).
+//!
+//! URIs are relative to the playlist that holds them:
+//!
+//! ```text
+//!  master.m3u8                 multivariant playlist
+//!  720p/media.m3u8             media playlist of a rendition
+//!  720p/init-<hash>.mp4        init segment
+//!  720p/1234.m4s               segment, the same file that DASH fetches
+//!  720p/1234.2.m4s             part 2 of it
+//! ```
+
+mod master;
+mod media;
+
+pub use master::master;
+pub use media::{Report, media};
+
+/// `EXT-X-VERSION` of every playlist: 9 brings `EXT-X-SKIP`.
+const VERSION: u32 = 9;

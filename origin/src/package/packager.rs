@@ -1,0 +1,568 @@
+//! The whole stream: which run of media, which period, which discontinuity.
+//!
+//! A *run* begins with the first IDR after the start or after
+//! [`Packager::resume`]; audio that comes before it waits. A *break* is a
+//! segment number from which every rendition begins with a discontinuity, so
+//! that their discontinuity sequences stay equal. A segment number is never
+//! used twice: what would fall into a sealed segment is dropped until the next.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{
+    Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec, SpecError, State,
+    presentation,
+    segmenter::{Configured, Growth, Opened, Pushed, Segmenter},
+    silence,
+};
+use crate::{
+    timeline::{AAC_FRAME_SAMPLES, Epoch, MediaTime},
+    transcode::{self, ladder::Rung},
+};
+
+/// AAC frames that wait for the first IDR: 5 s, far beyond an encoder's delay.
+/// Beyond it the oldest go, which nobody would hear anyway.
+const MAX_WAITING_AUDIO: usize = 235;
+
+/// Lost AAC frames replaced by silence: 3 s. A longer hole stays a hole.
+const MAX_SILENT_FRAMES: u64 = 141;
+
+/// Periods in a manifest. A presenter who leaves and returns more often than
+/// this within a window loses the oldest periods.
+const MAX_PERIODS: usize = 16;
+
+/// What a packager produced.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Output {
+    /// The stream as a whole changed. The first one comes when every rendition
+    /// has its first part; before it nothing can be played.
+    Presentation(Arc<Presentation>),
+    /// A rendition grew or changed its state.
+    Rendition {
+        /// Index into [`Presentation::renditions`].
+        index: usize,
+        /// The rendition from now on.
+        snapshot: Arc<Snapshot>,
+        /// Whether its playlist changed, and not only the growing segment.
+        playlist: bool,
+        /// Where the media of a part just finished ends; `None` when no part
+        /// was finished.
+        part_ends: Option<MediaTime>,
+    },
+}
+
+/// Why a sample was not packaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    /// Its place in the timeline is taken or sealed.
+    Late,
+    /// Decoding cannot begin with it and nothing came before.
+    AwaitsIdr,
+    /// Its parameter sets have not come, or could not be used.
+    NoConfig,
+    /// There is no such rung.
+    NoRung,
+    /// It came while the stream was interrupted or ended.
+    NotLive,
+}
+
+/// Turns a worker's output into what viewers fetch.
+#[derive(Debug)]
+pub struct Packager {
+    spec: Spec,
+    layout: Layout,
+    names: Vec<String>,
+    /// One per rung, then the audio's.
+    segmenters: Vec<Segmenter>,
+    state: State,
+    /// When the current run's first frame is shown; `None` before it.
+    run_start: Option<MediaTime>,
+    waiting_audio: VecDeque<(u64, Bytes)>,
+    break_at: Option<u64>,
+    periods: VecDeque<Period>,
+    peaks: Vec<u64>,
+    has_part: Vec<bool>,
+    presentation_changed: bool,
+    dropped: BTreeMap<Dropped, u64>,
+    outputs: VecDeque<Output>,
+}
+
+impl Packager {
+    /// Makes the packager of one stream.
+    ///
+    /// # Errors
+    ///
+    /// [`SpecError`] when the specification makes no stream.
+    pub fn new(spec: Spec) -> Result<Self, SpecError> {
+        let layout = Layout::new(&spec)?;
+        let mut segmenters = Vec::new();
+        for _ in &spec.ladder {
+            let beat = layout.video;
+            segmenters.push(Segmenter::new(
+                beat,
+                spec.epoch,
+                layout.window_segments,
+                false,
+            ));
+        }
+        segmenters.push(Segmenter::new(
+            layout.audio,
+            spec.epoch,
+            layout.window_segments,
+            true,
+        ));
+        let rates = spec
+            .ladder
+            .iter()
+            .map(|rung| rung.bitrate)
+            .chain([spec.audio_bitrate]);
+        // Where peaks begin: what a rate controller overshoots in one second.
+        let peaks = rates.map(|rate| u64::from(rate) * 5 / 4).collect();
+        Ok(Self {
+            layout,
+            names: presentation::names(spec.ladder.iter().map(Rung::name)),
+            has_part: vec![false; segmenters.len()],
+            segmenters,
+            state: State::Live,
+            run_start: None,
+            waiting_audio: VecDeque::new(),
+            break_at: None,
+            periods: VecDeque::new(),
+            peaks,
+            presentation_changed: false,
+            dropped: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            spec,
+        })
+    }
+
+    /// Takes what the worker made.
+    pub fn handle_output(&mut self, output: &transcode::Output) {
+        match output {
+            transcode::Output::VideoConfig { rung, sps, pps } => {
+                self.handle_video_config(*rung, sps, pps);
+            }
+            transcode::Output::Video {
+                rung,
+                number,
+                idr,
+                data,
+            } => {
+                self.handle_video(*rung, *number, *idr, data);
+            }
+            transcode::Output::AudioConfig { asc } => self.handle_audio_config(asc),
+            transcode::Output::Audio { number, data } => self.handle_audio(*number, data),
+            transcode::Output::Restarted => {
+                for segmenter in &mut self.segmenters {
+                    segmenter.await_sync();
+                }
+            }
+            transcode::Output::Report(_) => {}
+        }
+        self.announce();
+    }
+
+    /// The presenter has left: seals what is open. Playlists stay as they are.
+    pub fn interrupt(&mut self) {
+        self.stop(State::Interrupted);
+    }
+
+    /// A presenter has returned: the next run begins, with a discontinuity, in
+    /// a segment of its own.
+    ///
+    /// Does nothing after [`Self::end`].
+    pub fn resume(&mut self) {
+        match self.state {
+            State::Ended => return,
+            State::Live => self.stop(State::Interrupted),
+            State::Interrupted => {}
+        }
+        self.state = State::Live;
+        self.run_start = None;
+        self.waiting_audio.clear();
+        if let Some(segment) = self.next_common_segment() {
+            self.break_at = Some(segment);
+            for segmenter in &mut self.segmenters {
+                segmenter.restart_from(segment);
+                segmenter.break_from(segment);
+            }
+        }
+    }
+
+    /// Nothing will follow: playlists get ENDLIST.
+    pub fn end(&mut self) {
+        self.stop(State::Ended);
+    }
+
+    /// The next thing to hand to the store; `None` when all is handed over.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The lengths of segments, parts and chunks.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where the stream's time begins.
+    pub fn epoch(&self) -> Epoch {
+        self.spec.epoch
+    }
+
+    /// The renditions' names in URLs, in order, `audio` last.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// How many samples were dropped for a reason.
+    pub fn dropped(&self, reason: Dropped) -> u64 {
+        self.dropped.get(&reason).copied().unwrap_or(0)
+    }
+
+    fn handle_video_config(&mut self, rung: usize, sps: &[u8], pps: &[u8]) {
+        let Some(resolution) = self.spec.ladder.get(rung).map(|rung| rung.resolution) else {
+            return self.count(Dropped::NoRung);
+        };
+        match Init::video(resolution, self.layout.video.unit_ticks, sps, pps) {
+            Ok(init) => self.configure(rung, init),
+            Err(error) => tracing::warn!(%error, rung, "video configuration refused"),
+        }
+    }
+
+    fn handle_audio_config(&mut self, asc: &[u8]) {
+        match Init::audio(asc, self.spec.audio_bitrate) {
+            Ok(init) => self.configure(self.audio_index(), init),
+            Err(error) => tracing::warn!(%error, "audio configuration refused"),
+        }
+    }
+
+    fn configure(&mut self, index: usize, init: Init) {
+        let Some(segmenter) = self.segmenters.get_mut(index) else {
+            return;
+        };
+        match segmenter.configure(init) {
+            Configured::Same => return,
+            Configured::Fresh => {
+                // Another rung's first frame may have opened the period already.
+                if let Some(period) = self.periods.back_mut().filter(|p| p.end.is_none()) {
+                    period.inits.clear();
+                    self.presentation_changed = true;
+                }
+                return;
+            }
+            Configured::Breaks => {}
+        }
+        // What comes next cannot be decoded with the open segment's init: the
+        // rest of its time is given up, and all renditions break together.
+        let Some(at) = self.next_common_segment() else {
+            return;
+        };
+        if self.break_at != Some(at) {
+            self.break_at = Some(at);
+            self.segmenters
+                .iter_mut()
+                .for_each(|segmenter| segmenter.break_from(at));
+        }
+        let growth = self.segmenters.get_mut(index).map(|s| s.restart_from(at));
+        self.publish(index, growth.unwrap_or_default());
+    }
+
+    fn handle_video(&mut self, rung: usize, number: u64, idr: bool, data: &Bytes) {
+        if rung >= self.audio_index() {
+            return self.count(Dropped::NoRung);
+        }
+        self.push(rung, number, data.clone(), idr);
+    }
+
+    fn handle_audio(&mut self, number: u64, data: &Bytes) {
+        if self.state != State::Live {
+            return self.count(Dropped::NotLive);
+        }
+        self.waiting_audio.push_back((number, data.clone()));
+        if self.run_start.is_some() {
+            self.release_audio();
+        } else if self.waiting_audio.len() > MAX_WAITING_AUDIO {
+            self.waiting_audio.pop_front();
+        }
+    }
+
+    /// Packages the audio from the run's first frame on, one frame that
+    /// reaches into it included.
+    fn release_audio(&mut self) {
+        let Some(start) = self.run_start else { return };
+        while let Some((number, data)) = self.waiting_audio.pop_front() {
+            let end = number.saturating_add(1).saturating_mul(AAC_FRAME_SAMPLES);
+            if self.layout.audio.time(end) > start {
+                self.fill_with_silence(number);
+                self.push(self.audio_index(), number, data, true);
+            }
+        }
+    }
+
+    fn fill_with_silence(&mut self, until: u64) {
+        let index = self.audio_index();
+        let Some(audio) = self.segmenters.get(index) else {
+            return;
+        };
+        let (Some(next), Some(init)) = (audio.next(), audio.upcoming()) else {
+            return;
+        };
+        let Some(frame) = silence::frame(init.channels) else {
+            return;
+        };
+        if until.saturating_sub(next) <= MAX_SILENT_FRAMES {
+            for number in next..until {
+                self.push(index, number, frame.clone(), true);
+            }
+        }
+    }
+
+    fn push(&mut self, index: usize, number: u64, data: Bytes, sync: bool) {
+        if self.state != State::Live {
+            return self.count(Dropped::NotLive);
+        }
+        let Some(segmenter) = self.segmenters.get_mut(index) else {
+            return self.count(Dropped::NoRung);
+        };
+        if self.periods.is_empty() {
+            let first = segmenter.beat().segment_of(number);
+            segmenter.count_discontinuities_from(first);
+        }
+        match segmenter.push(number, data, sync) {
+            Ok(Pushed { growth, opened }) => {
+                if let Some(opened) = opened.filter(|_| index != self.audio_index()) {
+                    self.handle_opened(index, number, opened);
+                }
+                self.publish(index, growth);
+            }
+            Err(reason) => self.count(reason),
+        }
+    }
+
+    fn handle_opened(&mut self, index: usize, number: u64, opened: Opened) {
+        if opened.breaks
+            && self
+                .periods
+                .back()
+                .is_none_or(|p| p.first_segment < opened.segment)
+        {
+            if self.periods.is_empty() {
+                // Discontinuity sequences begin equal in all renditions, and
+                // higher than any that an earlier process of ours gave.
+                for segmenter in &mut self.segmenters {
+                    segmenter.count_discontinuities_from(opened.segment);
+                }
+            }
+            self.close_period();
+            let first_segment = opened.segment;
+            self.periods.push_back(Period {
+                first_segment,
+                end: None,
+                inits: Vec::new(),
+            });
+            if self.periods.len() > MAX_PERIODS {
+                self.periods.pop_front();
+            }
+            self.presentation_changed = true;
+        }
+        if self.run_start.is_none() {
+            let beat = self.segmenters.get(index).map(Segmenter::beat);
+            self.run_start = beat.map(|beat| beat.time(beat.ticks(number)));
+            if let Some(audio) = self.segmenters.last_mut() {
+                audio.refuse_before(opened.segment);
+            }
+            self.release_audio();
+        }
+    }
+
+    fn stop(&mut self, state: State) {
+        if self.state == State::Ended || self.state == state {
+            return;
+        }
+        self.state = state;
+        self.waiting_audio.clear();
+        for index in 0..self.segmenters.len() {
+            let growth = self
+                .segmenters
+                .get_mut(index)
+                .map(Segmenter::seal)
+                .unwrap_or_default();
+            self.has_part_now(index, growth);
+            self.emit(index, growth, true);
+        }
+        self.close_period();
+        self.presentation_changed = true;
+        self.announce();
+    }
+
+    fn close_period(&mut self) {
+        let inits = self.upcoming_inits();
+        let video = self.segmenters.iter().take(self.audio_index());
+        let end = video
+            .filter_map(|s| Some(s.beat().time(s.beat().ticks(s.next()?))))
+            .max();
+        if let Some(period) = self
+            .periods
+            .back_mut()
+            .filter(|period| period.end.is_none())
+        {
+            period.end = end;
+            if period.inits.is_empty() {
+                period.inits = inits;
+            }
+        }
+    }
+
+    fn publish(&mut self, index: usize, growth: Growth) {
+        self.has_part_now(index, growth);
+        if growth > Growth::Unseen {
+            self.emit(index, growth, growth == Growth::Part);
+        }
+        let measured = self.segmenters.get(index).map_or(0, Segmenter::peak);
+        if let Some(peak) = self.peaks.get_mut(index).filter(|peak| **peak < measured) {
+            // A little more than measured, so that not every segment is news.
+            *peak = measured + measured / 20;
+            self.presentation_changed = true;
+        }
+    }
+
+    fn has_part_now(&mut self, index: usize, growth: Growth) {
+        if let Some(has) = self.has_part.get_mut(index).filter(|has| !**has) {
+            *has = growth == Growth::Part;
+            self.presentation_changed |= *has;
+        }
+    }
+
+    fn emit(&mut self, index: usize, growth: Growth, playlist: bool) {
+        let Some(segmenter) = self.segmenters.get(index) else {
+            return;
+        };
+        let beat = segmenter.beat();
+        let end = segmenter.next().map(|next| beat.time(beat.ticks(next)));
+        let part_ends = if growth == Growth::Part { end } else { None };
+        let snapshot = Arc::new(segmenter.snapshot(self.state));
+        self.outputs.push_back(Output::Rendition {
+            index,
+            snapshot,
+            playlist,
+            part_ends,
+        });
+    }
+
+    /// Hands out the presentation when it changed and can be played.
+    fn announce(&mut self) {
+        if !self.presentation_changed || !self.has_part.iter().all(|has| *has) {
+            return;
+        }
+        self.presentation_changed = false;
+        let inits = self.upcoming_inits();
+        if let Some(period) = self
+            .periods
+            .back_mut()
+            .filter(|period| period.inits.is_empty())
+        {
+            period.inits = inits;
+        }
+        self.forget_old_periods();
+        let presentation = Arc::new(Presentation {
+            layout: self.layout,
+            epoch: self.spec.epoch,
+            renditions: self.renditions(),
+            periods: self.periods.iter().cloned().collect(),
+            state: self.state,
+            published: self.spec.epoch.utc(self.newest_time()),
+        });
+        self.outputs.push_back(Output::Presentation(presentation));
+    }
+
+    fn forget_old_periods(&mut self) {
+        let newest = self
+            .segmenters
+            .iter()
+            .filter_map(Segmenter::newest)
+            .max()
+            .unwrap_or(0);
+        let oldest = newest.saturating_sub(self.layout.window_segments as u64);
+        let oldest = self.layout.segment_start(oldest);
+        while self.periods.len() > 1
+            && self
+                .periods
+                .front()
+                .and_then(|p| p.end)
+                .is_some_and(|end| end < oldest)
+        {
+            self.periods.pop_front();
+        }
+    }
+
+    fn renditions(&self) -> Vec<Rendition> {
+        let video = self.spec.ladder.iter().map(|rung| {
+            (
+                Kind::Video {
+                    resolution: rung.resolution,
+                    rate: self.spec.rate,
+                },
+                rung.bitrate,
+            )
+        });
+        let all = video.chain([(Kind::Audio, self.spec.audio_bitrate)]);
+        let facts = self.names.iter().zip(&self.segmenters).zip(&self.peaks);
+        all.zip(facts)
+            .map(|((kind, bitrate), ((name, segmenter), peak))| {
+                let beat = *segmenter.beat();
+                let overhead = box_bits_per_second(&beat);
+                Rendition {
+                    name: name.clone(),
+                    kind,
+                    beat,
+                    average: u64::from(bitrate) + overhead,
+                    peak: (*peak).max(u64::from(bitrate) + overhead),
+                }
+            })
+            .collect()
+    }
+
+    fn upcoming_inits(&self) -> Vec<Arc<Init>> {
+        self.segmenters
+            .iter()
+            .filter_map(|s| s.upcoming().cloned())
+            .collect()
+    }
+
+    fn newest_time(&self) -> MediaTime {
+        let ends = self.segmenters.iter().filter_map(|s| {
+            let beat = s.beat();
+            Some(beat.time(beat.ticks(s.next()?)))
+        });
+        ends.max().unwrap_or(MediaTime::from_micros(0))
+    }
+
+    /// The first segment that no rendition has begun; `None` before the first.
+    fn next_common_segment(&self) -> Option<u64> {
+        self.segmenters
+            .iter()
+            .filter_map(Segmenter::newest)
+            .max()
+            .map(|newest| newest + 1)
+    }
+
+    fn audio_index(&self) -> usize {
+        self.spec.ladder.len()
+    }
+
+    fn count(&mut self, reason: Dropped) {
+        *self.dropped.entry(reason).or_default() += 1;
+    }
+}
+
+/// What the boxes of a rendition's chunks cost: about 132 bytes for each chunk
+/// and 4 for each sample.
+fn box_bits_per_second(beat: &super::Beat) -> u64 {
+    let bytes = 132 + 4 * beat.chunk_units;
+    bytes * 8 * u64::from(beat.timescale) / beat.chunk_ticks()
+}

@@ -1,0 +1,110 @@
+//! What concerns the whole stream rather than one rendition: the multivariant
+//! playlist and the MPD are made of it. It changes rarely: when the stream
+//! begins, breaks, ends, or a segment outgrows the announced bandwidth.
+
+use std::sync::Arc;
+
+use inlet_common::clock::UtcTime;
+
+use super::{Beat, Init, Layout, State};
+use crate::{
+    timeline::{Epoch, FrameRate, MediaTime},
+    transcode::ladder::Resolution,
+};
+
+/// A stream at one moment.
+#[derive(Clone, Debug)]
+pub struct Presentation {
+    /// Lengths of segments, parts and chunks.
+    pub layout: Layout,
+    /// Where the stream's time begins.
+    pub epoch: Epoch,
+    /// Video renditions, tallest first, then the audio one.
+    pub renditions: Vec<Rendition>,
+    /// Unbroken stretches of media, oldest first; never empty.
+    pub periods: Vec<Period>,
+    /// Whether more is to come.
+    pub state: State,
+    /// When this presentation was made, on the stream's own clock.
+    pub published: UtcTime,
+}
+
+impl Presentation {
+    /// The audio rendition.
+    pub fn audio(&self) -> Option<&Rendition> {
+        self.renditions
+            .iter()
+            .find(|r| matches!(r.kind, Kind::Audio))
+    }
+
+    /// Init segment of a rendition in the newest period.
+    pub fn init(&self, index: usize) -> Option<&Arc<Init>> {
+        self.periods.last()?.inits.get(index)
+    }
+}
+
+/// A rendition's fixed facts.
+#[derive(Clone, Debug)]
+pub struct Rendition {
+    /// Its name in URLs, `720p` or `audio`.
+    pub name: String,
+    /// Video or audio.
+    pub kind: Kind,
+    /// Its lengths.
+    pub beat: Beat,
+    /// Mean rate with the boxes around it, bits per second.
+    pub average: u64,
+    /// Highest rate of a segment, bits per second.
+    pub peak: u64,
+}
+
+/// Video or audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A rung of the ladder.
+    Video {
+        /// Size of its picture.
+        resolution: Resolution,
+        /// Its frames per second.
+        rate: FrameRate,
+    },
+    /// The shared audio track.
+    Audio,
+}
+
+/// An unbroken stretch of media, which DASH calls a period.
+#[derive(Clone, Debug)]
+pub struct Period {
+    /// Its first segment; the period begins with the segment's nominal start.
+    pub first_segment: u64,
+    /// Where it ended; `None` while it goes on.
+    pub end: Option<MediaTime>,
+    /// The renditions' init segments.
+    pub inits: Vec<Arc<Init>>,
+}
+
+/// Names for a ladder's renditions, each once, `audio` last.
+pub(super) fn names(rungs: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in rungs {
+        let same = |taken: &&String| **taken == name || taken.starts_with(&format!("{name}-"));
+        let taken = names.iter().filter(same).count();
+        names.push(if taken == 0 {
+            name
+        } else {
+            format!("{name}-{}", taken + 1)
+        });
+    }
+    names.push("audio".into());
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn two_rungs_of_one_height_get_two_names() {
+        let rungs = ["720p", "720p", "360p", "720p"].map(String::from);
+        let names = super::names(rungs.into_iter());
+        assert_eq!(names, ["720p", "720p-2", "360p", "720p-3", "audio"]);
+    }
+}

@@ -1,0 +1,337 @@
+//! One rendition: samples in, chunks, parts and segments out.
+//!
+//! A unit's number says where it lies, so a segment is sealed with its last
+//! unit and nobody waits for the next one. The case a reader would get wrong is
+//! a hole in the numbers: the video sample after it begins where the last one
+//! ended and lasts longer, so `tfdt` stays continuous; that one part may exceed
+//! the part target, which players forgive, while they stall on a hole.
+
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Beat, Dropped, Init, Segment, Snapshot, State,
+    fmp4::{self, Header, Sample},
+    window::{Part, Window},
+};
+use crate::timeline::Epoch;
+
+/// Numbers beyond are nonsense: at 60 frames per second they begin in the year
+/// 150,000. Below it no sum of ticks overflows.
+const MAX_UNIT: u64 = 1 << 48;
+
+/// What became of the rendition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Growth {
+    /// Nothing that anyone can see.
+    #[default]
+    Unseen,
+    /// A chunk was added.
+    Chunk,
+    /// A part was finished, perhaps with its segment.
+    Part,
+}
+
+/// A segment that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) segment: u64,
+    /// Whether players cannot simply go on into it: something is missing or
+    /// different before it.
+    pub(super) breaks: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pushed {
+    pub(super) growth: Growth,
+    pub(super) opened: Option<Opened>,
+}
+
+/// What a configuration did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Configured {
+    /// It was known.
+    Same,
+    /// It is the first, or came where the timeline may begin anew.
+    Fresh,
+    /// It breaks a timeline that has begun: [`Segmenter::restart_from`] must follow.
+    Breaks,
+}
+
+#[derive(Debug)]
+pub(super) struct Segmenter {
+    beat: Beat,
+    epoch: Epoch,
+    /// Audio: every sample is a sync sample, and none can be lengthened.
+    is_audio: bool,
+    window: Window,
+    /// What segments from the next one on are decoded with.
+    upcoming: Option<Arc<Init>>,
+    /// The unit that follows the last one; `None` where the timeline may begin anew.
+    next: Option<u64>,
+    awaits_sync: bool,
+    /// Segments before it take nothing more.
+    floor: u64,
+    /// The first segment from here on is a discontinuity.
+    break_at: Option<u64>,
+    pending: Vec<Sample>,
+    pending_start: u64,
+    pending_units: u64,
+    part_units: u64,
+    part_independent: bool,
+    part_first_chunk: usize,
+    sequence: u32,
+    peak: u64,
+}
+
+impl Segmenter {
+    pub(super) fn new(beat: Beat, epoch: Epoch, window_segments: usize, is_audio: bool) -> Self {
+        Self {
+            beat,
+            epoch,
+            is_audio,
+            window: Window::new(window_segments),
+            upcoming: None,
+            next: None,
+            awaits_sync: true,
+            floor: 0,
+            break_at: None,
+            pending: Vec::new(),
+            pending_start: 0,
+            pending_units: 0,
+            part_units: 0,
+            part_independent: false,
+            part_first_chunk: 0,
+            sequence: 0,
+            peak: 0,
+        }
+    }
+
+    /// Takes the next unit.
+    pub(super) fn push(&mut self, number: u64, data: Bytes, sync: bool) -> Result<Pushed, Dropped> {
+        let segment = self.beat.segment_of(number);
+        if number > MAX_UNIT || segment < self.floor || self.next.is_some_and(|n| number < n) {
+            return Err(Dropped::Late);
+        }
+        if self.awaits_sync && !sync {
+            return Err(Dropped::AwaitsIdr);
+        }
+        let init = self.upcoming.clone().ok_or(Dropped::NoConfig)?;
+        self.awaits_sync = false;
+
+        let mut growth = Growth::Unseen;
+        if self
+            .window
+            .open()
+            .is_some_and(|open| open.number != segment)
+        {
+            growth = self.seal();
+        }
+        let start = match self.next {
+            Some(next) if !self.is_audio => next.max(self.beat.first_unit(segment)),
+            _ => number,
+        };
+        if self.next != Some(start) {
+            // A chunk's samples follow each other without a hole.
+            growth = growth.max(self.flush_chunk());
+        }
+        let opened = self.begin_if_closed(segment, self.beat.ticks(start), init);
+        if self.pending.is_empty() {
+            self.pending_start = self.beat.ticks(start);
+        }
+        if self.part_units == 0 {
+            self.part_independent = sync;
+        }
+        let units = number + 1 - start;
+        self.pending.push(Sample {
+            data,
+            duration: self.beat.ticks(units),
+            sync,
+        });
+        self.pending_units += units;
+        self.part_units += units;
+        self.next = Some(number + 1);
+        Ok(Pushed {
+            growth: growth.max(self.close_what_is_full(number, segment)),
+            opened,
+        })
+    }
+
+    /// Ends the growing segment where it is.
+    pub(super) fn seal(&mut self) -> Growth {
+        self.flush_chunk();
+        self.close_part();
+        let Some(segment) = self.window.seal() else {
+            return Growth::Unseen;
+        };
+        self.peak = self.peak.max(bitrate(segment, &self.beat));
+        Growth::Part
+    }
+
+    /// Sets what the samples from here on are decoded with.
+    pub(super) fn configure(&mut self, init: Init) -> Configured {
+        if self.upcoming.as_deref() == Some(&init) {
+            return Configured::Same;
+        }
+        self.upcoming = Some(Arc::new(init));
+        if self.next.is_some() {
+            Configured::Breaks
+        } else {
+            Configured::Fresh
+        }
+    }
+
+    /// Makes the first segment from `segment` on a discontinuity.
+    pub(super) fn break_from(&mut self, segment: u64) {
+        self.break_at = Some(segment);
+    }
+
+    /// Gives up what is left of the timeline before `segment`: a new one begins
+    /// there, or later, with a sync sample.
+    pub(super) fn restart_from(&mut self, segment: u64) -> Growth {
+        let growth = self.seal();
+        self.next = None;
+        self.awaits_sync = true;
+        self.floor = segment;
+        growth
+    }
+
+    /// Refuses what lies before `segment`.
+    pub(super) fn refuse_before(&mut self, segment: u64) {
+        self.floor = self.floor.max(segment);
+    }
+
+    /// Refuses samples until one that decoding can begin with.
+    pub(super) fn await_sync(&mut self) {
+        self.awaits_sync = true;
+    }
+
+    /// See [`Window::count_discontinuities_from`].
+    pub(super) fn count_discontinuities_from(&mut self, number: u64) {
+        self.window.count_discontinuities_from(number);
+    }
+
+    pub(super) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    pub(super) fn beat(&self) -> &Beat {
+        &self.beat
+    }
+
+    pub(super) fn upcoming(&self) -> Option<&Arc<Init>> {
+        self.upcoming.as_ref()
+    }
+
+    /// Number of the newest segment.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.window.newest()
+    }
+
+    /// Highest rate of a whole segment so far, in bits per second.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    pub(super) fn snapshot(&self, state: State) -> Snapshot {
+        self.window.snapshot(state)
+    }
+
+    fn begin_if_closed(&mut self, segment: u64, start: u64, init: Arc<Init>) -> Option<Opened> {
+        if self.window.open().is_some() {
+            return None;
+        }
+        let newest = self.window.newest();
+        let discontinuity = self.break_at.is_some_and(|at| segment >= at);
+        if discontinuity {
+            self.break_at = None;
+        }
+        let begun = Segment {
+            number: segment,
+            start,
+            duration: 0,
+            discontinuity,
+            gap: false,
+            complete: false,
+            init,
+            parts: Vec::new(),
+            chunks: Vec::new(),
+        };
+        self.window.begin(begun, self.beat.segment_ticks);
+        self.floor = segment;
+        self.part_first_chunk = 0;
+        let breaks = discontinuity || newest.is_none_or(|newest| newest + 1 != segment);
+        Some(Opened { segment, breaks })
+    }
+
+    fn close_what_is_full(&mut self, number: u64, segment: u64) -> Growth {
+        let is_last = self.beat.segment_of(number + 1) != segment;
+        let mut growth = Growth::Unseen;
+        if is_last {
+            growth = self.seal();
+        } else if self.part_units >= self.beat.part_units {
+            self.flush_chunk();
+            growth = self.close_part();
+        } else if self.pending_units >= self.beat.chunk_units {
+            growth = self.flush_chunk();
+        }
+        growth
+    }
+
+    fn flush_chunk(&mut self) -> Growth {
+        let samples = mem::take(&mut self.pending);
+        self.pending_units = 0;
+        let (Some(segment), false) = (self.window.open_mut(), samples.is_empty()) else {
+            return Growth::Unseen;
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        let captured = self.epoch.utc(self.beat.time(self.pending_start));
+        let header = Header {
+            sequence: self.sequence,
+            start: self.pending_start,
+            unit_ticks: self.beat.unit_ticks,
+            all_sync: self.is_audio,
+            opens: segment.chunks.is_empty().then_some(captured),
+        };
+        let duration: u64 = samples.iter().map(|sample| sample.duration).sum();
+        match fmp4::chunk(&header, &samples) {
+            Ok(chunk) => segment.chunks.push(chunk),
+            // Only samples of 4 GiB get here, which the socket pair never carries.
+            Err(error) => {
+                tracing::warn!(%error, "chunk could not be written");
+                return Growth::Unseen;
+            }
+        }
+        segment.duration = self.pending_start + duration - segment.start;
+        Growth::Chunk
+    }
+
+    fn close_part(&mut self) -> Growth {
+        let units = mem::take(&mut self.part_units);
+        let Some(segment) = self.window.open_mut() else {
+            return Growth::Unseen;
+        };
+        let chunks = self.part_first_chunk..segment.chunks.len();
+        if chunks.is_empty() {
+            return Growth::Unseen;
+        }
+        self.part_first_chunk = chunks.end;
+        let duration = self.beat.ticks(units);
+        segment.parts.push(Part {
+            duration,
+            independent: self.part_independent,
+            chunks,
+        });
+        Growth::Part
+    }
+}
+
+/// A segment's rate, for `BANDWIDTH`; zero when it is too short to count
+/// (RFC 8216bis §4.4.6.2: segments from half to one and a half target durations).
+fn bitrate(segment: &Segment, beat: &Beat) -> u64 {
+    if segment.duration * 2 < beat.segment_ticks {
+        return 0;
+    }
+    segment.size() as u64 * 8 * u64::from(beat.timescale) / segment.duration
+}

@@ -1,0 +1,206 @@
+//! The packager against synthetic samples, and once against real ones.
+//!
+//! [`Feed`] plays the worker; what comes out is judged by decoding the boxes
+//! and by the strict playlist parser in [`playlist`].
+
+mod breaks;
+mod continuity;
+mod manifests;
+pub(crate) mod playlist;
+mod real;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use inlet_common::clock::UtcTime;
+use mp4_atom::{Any, Decode, Moof};
+
+use super::{Output, Packager, Presentation, Segment, Snapshot, Spec};
+use crate::{
+    timeline::{Epoch, FrameRate},
+    transcode::{
+        self,
+        ladder::{Resolution, Rung},
+    },
+};
+
+pub(crate) const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac, 0x2c];
+pub(crate) const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0x80];
+pub(crate) const ASC: &[u8] = &[0x11, 0x90];
+
+/// 2026-01-01T00:00:00.250Z.
+pub(crate) const EPOCH: Epoch = Epoch(UtcTime::from_unix_micros(1_767_225_600_250_000));
+
+pub(crate) fn spec(fps: u32) -> Spec {
+    let rung = |width, height, bitrate| Rung {
+        resolution: Resolution { width, height },
+        bitrate,
+    };
+    let ladder = vec![rung(1280, 720, 1_800_000), rung(640, 360, 450_000)];
+    Spec::new(ladder, FrameRate::try_from(fps).unwrap(), EPOCH)
+}
+
+/// A worker that answers ticks, and the latest of what the packager made.
+pub(crate) struct Feed {
+    pub(crate) packager: Packager,
+    fps: u64,
+    /// The next frame and the next AAC frame.
+    pub(crate) frame: u64,
+    pub(crate) aac: u64,
+    needs_idr: bool,
+    pub(crate) presentation: Option<Arc<Presentation>>,
+    pub(crate) snapshots: Vec<Option<Arc<Snapshot>>>,
+    /// Every snapshot that changed a playlist, with its rendition.
+    pub(crate) playlists: Vec<(usize, Arc<Snapshot>)>,
+    /// What was drained and not yet taken by a test.
+    pub(crate) outputs: Vec<Output>,
+}
+
+impl Feed {
+    pub(crate) fn new(fps: u32, first_frame: u64) -> Self {
+        let mut feed = Self {
+            packager: Packager::new(spec(fps)).unwrap(),
+            fps: u64::from(fps),
+            frame: first_frame,
+            aac: first_frame * 48_000 / u64::from(fps) / 1024,
+            needs_idr: true,
+            presentation: None,
+            snapshots: vec![None; 3],
+            playlists: Vec::new(),
+            outputs: Vec::new(),
+        };
+        feed.configure(SPS);
+        feed
+    }
+
+    pub(crate) fn configure(&mut self, sps: &'static [u8]) {
+        for rung in 0..2 {
+            let (sps, pps) = (Bytes::from_static(sps), Bytes::from_static(PPS));
+            self.give(&transcode::Output::VideoConfig { rung, sps, pps });
+        }
+        self.give(&transcode::Output::AudioConfig {
+            asc: Bytes::from_static(ASC),
+        });
+    }
+
+    /// Feeds so many frames, and the audio beside them.
+    pub(crate) fn run(&mut self, frames: u64) {
+        for _ in 0..frames {
+            self.video_frame();
+            while self.aac * 1024 * self.fps < self.frame * 48_000 {
+                let data = Bytes::from(vec![3; 300]);
+                self.give(&transcode::Output::Audio {
+                    number: self.aac,
+                    data,
+                });
+                self.aac += 1;
+            }
+        }
+    }
+
+    /// Goes on elsewhere, with an IDR.
+    pub(crate) fn jump_to(&mut self, frame: u64) {
+        self.frame = frame;
+        self.aac = frame * 48_000 / self.fps / 1024;
+        self.needs_idr = true;
+    }
+
+    /// The worker died; its audio goes on where it was.
+    pub(crate) fn restart_at(&mut self, frame: u64) {
+        self.frame = frame;
+        self.needs_idr = true;
+        self.give(&transcode::Output::Restarted);
+    }
+
+    pub(crate) fn give(&mut self, output: &transcode::Output) {
+        self.packager.handle_output(output);
+        self.drain();
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.packager.poll_output() {
+            match &output {
+                Output::Presentation(presentation) => {
+                    self.presentation = Some(Arc::clone(presentation));
+                }
+                Output::Rendition {
+                    index,
+                    snapshot,
+                    playlist,
+                    ..
+                } => {
+                    if *playlist {
+                        self.playlists.push((*index, Arc::clone(snapshot)));
+                    }
+                    self.snapshots[*index] = Some(Arc::clone(snapshot));
+                }
+            }
+            self.outputs.push(output);
+        }
+    }
+
+    pub(crate) fn snapshot(&self, index: usize) -> &Snapshot {
+        self.snapshots[index].as_ref().unwrap()
+    }
+
+    pub(crate) fn media(&self, index: usize) -> String {
+        media(self.snapshot(index), &self.packager, index)
+    }
+
+    fn video_frame(&mut self) {
+        let idr = self.needs_idr || self.frame.is_multiple_of(self.fps);
+        self.needs_idr = false;
+        for rung in 0..2 {
+            let data = Bytes::from(vec![rung as u8; if idr { 4000 } else { 900 }]);
+            let number = self.frame;
+            self.give(&transcode::Output::Video {
+                rung,
+                number,
+                idr,
+                data,
+            });
+        }
+        self.frame += 1;
+    }
+}
+
+pub(crate) fn media(snapshot: &Snapshot, packager: &Packager, index: usize) -> String {
+    let layout = packager.layout();
+    let beat = if index == 2 {
+        &layout.audio
+    } else {
+        &layout.video
+    };
+    super::hls::media(snapshot, beat, layout, packager.epoch(), &[], false)
+}
+
+/// The samples of a segment as `(start, duration)`, decoded from its bytes.
+fn samples(segment: &Segment) -> Vec<(u64, u64)> {
+    segment
+        .chunks
+        .iter()
+        .flat_map(|chunk| chunk_samples(chunk))
+        .collect()
+}
+
+fn chunk_samples(chunk: &[u8]) -> Vec<(u64, u64)> {
+    let moof = moof(chunk);
+    let traf = &moof.traf[0];
+    let mut at = traf.tfdt.as_ref().unwrap().base_media_decode_time;
+    let ordinary = traf.tfhd.default_sample_duration.unwrap();
+    let run = traf.trun[0].samples.iter();
+    run.map(|entry| {
+        let duration = u64::from(entry.duration.unwrap_or(ordinary));
+        at += duration;
+        (at - duration, duration)
+    })
+    .collect()
+}
+
+fn moof(mut chunk: &[u8]) -> Moof {
+    loop {
+        if let Any::Moof(moof) = Any::decode(&mut chunk).unwrap() {
+            return moof;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Real H.264 and AAC from the installed `ffmpeg`, packaged and decoded again
+//! by `ffprobe`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use inlet_common::ids::SessionId;
+
+use super::EPOCH;
+use crate::{
+    package::{Output, Packager, Snapshot, Spec},
+    timeline::FrameRate,
+    transcode::{
+        self,
+        ladder::{Resolution, Rung},
+    },
+};
+
+const FRAMES: usize = 100;
+
+#[test]
+fn what_is_packaged_decodes_to_every_frame() {
+    let folder = Folder::new();
+    let mut packager = Packager::new(spec()).unwrap();
+    let mut snapshots: [Option<Arc<Snapshot>>; 2] = [None, None];
+    let (video, audio) = (video(&folder.0), audio(&folder.0));
+    assert_eq!(video.frames.len(), FRAMES);
+    packager.handle_output(&transcode::Output::VideoConfig {
+        rung: 0,
+        sps: video.sps,
+        pps: video.pps,
+    });
+    packager.handle_output(&transcode::Output::AudioConfig { asc: audio.asc });
+    // Begins at frame 9,000, five minutes after the epoch.
+    for (number, (idr, data)) in (9_000..).zip(video.frames) {
+        packager.handle_output(&transcode::Output::Video {
+            rung: 0,
+            number,
+            idr,
+            data,
+        });
+    }
+    for (number, data) in (14_063..).zip(audio.frames) {
+        packager.handle_output(&transcode::Output::Audio { number, data });
+    }
+    packager.end();
+    while let Some(output) = packager.poll_output() {
+        if let Output::Rendition {
+            index, snapshot, ..
+        } = output
+        {
+            snapshots[index] = Some(snapshot);
+        }
+    }
+
+    let [Some(video), Some(audio)] = snapshots else {
+        panic!("no output")
+    };
+    assert_eq!(video.segments.len(), 4);
+    let file = write(&folder.0, "video.mp4", &video);
+    assert_eq!(probe(&file, "nb_read_frames"), "100");
+    assert_eq!(probe(&file, "start_pts"), "27000000");
+    assert_eq!(probe(&file, "width"), "320");
+    let file = write(&folder.0, "audio.mp4", &audio);
+    let frames: usize = probe(&file, "nb_read_frames").parse().unwrap();
+    assert!(frames > 150, "{frames}");
+    assert_eq!(probe(&file, "channels"), "2");
+}
+
+fn spec() -> Spec {
+    let rung = Rung {
+        resolution: Resolution {
+            width: 320,
+            height: 180,
+        },
+        bitrate: 300_000,
+    };
+    Spec::new(vec![rung], FrameRate::DEFAULT, EPOCH)
+}
+
+fn write(folder: &Path, name: &str, snapshot: &Snapshot) -> PathBuf {
+    let mut bytes = snapshot.segments[0].init.data.to_vec();
+    for segment in &snapshot.segments {
+        bytes.extend(segment.chunks.concat());
+    }
+    let file = folder.join(name);
+    std::fs::write(&file, bytes).unwrap();
+    file
+}
+
+/// Decodes the whole file; any complaint of the decoder fails the test.
+fn probe(file: &Path, entry: &str) -> String {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "warning",
+            "-count_frames",
+            "-of",
+            "csv=p=0",
+            "-show_entries",
+        ])
+        .arg(format!("stream={entry}"))
+        .arg(file)
+        .output()
+        .expect("ffprobe is installed");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+struct Video {
+    sps: Bytes,
+    pps: Bytes,
+    frames: Vec<(bool, Bytes)>,
+}
+
+fn video(folder: &Path) -> Video {
+    let file = folder.join("source.h264");
+    let encode = "-f lavfi -i testsrc2=size=320x180:rate=30 -frames:v 100 -c:v libx264 \
+                  -preset ultrafast -tune zerolatency -threads 1 -g 30 -keyint_min 30 \
+                  -sc_threshold 0 -pix_fmt yuv420p -f h264";
+    ffmpeg(encode, &file);
+    let stream = std::fs::read(&file).unwrap();
+    let mut video = Video {
+        sps: Bytes::new(),
+        pps: Bytes::new(),
+        frames: Vec::new(),
+    };
+    for unit in nal_units(&stream) {
+        match unit[0] & 0x1f {
+            7 => video.sps = Bytes::copy_from_slice(unit),
+            8 => video.pps = Bytes::copy_from_slice(unit),
+            kind @ (1 | 5) => {
+                let mut sample = u32::try_from(unit.len()).unwrap().to_be_bytes().to_vec();
+                sample.extend_from_slice(unit);
+                video.frames.push((kind == 5, sample.into()));
+            }
+            _ => {}
+        }
+    }
+    video
+}
+
+/// The units between Annex B start codes.
+fn nal_units(stream: &[u8]) -> Vec<&[u8]> {
+    let codes: Vec<_> = stream
+        .windows(3)
+        .enumerate()
+        .filter(|(_, w)| *w == [0, 0, 1])
+        .collect();
+    let begins = codes.iter().map(|(at, _)| at + 3);
+    let ends = codes
+        .iter()
+        .skip(1)
+        .map(|(at, _)| *at)
+        .chain([stream.len()]);
+    let unit = |(begin, end): (usize, usize)| {
+        let unit = &stream[begin..end];
+        // A four-byte start code's first zero belongs to nobody.
+        unit.strip_suffix(&[0]).unwrap_or(unit)
+    };
+    begins.zip(ends).map(unit).collect()
+}
+
+struct Audio {
+    asc: Bytes,
+    frames: Vec<Bytes>,
+}
+
+fn audio(folder: &Path) -> Audio {
+    let file = folder.join("source.aac");
+    let encode = "-f lavfi -i sine=frequency=440:sample_rate=48000:duration=3.4 -ac 2 \
+                  -c:a aac -b:a 128k -f adts";
+    ffmpeg(encode, &file);
+    let stream = std::fs::read(&file).unwrap();
+    let mut rest = &stream[..];
+    let mut frames = Vec::new();
+    // ISO/IEC 13818-7 §6.2: a header of 7 bytes, the frame's length in bits 30–42.
+    while let &[_, _, _, third, fourth, fifth, ..] = rest {
+        let length =
+            usize::from(third & 3) << 11 | usize::from(fourth) << 3 | usize::from(fifth >> 5);
+        frames.push(Bytes::copy_from_slice(&rest[7..length]));
+        rest = &rest[length..];
+    }
+    Audio {
+        asc: Bytes::from_static(super::ASC),
+        frames,
+    }
+}
+
+fn ffmpeg(arguments: &str, file: &Path) {
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-y"])
+        .args(arguments.split_whitespace())
+        .arg(file)
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(status.success());
+}
+
+/// A folder of the test's own, gone after it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("inlet-package-{}", SessionId::random()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}

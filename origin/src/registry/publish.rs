@@ -1,0 +1,195 @@
+//! Who may publish, and what is noted of a publishing session.
+//!
+//! The trap: between "authorised" and "in the live directory" a token may be
+//! reset. Whoever begins a publication enters it into the directory first and
+//! asks here second; then a reset either comes before the answer, and refuses
+//! it, or finds the entry, and ends it.
+
+use inlet_common::{
+    clock::UtcTime,
+    ids::{ClientId, PublishPath, StreamId},
+    reason::ReasonCode,
+};
+use subtle::ConstantTimeEq as _;
+
+use super::{Error, Kind, QualitySet, Registry, stream};
+use crate::{timeline::Epoch, transcode::ladder::Resolution};
+
+impl Registry {
+    /// Decides whether the holder of `path` may publish now.
+    ///
+    /// `live_of` tells how many of the client's *other* streams are live (a
+    /// session that takes over from its own ghost is no additional one);
+    /// `limit` is how many may be in all.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], in this order: no such stream, wrong token, not active,
+    /// too many live.
+    pub async fn authorise(
+        &self,
+        path: &PublishPath,
+        limit: u32,
+        live_of: impl FnOnce(ClientId) -> u32,
+    ) -> Result<Authorised, Refusal> {
+        let id = path.stream.0;
+        let select = sqlx::query_as::<_, (i64, String, bool, i64, Option<String>)>(
+            "SELECT client_id, token, active, epoch, quality_set FROM streams WHERE id = ?1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool);
+        let row = self.run(Kind::Authorise, select).await?;
+        let (client, token, active, epoch, quality_set) = row.ok_or(Refusal::StreamNotFound)?;
+        let given = path.token.expose().as_bytes();
+        if !bool::from(token.as_bytes().ct_eq(given)) {
+            return Err(Refusal::WrongToken);
+        }
+        if !active {
+            return Err(Refusal::NotActive);
+        }
+        let client = ClientId(client);
+        if live_of(client) >= limit {
+            return Err(Refusal::TooManyLive);
+        }
+        Ok(Authorised {
+            stream: path.stream,
+            client,
+            epoch: Epoch(UtcTime::from_unix_micros(epoch)),
+            quality_set: stream::from_json(id, "quality_set", quality_set)?,
+        })
+    }
+
+    /// Notes that a session began. Nothing happens to a stream that is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn mark_started(
+        &self,
+        stream: StreamId,
+        started_at: UtcTime,
+        region: &str,
+    ) -> Result<(), Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET started_at_primary = ?2, finished_at_primary = NULL, \
+             last_region = ?3, source_width = NULL, source_height = NULL WHERE id = ?1",
+        )
+        .bind(stream.0)
+        .bind(started_at.as_unix_micros())
+        .bind(region)
+        .execute(&self.pool);
+        self.run(Kind::Write, update).await?;
+        Ok(())
+    }
+
+    /// Notes the size of the picture of the session that began at
+    /// `started_at`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn mark_source(
+        &self,
+        stream: StreamId,
+        started_at: UtcTime,
+        source: Resolution,
+    ) -> Result<(), Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET source_width = ?3, source_height = ?4 \
+             WHERE id = ?1 AND started_at_primary = ?2",
+        )
+        .bind(stream.0)
+        .bind(started_at.as_unix_micros())
+        .bind(source.width)
+        .bind(source.height)
+        .execute(&self.pool);
+        self.run(Kind::Write, update).await?;
+        Ok(())
+    }
+
+    /// Notes that the session that began at `started_at` has ended. An older
+    /// session that ends late does not end the one that took over from it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn mark_finished(
+        &self,
+        stream: StreamId,
+        started_at: UtcTime,
+        finished_at: UtcTime,
+    ) -> Result<(), Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET finished_at_primary = ?3 \
+             WHERE id = ?1 AND started_at_primary = ?2 AND finished_at_primary IS NULL",
+        )
+        .bind(stream.0)
+        .bind(started_at.as_unix_micros())
+        .bind(finished_at.as_unix_micros())
+        .execute(&self.pool);
+        self.run(Kind::Write, update).await?;
+        Ok(())
+    }
+
+    /// Ends, on the books, every session that an origin which died has left
+    /// open, and tells how many. For the start of the server alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn finish_interrupted(&self, now: UtcTime) -> Result<u64, Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET finished_at_primary = max(?1, started_at_primary) \
+             WHERE started_at_primary IS NOT NULL AND finished_at_primary IS NULL",
+        )
+        .bind(now.as_unix_micros())
+        .execute(&self.pool);
+        Ok(self.run(Kind::Write, update).await?.rows_affected())
+    }
+}
+
+/// What a publisher has been granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorised {
+    /// The stream.
+    pub stream: StreamId,
+    /// Whose it is; stands in the URLs of its output.
+    pub client: ClientId,
+    /// Where its time begins.
+    pub epoch: Epoch,
+    /// The ladder it asks for; `None` means the product's default.
+    pub quality_set: Option<QualitySet>,
+}
+
+/// Why a publisher is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such stream.
+    #[error("no such stream")]
+    StreamNotFound,
+    /// The token is not the stream's.
+    #[error("wrong push token")]
+    WrongToken,
+    /// The stream is switched off.
+    #[error("the stream is not active")]
+    NotActive,
+    /// The client has as many live streams as it may have.
+    #[error("too many live streams")]
+    TooManyLive,
+    /// The registry could not be asked.
+    #[error(transparent)]
+    Registry(#[from] Error),
+}
+
+impl Refusal {
+    /// What the presenter is told.
+    pub const fn reason(&self) -> ReasonCode {
+        match self {
+            Self::StreamNotFound => ReasonCode::StreamNotFound,
+            Self::WrongToken => ReasonCode::WrongToken,
+            Self::NotActive => ReasonCode::NotActive,
+            Self::TooManyLive => ReasonCode::TooManyLive,
+            Self::Registry(error) => error.reason(),
+        }
+    }
+}

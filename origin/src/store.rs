@@ -1,1 +1,0 @@
-//! What viewers may fetch right now.

@@ -1,0 +1,265 @@
+//! One stream's output, shared between the task that makes it and HTTP.
+//!
+//! Readers take an `Arc` out of an `ArcSwap` and never wait for the writer.
+//! Playlists are rendered by the first reader after a part, once. Whoever waits
+//! must subscribe *before* looking, or the change in between is missed.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use inlet_common::clock::UtcTime;
+use tokio::sync::watch;
+
+use super::Rendered;
+use crate::{
+    package::{self, Beat, Layout, Packager, Presentation, Snapshot, State, dash, hls},
+    timeline::Epoch,
+};
+
+/// One stream's output.
+#[derive(Debug)]
+pub struct Stream {
+    layout: Layout,
+    epoch: Epoch,
+    presentation: ArcSwapOption<Announced>,
+    tracks: Vec<Track>,
+    is_retired: AtomicBool,
+    part_delay: metrics::Histogram,
+}
+
+/// One rendition's output.
+#[derive(Debug)]
+pub struct Track {
+    name: String,
+    is_audio: bool,
+    beat: Beat,
+    /// As of the last part: what the playlist shows.
+    listed: ArcSwap<Listed>,
+    /// As of the last chunk.
+    newest: ArcSwap<Snapshot>,
+    parts: watch::Sender<()>,
+    chunks: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Announced {
+    presentation: Arc<Presentation>,
+    master: OnceLock<Arc<Rendered>>,
+    manifest: OnceLock<Arc<Rendered>>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    snapshot: Arc<Snapshot>,
+    full: OnceLock<Arc<Rendered>>,
+    delta: OnceLock<Arc<Rendered>>,
+}
+
+impl Stream {
+    /// Makes the empty output of a packager. `part_delay` receives, for each
+    /// part, the seconds from the capture of its last sample to its publication.
+    pub fn new(packager: &Packager, part_delay: metrics::Histogram) -> Self {
+        let layout = *packager.layout();
+        let last = packager.names().len().saturating_sub(1);
+        let tracks = packager.names().iter().enumerate().map(|(index, name)| {
+            let is_audio = index == last;
+            Track::new(
+                name.clone(),
+                is_audio,
+                if is_audio { layout.audio } else { layout.video },
+            )
+        });
+        Self {
+            layout,
+            epoch: packager.epoch(),
+            presentation: ArcSwapOption::empty(),
+            tracks: tracks.collect(),
+            is_retired: AtomicBool::new(false),
+            part_delay,
+        }
+    }
+
+    /// Publishes what the packager produced, at wall time `now`.
+    pub fn apply(&self, output: package::Output, now: UtcTime) {
+        match output {
+            package::Output::Presentation(presentation) => {
+                self.presentation.store(Some(Arc::new(Announced {
+                    presentation,
+                    master: OnceLock::new(),
+                    manifest: OnceLock::new(),
+                })));
+            }
+            package::Output::Rendition {
+                index,
+                snapshot,
+                playlist,
+                part_ends,
+            } => {
+                let Some(track) = self.tracks.get(index) else {
+                    return;
+                };
+                track.publish(snapshot, playlist);
+                if let Some(ends) = part_ends {
+                    let micros = now.micros_since(self.epoch.utc(ends));
+                    // A frame counts as captured when it is shown first, so the
+                    // difference is the path's delay and never negative but for
+                    // clocks that disagree.
+                    self.part_delay.record(micros.max(0) as f64 / 1e6);
+                }
+            }
+        }
+    }
+
+    /// The lengths of segments, parts and chunks.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// A rendition by its name in URLs.
+    pub fn track(&self, name: &str) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.name == name)
+    }
+
+    /// The stream as a whole; `None` before every rendition has a part.
+    pub fn presentation(&self) -> Option<Arc<Presentation>> {
+        self.presentation
+            .load()
+            .as_ref()
+            .map(|a| Arc::clone(&a.presentation))
+    }
+
+    /// The multivariant playlist; `None` before every rendition has a part.
+    pub fn master(&self) -> Option<Arc<Rendered>> {
+        let announced = self.presentation.load();
+        let announced = announced.as_ref()?;
+        let render = || Arc::new(Rendered::new(hls::master(&announced.presentation)));
+        Some(Arc::clone(announced.master.get_or_init(render)))
+    }
+
+    /// The MPD; `None` before every rendition has a part.
+    pub fn manifest(&self) -> Option<Arc<Rendered>> {
+        let announced = self.presentation.load();
+        let announced = announced.as_ref()?;
+        let render = || Arc::new(Rendered::new(dash::manifest(&announced.presentation)));
+        Some(Arc::clone(announced.manifest.get_or_init(render)))
+    }
+
+    /// A rendition's media playlist as of its last part, or its delta update.
+    pub fn media(&self, track: &Track, delta: bool) -> Arc<Rendered> {
+        let listed = track.listed.load();
+        let cell = if delta { &listed.delta } else { &listed.full };
+        let render = || {
+            let reports = self.reports_beside(track);
+            let snapshot = &listed.snapshot;
+            let (beat, layout) = (&track.beat, &self.layout);
+            let text = hls::media(snapshot, beat, layout, self.epoch, &reports, delta);
+            Arc::new(Rendered::new(text))
+        };
+        Arc::clone(cell.get_or_init(render))
+    }
+
+    /// Tells everyone who waits that nothing more will come from here.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        for track in &self.tracks {
+            track.wake();
+        }
+    }
+
+    /// Whether the stream has left the directory.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    fn reports_beside(&self, track: &Track) -> Vec<hls::Report> {
+        let others = self.tracks.iter().filter(|other| other.name != track.name);
+        others
+            .filter_map(|other| {
+                let edge = other.listed.load().snapshot.edge()?;
+                Some(hls::Report {
+                    name: other.name.clone(),
+                    last_segment: edge.segment,
+                    last_part: edge.parts.checked_sub(1),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Track {
+    fn new(name: String, is_audio: bool, beat: Beat) -> Self {
+        let empty = Arc::new(Snapshot {
+            segments: Vec::new(),
+            first_listed: 0,
+            open: None,
+            discontinuity_sequence: 0,
+            state: State::Live,
+        });
+        Self {
+            name,
+            is_audio,
+            beat,
+            listed: ArcSwap::from_pointee(Listed::new(Arc::clone(&empty))),
+            newest: ArcSwap::new(empty),
+            parts: watch::Sender::new(()),
+            chunks: watch::Sender::new(()),
+        }
+    }
+
+    /// The rendition's name in URLs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the audio rendition.
+    pub fn is_audio(&self) -> bool {
+        self.is_audio
+    }
+
+    /// The rendition as its playlist shows it.
+    pub fn listed(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.listed.load().snapshot)
+    }
+
+    /// The rendition with the chunks made since its last part.
+    pub fn newest(&self) -> Arc<Snapshot> {
+        self.newest.load_full()
+    }
+
+    /// Wakes when the playlist changes: once per part.
+    pub fn parts(&self) -> watch::Receiver<()> {
+        self.parts.subscribe()
+    }
+
+    /// Wakes with every chunk.
+    pub fn chunks(&self) -> watch::Receiver<()> {
+        self.chunks.subscribe()
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>, playlist: bool) {
+        self.newest.store(Arc::clone(&snapshot));
+        self.chunks.send_replace(());
+        if playlist {
+            self.listed.store(Arc::new(Listed::new(snapshot)));
+            self.parts.send_replace(());
+        }
+    }
+
+    fn wake(&self) {
+        self.chunks.send_replace(());
+        self.parts.send_replace(());
+    }
+}
+
+impl Listed {
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            full: OnceLock::new(),
+            delta: OnceLock::new(),
+        }
+    }
+}
