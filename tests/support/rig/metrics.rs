@@ -33,6 +33,18 @@ impl Metrics {
             .sum()
     }
 
+    /// Sum of every series whose name ends like this.
+    pub fn sum_of_suffix(&self, suffix: &str) -> f64 {
+        self.text
+            .lines()
+            .filter_map(|line| {
+                let (series, value) = line.rsplit_once(' ')?;
+                let is_it = series.split('{').next()?.ends_with(suffix);
+                is_it.then(|| value.parse::<f64>().ok())?
+            })
+            .sum()
+    }
+
     /// The one value of this name.
     ///
     /// # Errors
@@ -61,5 +73,6 @@ mod tests {
         assert!((metrics.sum("a", &["y=\"3\""]) - 4.0).abs() < f64::EPSILON);
         assert!((metrics.value("b").unwrap() - 5.0).abs() < f64::EPSILON);
         assert!(metrics.value("c").is_err());
+        assert!((metrics.sum_of_suffix("b") - 14.0).abs() < f64::EPSILON);
     }
 }
