@@ -162,4 +162,4 @@ bench: packages-test web ## Run the benchmarks, or the one named by BENCH=.
 
 soak: packages-test build ## Publish for MINUTES= minutes and watch for leaks and stalls.
 	$(call step,Soak of $(MINUTES) minutes)
-	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --ignored --nocapture
+	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --include-ignored --nocapture

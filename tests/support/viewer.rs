@@ -264,3 +264,6 @@ pub async fn probe(url: &str, patience: Duration) -> Result<Vec<Value>> {
     let streams = answer["streams"].take();
     Ok(streams.as_array().cloned().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
