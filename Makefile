@@ -147,6 +147,7 @@ endif
 test-web: $(WEB)/node_modules/.package-lock.json ## Check and test the pages without a browser.
 	$(call step,Tests of the pages)
 	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm run check
+	$(NODE) $(WEB)/node_modules/.bin/oxlint --deny-warnings $(BROWSER)/support $(BROWSER)/test
 	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm test
 
 test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## Run the tests in Chromium.

@@ -64,11 +64,10 @@ export class Stage {
 
   /** Calls the stream API; returns status and body. */
   async api(method, path, body) {
-    const response = await fetch(this.urls.api + path, {
-      method,
-      headers: { authorization: `APIKey ${this.urls.api_key}`, "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    const headers = { authorization: `APIKey ${this.urls.api_key}`, "content-type": "application/json" };
+    const request = { method, headers };
+    if (body !== undefined) request.body = JSON.stringify(body);
+    const response = await fetch(this.urls.api + path, request);
     const text = await response.text();
     return { status: response.status, body: text === "" ? null : JSON.parse(text) };
   }
