@@ -21,6 +21,8 @@ override CARGO_TARGET_DIR := $(BUILD)
 # The demonstration's media: empty is the test picture, `none` is nobody, else a
 # media file.
 SOURCE ?=
+# More arguments of the demonstration, such as `--origin-port 8000`.
+ARGS ?=
 # The benchmark that `make bench` runs; empty is all of them.
 BENCH ?=
 # What `make soak` takes for one turn.
@@ -86,9 +88,13 @@ build: packages web ## Build both binaries, the publisher and the demonstration.
 
 # --- Trying it out ---------------------------------------------------------
 
-.PHONY: demo
-demo: build ## Run all of it: SOURCE=none, or SOURCE=path/to/file, to publish something else.
-	@exec $(BUILD)/debug/demo --directory $(CURDIR)/target/demo --source "$(SOURCE)"
+# A script that waits for urls.json must never see that of the run before.
+.PHONY: demo demo-forget
+demo-forget:
+	@rm -f target/demo/urls.json
+
+demo: demo-forget build ## Run all of it; SOURCE=none or SOURCE=path/to/file publishes something else.
+	@exec $(BUILD)/debug/demo --directory target/demo --source '$(SOURCE)' $(ARGS)
 
 # --- Checks ----------------------------------------------------------------
 
@@ -141,6 +147,7 @@ endif
 test-web: $(WEB)/node_modules/.package-lock.json ## Check and test the pages without a browser.
 	$(call step,Tests of the pages)
 	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm run check
+	$(NODE) $(WEB)/node_modules/.bin/oxlint --deny-warnings $(BROWSER)/support $(BROWSER)/test
 	cd $(WEB) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) npm test
 
 test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## Run the tests in Chromium.
@@ -156,4 +163,4 @@ bench: packages-test web ## Run the benchmarks, or the one named by BENCH=.
 
 soak: packages-test build ## Publish for MINUTES= minutes and watch for leaks and stalls.
 	$(call step,Soak of $(MINUTES) minutes)
-	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --ignored --nocapture
+	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --include-ignored --nocapture

@@ -99,7 +99,7 @@ async fn run(publisher: &mut Publisher, duration: Option<Duration>) -> Result<()
 #[expect(clippy::print_stdout, reason = "the figures are the program's output")]
 fn print(stats: &Stats, last: &Stats) {
     println!(
-        "frames {} ({} skipped, {} key, {} asked for)  {} kbit/s  packets {} ({} again)  lost {:.1} %  remb {} kbit/s",
+        "frames {} ({} skipped, {} key, {} asked for)  {} kbit/s  packets {} ({} again)  reports {}  lost {:.1} %  feedback {}  remb {} kbit/s",
         stats.frames,
         stats.skipped,
         stats.key_frames,
@@ -107,7 +107,9 @@ fn print(stats: &Stats, last: &Stats) {
         (stats.bytes - last.bytes) * 8 / 1_000,
         stats.packets,
         stats.nacked,
+        stats.reports,
         f64::from(stats.worst_loss) / 2.56,
+        stats.transport_cc,
         stats.remb / 1_000,
     );
 }

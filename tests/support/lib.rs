@@ -4,9 +4,17 @@
 //! |---|---|
 //! | [`strip`] | the frame strip: a counter and a capture time drawn into each frame |
 //! | [`publisher`] | a WHIP client on an independent WebRTC stack, with picture and sound |
+//! | [`rig`] | the real binaries on loopback, and the stream API |
+//! | [`playlist`] | an HLS reader that tests compare with |
+//! | [`stage`] | a stream on air, as most system tests begin |
+//! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
 //!
 //! The publisher shares no code with `inlet-edge`: what both got wrong in the
 //! same way, no test would see.
 
+pub mod playlist;
 pub mod publisher;
+pub mod rig;
+pub mod stage;
 pub mod strip;
+pub mod viewer;

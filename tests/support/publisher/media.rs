@@ -17,7 +17,7 @@ use ffmpeg_next::frame;
 use inlet_common::clock::{self, UtcTime};
 use tokio::runtime::Handle;
 
-use super::{Options, encode, feedback::Feedback, file, peer::Track, picture::Picture, tone};
+use super::{Options, encode, feedback::Feedback, file, picture::Picture, tone, track::Track};
 
 /// How often a track says which wall time its RTP time stands for.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@ mod media;
 mod peer;
 mod picture;
 mod tone;
+mod track;
 mod whip;
 
 use std::{
@@ -271,7 +272,7 @@ impl Publisher {
     }
 }
 
-type Runner = fn(&Options, &media::Shared, media::Start, peer::Track, &Handle) -> Result<()>;
+type Runner = fn(&Options, &media::Shared, media::Start, track::Track, &Handle) -> Result<()>;
 
 impl Drop for Publisher {
     fn drop(&mut self) {

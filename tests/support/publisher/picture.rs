@@ -15,14 +15,14 @@ const BAND: usize = 64;
 /// Frames in which the box crosses the picture.
 const BOX_PERIOD: u64 = 90;
 
-/// Luma, Cb and Cr of the bands.
+/// Luma, Cb and Cr of the bands: slate, navy, teal, night, moss, plum.
 const BANDS: [(u8, u8, u8); 6] = [
-    (170, 166, 26),
-    (144, 44, 142),
-    (127, 54, 34),
-    (105, 202, 222),
-    (65, 100, 212),
-    (84, 184, 115),
+    (78, 138, 120),
+    (48, 158, 116),
+    (88, 134, 98),
+    (38, 140, 124),
+    (96, 112, 112),
+    (62, 140, 146),
 ];
 
 /// Draws frames of one size.

@@ -1,0 +1,74 @@
+// Bare pages with other people's players, as an application developer would embed them.
+
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+const require = createRequire(import.meta.url);
+const package_ = (name) => dirname(require.resolve(`${name}/package.json`));
+
+const SCRIPTS = {
+  "hls.js": join(package_("hls.js"), "dist/hls.min.js"),
+  "dash.js": join(package_("dashjs"), "dist/modern/umd/dash.all.min.js"),
+  shaka: join(package_("shaka-player"), "dist/shaka-player.compiled.js"),
+};
+
+/** How each player is started on `video` with `manifest`; errors end up in `window.failure`. */
+const STARTS = {
+  "hls.js": `
+    const hls = new Hls({ lowLatencyMode: true });
+    hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) window.failure = data.details; });
+    hls.loadSource(manifest);
+    hls.attachMedia(video);
+    window.qualities = () => hls.levels.map(({ width, height }) => ({ width, height }));`,
+  "dash.js": `
+    const player = dashjs.MediaPlayer().create();
+    player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => { window.failure = error.message; });
+    player.initialize(video, manifest, true);
+    window.qualities = () =>
+      player.getRepresentationsByType("video").map(({ width, height }) => ({ width, height }));`,
+  shaka: `
+    shaka.polyfill.installAll();
+    const player = new shaka.Player();
+    player.addEventListener("error", ({ detail }) => { window.failure = "shaka " + detail.code; });
+    player.configure({ streaming: { lowLatencyMode: true } });
+    player.attach(video)
+      .then(() => player.load(manifest))
+      .catch((error) => { window.failure = "shaka " + error.code + " " + error.message; });
+    window.qualities = () => player.getVariantTracks().map(({ width, height }) => ({ width, height }));`,
+};
+
+/** Names of the players. */
+export const PLAYERS = Object.keys(STARTS);
+
+/** Serves `/{player}?{manifest}` on a port of its own. */
+export async function servePlayers() {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    const name = decodeURIComponent(pathname.slice(1));
+    if (name.endsWith("/script")) {
+      response.setHeader("content-type", "text/javascript");
+      response.end(await readFile(SCRIPTS[name.slice(0, -"/script".length)]));
+    } else if (name in STARTS) {
+      response.setHeader("content-type", "text/html");
+      response.end(`<!doctype html><title>${name}</title>
+        <video autoplay muted playsinline style="width: 100%"></video>
+        <script src="/${name}/script"></script>
+        <script>
+          const video = document.querySelector("video");
+          const manifest = decodeURIComponent(location.search.slice(1));
+          window.failure = null;
+          ${STARTS[name]}
+        </script>`);
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  return {
+    url: (player, manifest) => `http://127.0.0.1:${port}/${player}?${encodeURIComponent(manifest)}`,
+    close: () => new Promise((done) => server.close(done)),
+  };
+}

@@ -1,0 +1,158 @@
+// Inlet's real binaries for browser tests, brought up by the demonstration program.
+//
+// It draws free ports and publishes nothing: the pages do that, or `publish` below.
+
+import { spawn, execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+const ROOT = resolve(import.meta.dirname, "../../..");
+const BIN = resolve(process.env.INLET_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug"));
+/** Pictures small enough that two cores carry browser, ladder and player. */
+export const SIZE = "854x480";
+/** Short sides of the rungs that such a picture gets. */
+export const RUNGS = [468, 360];
+
+/** An error that waiting cannot mend. */
+export class Fatal extends Error {}
+
+/** Asks `probe` until it has an answer that is neither null, undefined nor false. */
+export async function until(what, patienceMs, probe) {
+  const deadline = performance.now() + patienceMs;
+  let reason = "no answer";
+  for (;;) {
+    try {
+      const answer = await probe();
+      if (answer !== null && answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      if (error instanceof Fatal) throw error;
+      reason = error.message;
+    }
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${patienceMs} ms: ${reason}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+/** An origin and an edge, and a stream to begin with. */
+export class Stage {
+  static async open() {
+    const folder = mkdtempSync(join(tmpdir(), "inlet-browser-"));
+    const process = spawn(
+      join(BIN, "demo"),
+      ["--free-ports", "--source", "none", "--directory", folder],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    const output = [];
+    for (const pipe of [process.stdout, process.stderr]) pipe.on("data", (chunk) => output.push(chunk));
+    const stage = new Stage(folder, process, output);
+    await until("the demonstration", 30_000, () => {
+      if (process.exitCode !== null) throw new Fatal(`it ended: ${Buffer.concat(output)}`);
+      return existsSync(join(folder, "urls.json"));
+    });
+    stage.urls = JSON.parse(readFileSync(join(folder, "urls.json"), "utf8"));
+    return stage;
+  }
+
+  constructor(folder, process, output) {
+    this.folder = folder;
+    this.process = process;
+    this.output = output;
+    this.children = [];
+  }
+
+  /** Calls the stream API; returns status and body. */
+  async api(method, path, body) {
+    const headers = { authorization: `APIKey ${this.urls.api_key}`, "content-type": "application/json" };
+    const request = { method, headers };
+    if (body !== undefined) request.body = JSON.stringify(body);
+    const response = await fetch(this.urls.api + path, request);
+    const text = await response.text();
+    return { status: response.status, body: text === "" ? null : JSON.parse(text) };
+  }
+
+  /** A new stream, with the addresses of its pages. */
+  async createStream(name) {
+    const { status, body } = await this.api("POST", "", { name, active: true });
+    if (status !== 201) throw new Error(`creating ${name}: ${status} ${JSON.stringify(body)}`);
+    const web = new URL(body.iframe_url).origin;
+    const goLive = (search = "") =>
+      `${web}/go-live?source=test&autostart=1&resolution=${SIZE}${search}#${body.push_url_whip}`;
+    return { ...body, goLive, web };
+  }
+
+  /** Publishes the test picture with the Rust publisher; resolves when it plays. */
+  async publish(stream, ...args) {
+    const child = spawn(
+      join(BIN, "publisher"),
+      ["--whip", stream.push_url_whip, "--size", SIZE, "--bitrate", "1000000", ...args],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    const complaints = [];
+    child.stderr.on("data", (chunk) => complaints.push(chunk));
+    this.children.push(child);
+    await until(`${stream.name} on air`, 15_000, async () => {
+      if (child.exitCode !== null) throw new Fatal(`the publisher ended: ${Buffer.concat(complaints)}`);
+      return (await fetch(stream.hls_cmaf_url)).ok;
+    });
+    return child;
+  }
+
+  /** Process ids of the origin's transcode workers. */
+  workers() {
+    const parents = new Map();
+    for (const entry of readdirSync("/proc")) {
+      if (!/^\d+$/.test(entry)) continue;
+      try {
+        const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+        const [, name, parent] = /\((.*)\) \S (\d+)/.exec(stat);
+        parents.set(Number(entry), { name, parent: Number(parent) });
+      } catch {
+        // It ended while we looked.
+      }
+    }
+    const isOrigin = (pid) =>
+      parents.get(pid)?.name === "inlet-origin" && parents.get(pid).parent === this.process.pid;
+    return [...parents].filter(([, { parent }]) => isOrigin(parent)).map(([pid]) => pid);
+  }
+
+  /** Ends everything; with a failure, tells the tail of each log. */
+  async close(failed = false) {
+    for (const child of this.children) child.kill("SIGKILL");
+    const ended = new Promise((done) => this.process.once("exit", done));
+    if (this.process.exitCode === null) {
+      this.process.kill("SIGTERM");
+      await ended;
+    }
+    if (failed) {
+      for (const log of ["origin.log", "edge.log"]) {
+        const path = join(this.folder, log);
+        const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(-40) : [];
+        console.error(`--- ${path}\n${lines.join("\n")}`);
+      }
+      console.error(`--- demo\n${Buffer.concat(this.output)}`);
+    } else {
+      rmSync(this.folder, { recursive: true, force: true });
+    }
+  }
+}
+
+/** What ffprobe says of a manifest. */
+export async function ffprobe(url) {
+  const { stdout } = await promisify(execFile)(
+    "ffprobe",
+    ["-v", "error", "-of", "json", "-show_streams", url],
+    { timeout: 30_000 },
+  );
+  return JSON.parse(stdout).streams;
+}
+
+/** Width and height of every variant of a multivariant playlist. */
+export async function variants(url) {
+  const text = await (await fetch(url)).text();
+  return [...text.matchAll(/RESOLUTION=(\d+)x(\d+)/g)].map(([, width, height]) => ({
+    width: Number(width),
+    height: Number(height),
+  }));
+}

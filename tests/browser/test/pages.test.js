@@ -1,0 +1,144 @@
+// Our own pages: a tab goes live, another one plays it, and neither is disturbed by what
+// happens to presenters.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Browser, advances, displayed, inlet, onAir, screenshot } from "../support/browser.js";
+import { RUNGS, Stage, until, variants } from "../support/stage.js";
+
+let stage, browser, stream, presenter, player;
+let failed = false;
+
+/** A test whose failure makes the logs appear at the end. */
+function step(name, body) {
+  test(name, async (context) => {
+    try {
+      await body(context);
+    } catch (error) {
+      failed = true;
+      if (player !== undefined) {
+        await screenshot(player, `failed ${name}`).catch(() => {});
+        console.error(JSON.stringify(await inlet(player).catch(() => null)));
+      }
+      throw error;
+    }
+  });
+}
+
+before(async () => {
+  stage = await Stage.open();
+  browser = await Browser.open();
+  stream = await stage.createStream("pages");
+});
+
+after(async () => {
+  await browser?.close();
+  await stage?.close(failed);
+});
+
+step("the player waits politely while nobody is live", async () => {
+  player = await browser.page(`${stream.iframe_url}?measure=1&muted=1`);
+  await until("waiting", 5_000, async () => (await inlet(player)).state === "waiting");
+  await screenshot(player, "player-waiting");
+});
+
+step("the go-live page publishes its test picture", async () => {
+  presenter = await browser.page(stream.goLive());
+  const state = await onAir(presenter);
+  assert.equal(state.error, null);
+  await until("what the sender achieves", 10_000, async () => {
+    const { stats } = await inlet(presenter);
+    return stats !== null && stats.width === 854 && stats.fps > 20;
+  });
+  await screenshot(presenter, "go-live");
+});
+
+step("the waiting player starts by itself and plays LL-HLS", async () => {
+  const readings = await advances(player, 300);
+  await screenshot(player, "player-hls");
+  const state = await inlet(player);
+  assert.equal(state.protocol, "hls");
+  assert.ok(state.levels.length === RUNGS.length, JSON.stringify(state.levels));
+  assert.ok(readings.length > 100, `only ${readings.length} different frames were seen`);
+});
+
+step("all rungs exist with the right size", async () => {
+  const sizes = await variants(stream.hls_cmaf_url);
+  assert.deepEqual(sizes.map(({ height }) => height).sort((a, b) => b - a), RUNGS);
+  for (const { width, height } of sizes) {
+    assert.ok(Math.abs(width - (height * 854) / 480) <= 2, `${width}x${height} is distorted`);
+    assert.equal(width % 2, 0);
+  }
+  const manifest = await (await fetch(stream.dash_url)).text();
+  for (const { width, height } of sizes) {
+    assert.match(manifest, new RegExp(`<Representation[^>]*width="${width}"[^>]*height="${height}"`));
+  }
+});
+
+step("a second publisher gets 400 with 2003, and the first keeps playing", async () => {
+  const second = await browser.page(stream.goLive());
+  const error = await until("the refusal", 10_000, async () => (await inlet(second)).error);
+  assert.equal(error.status, 400);
+  assert.equal(error.reason, 2003);
+  assert.notEqual(error.title, "");
+  await screenshot(second, "go-live-refused");
+  await second.close();
+  await advances(player, 60);
+  assert.equal((await inlet(presenter)).state, "live");
+});
+
+step("a wrong token gets 403 with 2002", async () => {
+  const wrong = stream.goLive().replace(/_[^_/]+\/whip$/, "_0123456789abcdef0123456789abcdef/whip");
+  assert.notEqual(wrong, stream.goLive());
+  const page = await browser.page(wrong);
+  const error = await until("the refusal", 10_000, async () => (await inlet(page)).error);
+  assert.equal(error.status, 403);
+  assert.equal(error.reason, 2002);
+  await page.close();
+});
+
+step("a change of the sender's size does not stop playback", async () => {
+  const { stalls } = await inlet(player);
+  const levels = JSON.stringify((await inlet(player)).levels);
+  await presenter.evaluate(() => window.inlet.resize({ width: 426, height: 240 }));
+  await until("the small picture", 15_000, async () => (await inlet(presenter)).stats?.width === 426);
+  await advances(player, 90);
+  await presenter.evaluate(() => window.inlet.resize({ width: 854, height: 480 }));
+  await until("the large picture", 15_000, async () => (await inlet(presenter)).stats?.width === 854);
+  await advances(player, 90);
+  const state = await inlet(player);
+  assert.equal(JSON.stringify(state.levels), levels, "every rung keeps its size");
+  assert.equal(state.stalls, stalls, "playback stopped");
+});
+
+step("after closing the tab and going live again the player goes on without a reload", async () => {
+  await player.evaluate(() => { window.notReloaded = true; });
+  await presenter.close();
+  const last = await displayed(player);
+  await until("silence", 10_000, async () => (await stage.api("GET", `/${stream.id}`)).body.live === false);
+  presenter = await browser.page(stream.goLive());
+  await onAir(presenter);
+  // The new tab counts its frames from 0.
+  await until("the new session's picture", 20_000, async () => {
+    const reading = await displayed(player);
+    return reading !== null && last !== null && reading.counter < last.counter;
+  });
+  await advances(player, 90);
+  assert.equal(await player.evaluate(() => window.notReloaded), true);
+});
+
+step("the player page plays LL-DASH", async () => {
+  await player.close();
+  player = await browser.page(`${stream.iframe_url}?protocol=dash&measure=1&muted=1`);
+  const readings = await advances(player, 300, 30_000);
+  await screenshot(player, "player-dash");
+  const state = await inlet(player);
+  assert.equal(state.protocol, "dash");
+  assert.ok(readings.length > 100, `only ${readings.length} different frames were seen`);
+});
+
+step("no page complained", () => {
+  const expected = /40[03] \(|net::ERR_|404/;
+  assert.deepEqual(browser.complaints.filter((complaint) => !expected.test(complaint)), []);
+});

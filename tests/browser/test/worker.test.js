@@ -1,0 +1,58 @@
+// A transcode worker dies under a viewer's eyes; another stream does not notice.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Browser, advances, displayed, inlet } from "../support/browser.js";
+import { Fatal, Stage, until } from "../support/stage.js";
+
+let stage, browser;
+let failed = true;
+
+before(async () => {
+  stage = await Stage.open();
+  browser = await Browser.open();
+});
+
+after(async () => {
+  await browser?.close();
+  await stage?.close(failed);
+});
+
+test("after SIGKILL the stream resumes within 2 s in the same playlist", async () => {
+  // The worker that waits now is the one that the next stream gets.
+  const [spare] = await until("a spare worker", 10_000, () => {
+    const workers = stage.workers();
+    return workers.length === 1 && workers;
+  });
+  const victim = await stage.createStream("victim");
+  await stage.publish(victim);
+  const bystander = await stage.createStream("bystander");
+  await stage.publish(bystander);
+  const viewers = [];
+  for (const stream of [victim, bystander]) {
+    viewers.push(await browser.page(`${stream.iframe_url}?measure=1&muted=1`));
+  }
+  const [watching, beside] = viewers;
+  await Promise.all(viewers.map((page) => advances(page, 90)));
+  await watching.evaluate(() => { window.notReloaded = true; });
+
+  const before = await displayed(watching);
+  const stallsBeside = (await inlet(beside)).stalls;
+  process.kill(spare, "SIGKILL");
+  const killed = Date.now() % 2 ** 22;
+  // A frame captured after the kill, at most 2 s after it.
+  const resumed = await until("a picture from after the kill", 15_000, async () => {
+    const reading = await displayed(watching);
+    if (reading === null) return null;
+    if (reading.counter < before.counter) throw new Fatal("the counter went back");
+    const since = (reading.time - killed + 2 ** 22) % 2 ** 22;
+    return since < 2 ** 21 && { ...reading, since };
+  });
+  assert.ok(resumed.since <= 2_000, `the first picture is from ${resumed.since} ms after the kill`);
+  await advances(watching, 90);
+  await advances(beside, 90);
+  assert.equal(await watching.evaluate(() => window.notReloaded), true);
+  assert.equal((await inlet(beside)).stalls, stallsBeside, "the other stream noticed");
+  failed = false;
+});

@@ -1,0 +1,62 @@
+//! A private authority and the two certificates of the link.
+//!
+//! Made anew at each start: the demonstration and the tests keep no secret
+//! that anybody could come to rely on.
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+
+/// Name by which the edge calls the origin.
+pub(super) const ORIGIN_NAME: &str = "localhost";
+/// Name by which the origin knows the edge.
+const EDGE_NAME: &str = "edge.localhost";
+
+/// Writes `ca.pem`, `origin.pem`, `origin.key`, `edge.pem` and `edge.key`.
+pub(super) fn write(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Inlet test authority");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    fs::write(folder.join("ca.pem"), authority.pem())?;
+    leaf(
+        folder,
+        "origin",
+        ORIGIN_NAME,
+        ExtendedKeyUsagePurpose::ServerAuth,
+        &authority,
+    )?;
+    leaf(
+        folder,
+        "edge",
+        EDGE_NAME,
+        ExtendedKeyUsagePurpose::ClientAuth,
+        &authority,
+    )
+}
+
+fn leaf(
+    folder: &Path,
+    file: &str,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+    authority: &CertifiedIssuer<'_, KeyPair>,
+) -> Result<()> {
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![usage];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, authority)?;
+    fs::write(folder.join(format!("{file}.pem")), certificate.pem())?;
+    fs::write(folder.join(format!("{file}.key")), key.serialize_pem())?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Which ports the rig's processes listen on.
+//!
+//! Tests draw theirs below the ephemeral range, so that no outgoing connection
+//! takes one between the look and the bind; the demonstration has fixed ones
+//! and moves on where one is taken.
+
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+};
+
+use anyhow::{Result, bail};
+use rand::RngExt as _;
+
+/// Ports of one origin and one edge, all on loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Origin: API, playlists, pages.
+    pub origin_http: u16,
+    /// Origin: RTP over QUIC, UDP.
+    pub origin_roq: u16,
+    /// Origin: health and readiness.
+    pub origin_admin: u16,
+    /// Origin: Prometheus.
+    pub origin_metrics: u16,
+    /// Edge: WHIP.
+    pub edge_http: u16,
+    /// Edge: health and readiness.
+    pub edge_admin: u16,
+    /// Edge: Prometheus.
+    pub edge_metrics: u16,
+    /// Edge: the first of `MEDIA_PORTS` ports for ICE, UDP and TCP.
+    pub edge_media: u16,
+}
+
+/// Ports for media: as many as a test edge has workers.
+pub(super) const MEDIA_PORTS: u16 = 2;
+
+impl Ports {
+    /// The demonstration's ports where nothing else runs.
+    pub const FIXED: Self = Self {
+        origin_http: 8080,
+        origin_roq: 4433,
+        origin_admin: 9080,
+        origin_metrics: 9090,
+        edge_http: 8081,
+        edge_admin: 9081,
+        edge_metrics: 9091,
+        edge_media: 5000,
+    };
+
+    /// Ports that nobody uses, anywhere.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub fn free() -> Result<Self> {
+        let base = rand::rng().random_range(10_000..30_000);
+        let wish = Self {
+            origin_http: base,
+            origin_roq: base,
+            origin_admin: base,
+            origin_metrics: base,
+            edge_http: base,
+            edge_admin: base,
+            edge_metrics: base,
+            edge_media: base,
+        };
+        wish.or_next_free()
+    }
+
+    /// These, or for each that is taken the next free one.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn or_next_free(&self) -> Result<Self> {
+        let mut given = BTreeSet::new();
+        let mut next = |wish, count| take(&mut given, wish, count);
+        Ok(Self {
+            origin_http: next(self.origin_http, 1)?,
+            origin_roq: next(self.origin_roq, 1)?,
+            origin_admin: next(self.origin_admin, 1)?,
+            origin_metrics: next(self.origin_metrics, 1)?,
+            edge_http: next(self.edge_http, 1)?,
+            edge_admin: next(self.edge_admin, 1)?,
+            edge_metrics: next(self.edge_metrics, 1)?,
+            edge_media: next(self.edge_media, MEDIA_PORTS)?,
+        })
+    }
+
+    /// Every port with its name, in a constant order.
+    pub fn named(&self) -> [(&'static str, u16); 8] {
+        [
+            ("origin http", self.origin_http),
+            ("origin roq", self.origin_roq),
+            ("origin admin", self.origin_admin),
+            ("origin metrics", self.origin_metrics),
+            ("edge http", self.edge_http),
+            ("edge admin", self.edge_admin),
+            ("edge metrics", self.edge_metrics),
+            ("edge media", self.edge_media),
+        ]
+    }
+}
+
+fn take(given: &mut BTreeSet<u16>, wish: u16, count: u16) -> Result<u16> {
+    for first in wish..u16::MAX - count {
+        let mut range = first..first + count;
+        if range.all(|port| !given.contains(&port) && is_free(port)) {
+            given.extend(first..first + count);
+            return Ok(first);
+        }
+    }
+    bail!("no free port from {wish} on")
+}
+
+fn is_free(port: u16) -> bool {
+    let address = (Ipv4Addr::UNSPECIFIED, port);
+    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+}

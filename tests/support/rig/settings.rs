@@ -1,0 +1,98 @@
+//! The configuration files of the rig's two processes.
+
+use std::path::Path;
+
+use super::{Ports, certificates};
+
+/// The origin's file.
+pub(super) fn origin(ports: &Ports, folder: &Path, filter: &str) -> String {
+    let Ports {
+        origin_http,
+        origin_roq,
+        origin_admin,
+        origin_metrics,
+        edge_http,
+        ..
+    } = ports;
+    let certificates = folder.join("certificates");
+    let certificates = certificates.display();
+    let state = folder.join("state");
+    let state = state.display();
+    format!(
+        r#"[http]
+listen = "127.0.0.1:{origin_http}"
+
+[roq]
+listen = "127.0.0.1:{origin_roq}"
+certificate = "{certificates}/origin.pem"
+key = "{certificates}/origin.key"
+client_ca = "{certificates}/ca.pem"
+
+[admin]
+listen = "127.0.0.1:{origin_admin}"
+
+[metrics]
+listen = "127.0.0.1:{origin_metrics}"
+
+[urls]
+whip = "http://127.0.0.1:{edge_http}"
+web = "http://127.0.0.1:{origin_http}"
+
+[state]
+dir = "{state}"
+
+[drain]
+timeout = "2s"
+
+[log]
+filter = "{filter}"
+format = "human"
+"#
+    )
+}
+
+/// The edge's file.
+pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str) -> String {
+    let Ports {
+        origin_roq,
+        edge_http,
+        edge_admin,
+        edge_metrics,
+        edge_media,
+        ..
+    } = ports;
+    let certificates = folder.join("certificates");
+    let certificates = certificates.display();
+    let name = certificates::ORIGIN_NAME;
+    let workers = super::ports::MEDIA_PORTS;
+    format!(
+        r#"[http]
+listen = "127.0.0.1:{edge_http}"
+
+[media]
+addresses = ["127.0.0.1"]
+port = {edge_media}
+workers = {workers}
+
+[roq]
+origin = "127.0.0.1:{origin_roq}"
+origin_name = "{name}"
+certificate = "{certificates}/edge.pem"
+key = "{certificates}/edge.key"
+ca = "{certificates}/ca.pem"
+
+[admin]
+listen = "127.0.0.1:{edge_admin}"
+
+[metrics]
+listen = "127.0.0.1:{edge_metrics}"
+
+[drain]
+timeout = "2s"
+
+[log]
+filter = "{filter}"
+format = "human"
+"#
+    )
+}

@@ -1,0 +1,69 @@
+//! Steps that several system tests begin with: a stream on air and playing.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    playlist::{self, Multivariant},
+    publisher::{Options, Publisher, Refused},
+    rig::{Rig, Stream, until},
+};
+
+/// Size of the pictures in tests: two rungs, which two cores carry beside all else.
+pub const SIZE: (u32, u32) = (854, 480);
+/// Short sides of the rungs that [`SIZE`] gets.
+pub const RUNGS: [u32; 2] = [468, 360];
+/// How long playback may take to begin; the product's outer promise is 5 s.
+pub const PLAYBACK: Duration = Duration::from_secs(10);
+
+/// The test picture in [`SIZE`] for this stream.
+pub fn options(stream: &Stream) -> Options {
+    let mut options = Options::new(&stream.whip).with_size(SIZE.0, SIZE.1);
+    options.bitrate = 1_000_000;
+    options
+}
+
+/// A new stream on air, and its playlist once it plays.
+///
+/// # Errors
+///
+/// When it cannot be published, or does not play in time.
+pub async fn on_air(rig: &Rig, name: &str) -> Result<(Stream, Publisher, Multivariant)> {
+    let stream = rig.api.create(name).await?;
+    let publisher = Publisher::start(options(&stream)).await?;
+    let playlist = playing(&stream).await?;
+    Ok((stream, publisher, playlist))
+}
+
+/// Waits until every variant of the stream has a part.
+///
+/// # Errors
+///
+/// When that takes longer than [`PLAYBACK`].
+pub async fn playing(stream: &Stream) -> Result<Multivariant> {
+    until("playback", PLAYBACK, async || {
+        let multivariant = playlist::multivariant(&stream.hls).await?;
+        ensure!(!multivariant.variants.is_empty(), "no variant");
+        for variant in &multivariant.variants {
+            let media = playlist::media(&variant.url).await?;
+            ensure!(
+                media.open_parts + media.segments.len() > 0,
+                "{}: empty",
+                variant.url
+            );
+        }
+        Ok(multivariant)
+    })
+    .await
+}
+
+/// The refusal that publishing met.
+///
+/// # Errors
+///
+/// When it was not refused, or failed in another way.
+pub fn refusal(outcome: Result<Publisher>) -> Result<Refused> {
+    let error = outcome.err().context("the edge took it")?;
+    error.downcast::<Refused>().context("no refusal")
+}

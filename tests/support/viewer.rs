@@ -1,0 +1,269 @@
+//! A viewer without a screen: FFmpeg plays a manifest, each frame's strip is
+//! read, and the beeps are listened for.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ffmpeg_next::{
+    Dictionary, codec, decoder,
+    format::{self, context::Input},
+    frame, media, packet,
+};
+use inlet_common::clock;
+use serde_json::Value;
+
+use crate::strip::{self, Reading};
+
+/// A sample louder than this, of full scale 1, belongs to a beep.
+const LOUD: f32 = 0.15;
+/// Seconds of quiet after which a loud sample begins a new beep.
+const QUIET: f64 = 0.1;
+
+/// One frame as a viewer saw it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Width and height as decoded.
+    pub size: (u32, u32),
+    /// Presentation time in seconds, as the manifest has it.
+    pub time: f64,
+    /// What the strip says; `None` when it cannot be read.
+    pub reading: Option<Reading>,
+}
+
+/// All that a viewer saw and heard.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Frames in the order of presentation.
+    pub frames: Vec<Seen>,
+    /// Presentation times at which a beep began.
+    pub beeps: Vec<f64>,
+}
+
+impl Watched {
+    /// Strips of all frames.
+    ///
+    /// # Errors
+    ///
+    /// When one could not be read.
+    pub fn readings(&self) -> Result<Vec<Reading>> {
+        self.frames
+            .iter()
+            .enumerate()
+            .map(|(index, seen)| {
+                seen.reading
+                    .with_context(|| format!("frame {index} of {} has no strip", self.frames.len()))
+            })
+            .collect()
+    }
+
+    /// Largest step of capture time from one frame to the next, in milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When a strip cannot be read.
+    pub fn largest_gap(&self) -> Result<i64> {
+        let readings = self.readings()?;
+        let steps = readings
+            .windows(2)
+            .map(|pair| strip::difference(pair[1].time, pair[0].time));
+        steps.max().context("fewer than two frames")
+    }
+
+    /// Checks that counters never go back and that hardly any is missing.
+    ///
+    /// # Errors
+    ///
+    /// With the counters, when it is not so.
+    pub fn ensure_smooth(&self) -> Result<()> {
+        let readings = self.readings()?;
+        let counters: Vec<u32> = readings.iter().map(|reading| reading.counter).collect();
+        let steps: Vec<i64> = counters
+            .windows(2)
+            .map(|pair| strip::difference(pair[1], pair[0]))
+            .collect();
+        let kept = steps.iter().filter(|step| **step == 1).count();
+        // Resampling to the constant rate may repeat or drop one now and then.
+        if steps.iter().any(|step| !(0..=3).contains(step)) || kept * 10 < steps.len() * 8 {
+            bail!("the picture does not run smoothly: {counters:?}");
+        }
+        Ok(())
+    }
+
+    /// Beep heard minus its frame shown, in seconds, for each beep whose frame
+    /// was seen; positive when the sound is late.
+    pub fn skews(&self) -> Vec<f64> {
+        let is_beep = |seen: &&Seen| {
+            let counter = seen.reading.map(|reading| u64::from(reading.counter));
+            counter.is_some_and(|counter| counter.is_multiple_of(strip::BEEP_EVERY))
+        };
+        let mut times: Vec<f64> = Vec::new();
+        let mut last = None;
+        for seen in self.frames.iter().filter(is_beep) {
+            // A repeated frame is shown when it is first shown.
+            if last != seen.reading {
+                times.push(seen.time);
+            }
+            last = seen.reading;
+        }
+        times
+            .iter()
+            .filter_map(|time| {
+                let skews = self.beeps.iter().map(|beep| beep - time);
+                skews
+                    .filter(|skew| skew.abs() < 0.5)
+                    .min_by(|a, b| a.abs().total_cmp(&b.abs()))
+            })
+            .collect()
+    }
+}
+
+/// Plays the best tracks of a manifest or media playlist until `frames` frames
+/// were decoded.
+///
+/// # Errors
+///
+/// When it cannot be played, or not within `patience`.
+pub async fn watch(url: &str, frames: usize, patience: Duration) -> Result<Watched> {
+    let url = url.to_owned();
+    tokio::task::spawn_blocking(move || play(&url, frames, patience)).await?
+}
+
+fn play(url: &str, frames: usize, patience: Duration) -> Result<Watched> {
+    ffmpeg_next::init()?;
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
+    let start = clock::now();
+    let mut options = Dictionary::new();
+    // Microseconds; without it a stalled playlist would hold the test for ever.
+    options.set("rw_timeout", &patience.as_micros().to_string());
+    let mut input = format::input_with_dictionary(&PathBuf::from(url), options)
+        .with_context(|| format!("opening {url}"))?;
+    let mut picture = Picture::open(&input)?.context("no picture")?;
+    let mut sound = Sound::open(&input)?;
+    let mut watched = Watched::default();
+    while watched.frames.len() < frames {
+        ensure!(
+            clock::now().duration_since(start) < patience,
+            "{url}: {} of {frames} frames within {patience:?}",
+            watched.frames.len()
+        );
+        let mut packet = packet::Packet::empty();
+        packet
+            .read(&mut input)
+            .with_context(|| format!("{url}: after {} frames", watched.frames.len()))?;
+        if packet.stream() == picture.index {
+            picture.handle(&packet, &mut watched.frames)?;
+        } else if let Some(sound) = &mut sound
+            && packet.stream() == sound.index
+        {
+            sound.handle(&packet, &mut watched.beeps)?;
+        }
+    }
+    Ok(watched)
+}
+
+struct Picture {
+    index: usize,
+    time_base: f64,
+    decoder: decoder::Video,
+}
+
+impl Picture {
+    fn open(input: &Input) -> Result<Option<Self>> {
+        let Some(stream) = input.streams().best(media::Type::Video) else {
+            return Ok(None);
+        };
+        let context = codec::context::Context::from_parameters(stream.parameters())?;
+        Ok(Some(Self {
+            index: stream.index(),
+            time_base: f64::from(stream.time_base()),
+            decoder: context.decoder().video()?,
+        }))
+    }
+
+    fn handle(&mut self, packet: &packet::Packet, seen: &mut Vec<Seen>) -> Result<()> {
+        self.decoder.send_packet(packet)?;
+        let mut frame = frame::Video::empty();
+        while self.decoder.receive_frame(&mut frame).is_ok() {
+            seen.push(Seen {
+                size: (frame.width(), frame.height()),
+                time: frame.timestamp().unwrap_or(0) as f64 * self.time_base,
+                reading: strip::read(strip::Plane {
+                    data: frame.data(0),
+                    stride: frame.stride(0),
+                    width: frame.width() as usize,
+                    height: frame.height() as usize,
+                }),
+            });
+        }
+        Ok(())
+    }
+}
+
+struct Sound {
+    index: usize,
+    time_base: f64,
+    decoder: decoder::Audio,
+    last_loud: f64,
+}
+
+impl Sound {
+    fn open(input: &Input) -> Result<Option<Self>> {
+        let Some(stream) = input.streams().best(media::Type::Audio) else {
+            return Ok(None);
+        };
+        let context = codec::context::Context::from_parameters(stream.parameters())?;
+        Ok(Some(Self {
+            index: stream.index(),
+            time_base: f64::from(stream.time_base()),
+            decoder: context.decoder().audio()?,
+            last_loud: f64::INFINITY,
+        }))
+    }
+
+    /// AAC decodes to planar 32-bit float.
+    fn handle(&mut self, packet: &packet::Packet, beeps: &mut Vec<f64>) -> Result<()> {
+        self.decoder.send_packet(packet)?;
+        let mut frame = frame::Audio::empty();
+        while self.decoder.receive_frame(&mut frame).is_ok() {
+            let begin = frame.timestamp().unwrap_or(0) as f64 * self.time_base;
+            // What came before the first frame is unknown: begin as if in a beep.
+            if self.last_loud.is_infinite() {
+                self.last_loud = begin;
+            }
+            for (index, sample) in frame.plane::<f32>(0).iter().enumerate() {
+                if sample.abs() < LOUD {
+                    continue;
+                }
+                let time = begin + index as f64 / f64::from(frame.rate());
+                if time - self.last_loud > QUIET {
+                    beeps.push(time);
+                }
+                self.last_loud = time;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `ffprobe` says of a manifest: its streams, as JSON.
+///
+/// # Errors
+///
+/// When it does not understand the manifest, or not in time.
+pub async fn probe(url: &str, patience: Duration) -> Result<Vec<Value>> {
+    let run = tokio::process::Command::new("ffprobe")
+        .args(["-v", "error", "-of", "json", "-show_streams", url])
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(patience, run)
+        .await
+        .with_context(|| format!("ffprobe {url}: not within {patience:?}"))??;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ffprobe {url}: {complaints}");
+    let mut answer: Value = serde_json::from_slice(&output.stdout)?;
+    let streams = answer["streams"].take();
+    Ok(streams.as_array().cloned().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;
