@@ -1,26 +1,29 @@
 //! Names of what the transcoder counts.
 //!
-//! Label values come from closed sets: a reason or a rung's name, never a
-//! stream. [`describe`] registers the help texts once per process.
+//! Label values come from closed sets: a reason, never a stream. [`describe`]
+//! registers the help texts once per process.
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge};
+
+use super::Report;
 
 /// Workers replaced, by `reason`: `exit`, `hang`, `protocol`, `start`.
 pub const WORKER_RESTARTS: &str = "inlet_origin_worker_restarts_total";
 /// Worker processes that exist, spares included.
 pub const WORKER_PROCESSES: &str = "inlet_origin_worker_processes";
 /// Coded units not given to a worker, by `reason`: `queue_full`,
-/// `awaiting_key`, `oversized`, `no_worker`.
+/// `awaiting_key`, `oversized`.
 pub const CODED_DROPPED: &str = "inlet_origin_coded_units_dropped_total";
 /// Ticks given up because too many were unanswered.
 pub const TICKS_DROPPED: &str = "inlet_origin_ticks_dropped_total";
-/// Coded pictures and packets that a decoder refused.
+/// Coded units that a decoder refused, or that came while it waited for a key
+/// frame.
 pub const DECODE_ERRORS: &str = "inlet_origin_decode_errors_total";
 /// Pictures shown again because nothing newer had come.
 pub const REPEATED_FRAMES: &str = "inlet_origin_repeated_frames_total";
 /// AAC frames that held inserted silence.
 pub const SILENT_FRAMES: &str = "inlet_origin_silent_frames_total";
-/// Encoded video frames received from workers.
+/// Encoded video frames received from workers, all rungs.
 pub const VIDEO_FRAMES: &str = "inlet_origin_encoded_frames_total";
 /// Lines a worker wrote that were not logged, because there were too many.
 pub const LOG_LINES_DROPPED: &str = "inlet_origin_worker_log_lines_dropped_total";
@@ -54,4 +57,106 @@ pub fn describe() {
         Unit::Count,
         "Worker processes, spares included"
     );
+}
+
+/// Why a worker was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RestartReason {
+    /// Its socket closed.
+    Exit,
+    /// It left ticks unanswered.
+    Hang,
+    /// It sent what nobody asked for, or nonsense.
+    Protocol,
+    /// It could not be started.
+    Start,
+}
+
+impl RestartReason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Hang => "hang",
+            Self::Protocol => "protocol",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// Why a coded unit did not reach a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DropReason {
+    /// Too much was waiting.
+    QueueFull,
+    /// Something before it was lost, and it is no key frame.
+    AwaitingKey,
+    /// Larger than any message may be.
+    Oversized,
+}
+
+/// One stream's handles.
+#[derive(Clone)]
+pub(super) struct Counters {
+    restarts: [Counter; 4],
+    dropped: [Counter; 3],
+    decode_errors: Counter,
+    repeated_frames: Counter,
+    silent_frames: Counter,
+    pub(super) ticks_dropped: Counter,
+    pub(super) video_frames: Counter,
+    pub(super) log_lines_dropped: Counter,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        use RestartReason::{Exit, Hang, Protocol, Start};
+        Self {
+            restarts: [Exit, Hang, Protocol, Start]
+                .map(|reason| counter!(WORKER_RESTARTS, "reason" => reason.as_str())),
+            dropped: ["queue_full", "awaiting_key", "oversized"]
+                .map(|reason| counter!(CODED_DROPPED, "reason" => reason)),
+            decode_errors: counter!(DECODE_ERRORS),
+            repeated_frames: counter!(REPEATED_FRAMES),
+            silent_frames: counter!(SILENT_FRAMES),
+            ticks_dropped: counter!(TICKS_DROPPED),
+            video_frames: counter!(VIDEO_FRAMES),
+            log_lines_dropped: counter!(LOG_LINES_DROPPED),
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn restarted(&self, reason: RestartReason) {
+        let [exit, hang, protocol, start] = &self.restarts;
+        match reason {
+            RestartReason::Exit => exit,
+            RestartReason::Hang => hang,
+            RestartReason::Protocol => protocol,
+            RestartReason::Start => start,
+        }
+        .increment(1);
+    }
+
+    pub(super) fn dropped(&self, reason: DropReason) {
+        let [queue_full, awaiting_key, oversized] = &self.dropped;
+        match reason {
+            DropReason::QueueFull => queue_full,
+            DropReason::AwaitingKey => awaiting_key,
+            DropReason::Oversized => oversized,
+        }
+        .increment(1);
+    }
+
+    pub(super) fn report(&self, report: &Report) {
+        self.decode_errors.increment(report.decode_errors.into());
+        self.repeated_frames
+            .increment(report.repeated_frames.into());
+        self.silent_frames.increment(report.silent_frames.into());
+    }
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Counters")
+    }
 }

@@ -41,7 +41,7 @@ mod sandbox;
 mod scale;
 mod sink;
 
-pub use self::sandbox::Error as SandboxError;
+pub use self::sandbox::{Error as SandboxError, lock_up};
 use self::{gauge::Gauges, sink::Sink};
 
 /// The argument that makes `inlet-origin` a worker.
@@ -92,6 +92,7 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
         .try_clone_to_owned()
         .map_err(Error::Socket)?;
     let mut messages = Messages::new(UnixStream::from(socket))?;
+    let sink = messages.sink()?;
     // A spare waits here until its stream comes.
     let Some(first) = messages.next()? else {
         ffi::exit_now(0)
@@ -101,8 +102,8 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     };
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Warning);
     ffi::lower_priority(NICE);
-    sandbox::lock_up(spec.memory_limit)?;
-    let pipeline = Pipeline::start(spec, messages.sink()?)?;
+    lock_up(spec.memory_limit)?;
+    let pipeline = Pipeline::start(spec, sink)?;
     while let Some(message) = messages.next()? {
         pipeline.handle_message(message)?;
     }

@@ -38,9 +38,14 @@ pub enum Error {
     Install(#[from] seccompiler::Error),
 }
 
-/// Takes away everything but memory, up to `memory_limit` bytes, threads and
-/// the open socket.
-pub(super) fn lock_up(memory_limit: u64) -> Result<(), Error> {
+/// Takes away from this process everything but memory, up to `memory_limit`
+/// bytes, threads and the descriptors that are open. There is no way back. The
+/// process must have one thread: others would stay free.
+///
+/// # Errors
+///
+/// Which layer the kernel refused; the process must end then.
+pub fn lock_up(memory_limit: u64) -> Result<(), Error> {
     prctl::set_no_new_privs()?;
     prctl::set_dumpable(false)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;

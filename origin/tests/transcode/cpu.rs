@@ -1,0 +1,3 @@
+//! What the ladder costs, against the `ffmpeg` command line doing the same.
+
+pub(crate) fn measure() {}
