@@ -1,1 +1,3 @@
 //! RTP over QUIC to the origin.
+
+pub mod congestion;

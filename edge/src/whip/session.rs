@@ -1,1 +1,0 @@
-//! One presenter's media session: str0m behind our own interface.

@@ -1,0 +1,552 @@
+//! Reads an offer as far as the engine needs it, and writes it anew so that
+//! the engine can take it.
+//!
+//! Presenters' offers are sloppy in ways that str0m refuses or misreads: no
+//! `a=group`, several directions, simulcast, capitals, payload types that are
+//! described twice. So this file reads leniently, chooses one codec per kind,
+//! and writes a plain offer of just that: what the engine then answers is what
+//! the presenter may send. Whether the offer is *acceptable* (tracks,
+//! directions, reason codes) is judged before, in `whip/sdp.rs`.
+
+use std::fmt::Write as _;
+
+use inlet_common::roq::control::{Codec, Kind};
+
+/// Most m-lines that are read; the rest of the offer is passed over.
+const MAX_SECTIONS: usize = 8;
+
+/// Most payload types that are kept of a section.
+const MAX_FORMATS: usize = 32;
+
+/// Header extensions that the edge uses, in its own order.
+const EXTENSIONS: [&str; 4] = [MID, ABS_SEND_TIME, TRANSPORT_CC, VIDEO_ORIENTATION];
+
+pub(super) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+
+pub(super) const TRANSPORT_CC: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// Names the m-line that a packet belongs to (RFC 9143 §15).
+pub(super) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+pub(super) const VIDEO_ORIENTATION: &str = inlet_common::roq::control::VIDEO_ORIENTATION;
+
+/// Longest mid that the engine keeps whole; a longer one is replaced by a
+/// short one inside, and its header extension is not negotiated.
+const MAX_MID: usize = 16;
+
+/// An offer, as far as the engine needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// `a=ice-ufrag`, `a=ice-pwd`, `a=fingerprint` and `a=setup` of the
+    /// transport: from the session part, else from the first m-line with one.
+    transport: Transport,
+    /// The m-lines that are audio or video, in order.
+    pub(super) sections: Vec<Section>,
+    /// Whether there is an m-line of another kind.
+    pub(super) has_other: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Transport {
+    ufrag: Option<String>,
+    pwd: Option<String>,
+    fingerprint: Option<String>,
+    setup: Option<String>,
+}
+
+/// One audio or video m-line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) kind: Kind,
+    /// As the presenter wrote it; empty when it wrote none.
+    pub(super) mid: String,
+    /// The payload types of the m-line, in its order.
+    payload_types: Vec<u8>,
+    rtpmaps: Vec<(u8, String)>,
+    fmtps: Vec<(u8, String)>,
+    feedback: Vec<(Option<u8>, String)>,
+    /// Id and URI.
+    pub(super) extensions: Vec<(u8, String)>,
+    /// In the order in which they appear.
+    ssrcs: Vec<u32>,
+    /// Pairs of a source and what repairs it (`a=ssrc-group:FID`).
+    repairs: Vec<(u32, u32)>,
+    has_simulcast: bool,
+    transport: Transport,
+}
+
+/// One payload type of the codec that was chosen for a section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) payload_type: u8,
+    /// The payload type of its retransmissions (RFC 4588).
+    pub(super) rtx: Option<u8>,
+    pub(super) codec: Codec,
+    pub(super) fmtp: Option<String>,
+    pub(super) nack: bool,
+    pub(super) pli: bool,
+    pub(super) fir: bool,
+    pub(super) remb: bool,
+    pub(super) transport_cc: bool,
+}
+
+impl Offer {
+    /// Reads an offer. Lines that make no sense are passed over.
+    pub(super) fn parse(sdp: &str) -> Self {
+        let mut offer = Self::default();
+        let mut at_media = false;
+        let mut current: Option<Section> = None;
+        for line in sdp.lines().map(str::trim_end) {
+            if let Some(media) = line.strip_prefix("m=") {
+                offer.sections.extend(current.take());
+                at_media = true;
+                if offer.sections.len() == MAX_SECTIONS {
+                    break;
+                }
+                current = Section::parse(media);
+                offer.has_other |= current.is_none();
+            } else if let Some(attribute) = line.strip_prefix("a=") {
+                let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+                match &mut current {
+                    Some(section) => section.read(name, value.trim()),
+                    None if !at_media => offer.transport.read(name, value.trim()),
+                    None => {}
+                }
+            }
+        }
+        offer.sections.extend(current);
+        let Self {
+            transport,
+            sections,
+            ..
+        } = &mut offer;
+        for section in sections {
+            transport.fill_from(&section.transport);
+        }
+        offer
+    }
+
+    /// What the engine is given: one codec per section, sent by the presenter.
+    pub(super) fn to_plain_sdp(&self, chosen: &[Vec<Format>]) -> String {
+        let mids: Vec<String> = (0..self.sections.len())
+            .map(|at| self.inner_mid(at))
+            .collect();
+        let mut out = String::with_capacity(2048);
+        out.push_str("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n");
+        line(&mut out, format_args!("a=group:BUNDLE {}", mids.join(" ")));
+        for ((section, formats), mid) in self.sections.iter().zip(chosen).zip(&mids) {
+            self.write_section(&mut out, section, formats, mid);
+        }
+        out
+    }
+
+    /// The mid by which the engine knows a section.
+    pub(super) fn inner_mid(&self, at: usize) -> String {
+        let Some(section) = self.sections.get(at) else {
+            return String::new();
+        };
+        let is_token = section
+            .mid
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b));
+        let is_unique = self
+            .sections
+            .iter()
+            .filter(|s| s.mid == section.mid)
+            .count()
+            == 1;
+        if !section.mid.is_empty() && section.mid.len() <= MAX_MID && is_token && is_unique {
+            section.mid.clone()
+        } else {
+            format!("inner{at}")
+        }
+    }
+
+    fn write_section(&self, out: &mut String, section: &Section, formats: &[Format], mid: &str) {
+        let kind = match section.kind {
+            Kind::Audio => "audio",
+            Kind::Video => "video",
+        };
+        let _ = write!(out, "m={kind} 9 UDP/TLS/RTP/SAVPF");
+        for format in formats {
+            let _ = write!(out, " {}", format.payload_type);
+            if let Some(rtx) = format.rtx {
+                let _ = write!(out, " {rtx}");
+            }
+        }
+        out.push_str("\r\nc=IN IP4 0.0.0.0\r\n");
+        self.transport.write(out);
+        line(out, format_args!("a=mid:{mid}"));
+        for (id, uri) in section.used_extensions(mid) {
+            line(out, format_args!("a=extmap:{id} {uri}"));
+        }
+        out.push_str("a=sendonly\r\na=rtcp-mux\r\n");
+        for format in formats {
+            format.write(out);
+        }
+        section.write_ssrcs(out);
+    }
+}
+
+impl Transport {
+    fn read(&mut self, name: &str, value: &str) {
+        let field = match name {
+            "ice-ufrag" => &mut self.ufrag,
+            "ice-pwd" => &mut self.pwd,
+            "fingerprint" => &mut self.fingerprint,
+            "setup" => &mut self.setup,
+            _ => return,
+        };
+        if field.is_none() && !value.is_empty() {
+            *field = Some(value.to_owned());
+        }
+    }
+
+    fn fill_from(&mut self, other: &Self) {
+        // ufrag and pwd belong together: never the one from here and the other
+        // from there.
+        if self.ufrag.is_none() || self.pwd.is_none() {
+            self.ufrag.clone_from(&other.ufrag);
+            self.pwd.clone_from(&other.pwd);
+        }
+        if self.fingerprint.is_none() {
+            self.fingerprint.clone_from(&other.fingerprint);
+        }
+        if self.setup.is_none() {
+            self.setup.clone_from(&other.setup);
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        let fields = [
+            ("ice-ufrag", &self.ufrag),
+            ("ice-pwd", &self.pwd),
+            ("fingerprint", &self.fingerprint),
+            ("setup", &self.setup),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                line(out, format_args!("a={name}:{value}"));
+            }
+        }
+    }
+}
+
+impl Section {
+    /// Reads what follows `m=`; `None` when it is neither audio nor video.
+    fn parse(media: &str) -> Option<Self> {
+        let mut words = media.split_ascii_whitespace();
+        let kind = match words.next()? {
+            "audio" => Kind::Audio,
+            "video" => Kind::Video,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            mid: String::new(),
+            payload_types: words
+                .skip(2)
+                .filter_map(|word| word.parse().ok())
+                .filter(|payload_type| *payload_type < 128)
+                .take(MAX_FORMATS)
+                .collect(),
+            rtpmaps: Vec::new(),
+            fmtps: Vec::new(),
+            feedback: Vec::new(),
+            extensions: Vec::new(),
+            ssrcs: Vec::new(),
+            repairs: Vec::new(),
+            has_simulcast: false,
+            transport: Transport::default(),
+        })
+    }
+
+    fn read(&mut self, name: &str, value: &str) {
+        match name {
+            "mid" => value.clone_into(&mut self.mid),
+            "rtpmap" | "fmtp" => {
+                let table = if name == "fmtp" {
+                    &mut self.fmtps
+                } else {
+                    &mut self.rtpmaps
+                };
+                if let Some((payload_type, rest)) = value.split_once(' ')
+                    && let Ok(payload_type) = payload_type.parse()
+                    && table.len() < 2 * MAX_FORMATS
+                {
+                    table.push((payload_type, rest.trim().to_owned()));
+                }
+            }
+            "rtcp-fb" if self.feedback.len() < 8 * MAX_FORMATS => {
+                if let Some((payload_type, kind)) = value.split_once(' ') {
+                    self.feedback
+                        .push((payload_type.parse().ok(), kind.trim().to_owned()));
+                }
+            }
+            "extmap" if self.extensions.len() < MAX_FORMATS => self.read_extension(value),
+            "ssrc" if self.ssrcs.len() < MAX_FORMATS => {
+                if let Some(ssrc) = value.split(' ').next().and_then(|word| word.parse().ok())
+                    && !self.ssrcs.contains(&ssrc)
+                {
+                    self.ssrcs.push(ssrc);
+                }
+            }
+            "ssrc-group" => {
+                let mut words = value.split_ascii_whitespace();
+                if words.next() == Some("FID")
+                    && let (Some(Ok(main)), Some(Ok(repair))) =
+                        (words.next().map(str::parse), words.next().map(str::parse))
+                    && self.repairs.len() < MAX_FORMATS
+                {
+                    self.repairs.push((main, repair));
+                }
+            }
+            "simulcast" => self.has_simulcast = true,
+            _ => self.transport.read(name, value),
+        }
+    }
+
+    fn read_extension(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        // An id may carry a direction: `3/sendonly`.
+        let id = words
+            .next()
+            .and_then(|id| id.split('/').next()?.parse().ok());
+        if let (Some(id @ 1..=14), Some(uri)) = (id, words.next()) {
+            self.extensions.push((id, uri.to_owned()));
+        }
+    }
+
+    /// The extensions that the edge uses, with the presenter's ids.
+    fn used_extensions<'a>(&'a self, mid: &str) -> impl Iterator<Item = (u8, &'a str)> {
+        let keeps_mid = self.mid == mid;
+        let is_video = self.kind == Kind::Video;
+        self.extensions
+            .iter()
+            .map(|(id, uri)| (*id, uri.as_str()))
+            .filter(move |(_, uri)| {
+                EXTENSIONS.contains(uri)
+                    && (keeps_mid || *uri != MID)
+                    && (is_video || *uri != VIDEO_ORIENTATION)
+            })
+    }
+
+    /// The id of an extension that is negotiated.
+    pub(super) fn extension(&self, uri: &str) -> Option<u8> {
+        self.extensions
+            .iter()
+            .find(|(_, found)| found == uri)
+            .map(|(id, _)| *id)
+    }
+
+    /// The source that is announced, the repairing ones left aside; `None` when
+    /// there are several, since then only time tells which is used.
+    pub(super) fn only_ssrc(&self) -> Option<u32> {
+        let repairing = |ssrc: &u32| self.repairs.iter().any(|(_, repair)| repair == ssrc);
+        let mut main = self.ssrcs.iter().copied().filter(|ssrc| !repairing(ssrc));
+        main.next().filter(|_| main.next().is_none())
+    }
+
+    fn write_ssrcs(&self, out: &mut String) {
+        if self.has_simulcast {
+            return;
+        }
+        for (main, repair) in &self.repairs {
+            line(out, format_args!("a=ssrc-group:FID {main} {repair}"));
+        }
+        for ssrc in &self.ssrcs {
+            line(out, format_args!("a=ssrc:{ssrc} cname:presenter"));
+        }
+    }
+
+    /// The formats of one codec, the preferred first; empty when the section
+    /// has none of it.
+    pub(super) fn formats(&self, codec: Codec) -> Vec<Format> {
+        let mut formats: Vec<Format> = Vec::new();
+        for &payload_type in &self.payload_types {
+            let is_codec = self
+                .rtpmap(payload_type)
+                .is_some_and(|map| is_codec(map, codec));
+            let fmtp = self.fmtp(payload_type);
+            if is_codec && is_usable(codec, fmtp) {
+                let format = self.format(payload_type, codec, fmtp);
+                // Two payload types that the engine cannot tell apart are one.
+                if formats
+                    .iter()
+                    .all(|known| known.identity() != format.identity())
+                {
+                    formats.push(format);
+                }
+            }
+        }
+        // packetization-mode=1 first (RFC 6184 §6.3): mode 0 has no fragments.
+        formats.sort_by_key(|format| codec == Codec::H264 && !format.is_mode_1());
+        formats
+    }
+
+    fn format(&self, payload_type: u8, codec: Codec, fmtp: Option<&str>) -> Format {
+        let offers = |kind: &str| {
+            self.feedback.iter().any(|(found, words)| {
+                found.is_none_or(|found| found == payload_type) && words == kind
+            })
+        };
+        Format {
+            payload_type,
+            rtx: self.rtx_of(payload_type),
+            codec,
+            fmtp: fmtp.map(str::to_owned),
+            nack: offers("nack"),
+            pli: offers("nack pli"),
+            fir: offers("ccm fir"),
+            remb: offers("goog-remb"),
+            transport_cc: offers("transport-cc"),
+        }
+    }
+
+    fn rtpmap(&self, payload_type: u8) -> Option<&str> {
+        let found = self
+            .rtpmaps
+            .iter()
+            .find(|(found, _)| *found == payload_type);
+        found.map(|(_, map)| map.as_str())
+    }
+
+    fn fmtp(&self, payload_type: u8) -> Option<&str> {
+        let found = self.fmtps.iter().find(|(found, _)| *found == payload_type);
+        found.map(|(_, fmtp)| fmtp.as_str())
+    }
+
+    fn rtx_of(&self, main: u8) -> Option<u8> {
+        self.payload_types.iter().copied().find(|payload_type| {
+            self.rtpmap(*payload_type)
+                .is_some_and(|map| map.to_ascii_lowercase().starts_with("rtx/"))
+                && self
+                    .fmtp(*payload_type)
+                    .and_then(|fmtp| parameter(fmtp, "apt"))
+                    == Some(main.to_string().as_str())
+        })
+    }
+}
+
+/// What a missing profile-level-id means to the engine.
+const DEFAULT_PROFILE_LEVEL_ID: u32 = 0x42_00_1F;
+
+impl Format {
+    /// The parameters as the engine is given them: what it does not know is
+    /// left out, so that its answer repeats exactly these.
+    pub(super) fn plain_fmtp(&self) -> Option<String> {
+        match self.codec {
+            Codec::H264 => Some(format!(
+                "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={:06x}",
+                u8::from(self.is_mode_1()),
+                self.profile_level_id(),
+            )),
+            Codec::Vp8 => None,
+            Codec::Vp9 => Some("profile-id=0".to_owned()),
+            Codec::Opus => self.fmtp.clone(),
+        }
+    }
+
+    /// What the engine tells formats of one codec apart by: H.264's mode,
+    /// profile (RFC 6184 §8.1, table 5, near enough) and level.
+    fn identity(&self) -> (bool, [u8; 3]) {
+        if self.codec != Codec::H264 {
+            return (false, [0; 3]);
+        }
+        let [_, idc, iop, level] = self.profile_level_id().to_be_bytes();
+        let is_constrained = (idc == 0x42 && iop & 0x40 != 0) || (idc == 0x4D && iop & 0x80 != 0);
+        let profile = if is_constrained {
+            [0x42, 0x40]
+        } else {
+            [idc, 0]
+        };
+        (self.is_mode_1(), [profile[0], profile[1], level])
+    }
+
+    fn profile_level_id(&self) -> u32 {
+        let text = self
+            .fmtp
+            .as_deref()
+            .and_then(|fmtp| parameter(fmtp, "profile-level-id"));
+        text.and_then(|text| u32::from_str_radix(text, 16).ok())
+            .filter(|id| *id <= 0xFF_FF_FF)
+            .unwrap_or(DEFAULT_PROFILE_LEVEL_ID)
+    }
+
+    fn is_mode_1(&self) -> bool {
+        self.fmtp
+            .as_deref()
+            .and_then(|fmtp| parameter(fmtp, "packetization-mode"))
+            == Some("1")
+    }
+
+    fn write(&self, out: &mut String) {
+        let payload_type = self.payload_type;
+        let map = match self.codec {
+            Codec::H264 => "H264/90000",
+            Codec::Vp8 => "VP8/90000",
+            Codec::Vp9 => "VP9/90000",
+            Codec::Opus => "opus/48000/2",
+        };
+        line(out, format_args!("a=rtpmap:{payload_type} {map}"));
+        let feedback = [
+            (self.transport_cc, "transport-cc"),
+            (self.remb, "goog-remb"),
+            (self.fir, "ccm fir"),
+            (self.nack, "nack"),
+            (self.pli, "nack pli"),
+        ];
+        for (is_offered, kind) in feedback {
+            if is_offered {
+                line(out, format_args!("a=rtcp-fb:{payload_type} {kind}"));
+            }
+        }
+        if let Some(fmtp) = self.plain_fmtp() {
+            line(out, format_args!("a=fmtp:{payload_type} {fmtp}"));
+        }
+        if let Some(rtx) = self.rtx {
+            line(out, format_args!("a=rtpmap:{rtx} rtx/90000"));
+            line(out, format_args!("a=fmtp:{rtx} apt={payload_type}"));
+        }
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{text}\r\n");
+}
+
+fn is_codec(rtpmap: &str, codec: Codec) -> bool {
+    let mut parts = rtpmap.split('/');
+    let name = parts.next().unwrap_or_default();
+    let rate = parts.next().unwrap_or_default();
+    let expected = match codec {
+        Codec::H264 => ("H264", "90000"),
+        Codec::Vp8 => ("VP8", "90000"),
+        Codec::Vp9 => ("VP9", "90000"),
+        Codec::Opus => ("opus", "48000"),
+    };
+    name.eq_ignore_ascii_case(expected.0) && rate == expected.1
+}
+
+/// VP9's profiles 1 to 3 are not 8 bit 4:2:0, and H.264's packetization-mode 2
+/// interleaves.
+fn is_usable(codec: Codec, fmtp: Option<&str>) -> bool {
+    let value = |name| fmtp.and_then(|fmtp| parameter(fmtp, name));
+    match codec {
+        Codec::Vp9 => matches!(value("profile-id"), None | Some("0")),
+        Codec::H264 => value("packetization-mode") != Some("2"),
+        Codec::Vp8 | Codec::Opus => true,
+    }
+}
+
+fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    fmtp.split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
+#[cfg(test)]
+mod tests;
