@@ -2,5 +2,20 @@
 //!
 //! HTTP, admission and SDP run on tokio; the finished [`session::Session`]
 //! moves to a worker and never comes back.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`routes`] | methods, paths and statuses |
+//! | [`sdp`] | reading and judging the offer |
+//! | [`admission`] | from the offer to a session on a worker |
+//! | [`resource`] | the directory of session URLs |
+//! | [`session`] | ICE, DTLS, SRTP and the tracks of one presenter |
+//! | [`metrics`] | what the HTTP side counts |
 
+pub mod admission;
+pub mod metrics;
+pub mod resource;
+mod respond;
+pub mod routes;
+pub mod sdp;
 pub mod session;

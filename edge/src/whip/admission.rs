@@ -1,0 +1,321 @@
+//! From a judged offer to a session on a worker, or a refusal.
+//!
+//! ```text
+//!  enter in the directory ─▶ Session::accept ─▶ Command::Open ─▶ the origin's word
+//! ```
+//!
+//! Each admission is a task of its own, not a part of the request: when the
+//! presenter hangs up in the middle, hyper drops the request's future, and a
+//! session that the origin accepts a moment later would block the stream. Here
+//! the task sees that nobody waits any more and ends the session.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use inlet_common::{
+    clock,
+    ids::SessionId,
+    lifecycle::{Lifecycle, Phase},
+    reason::ReasonCode,
+    roq::control::CloseReason,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tracing::Instrument as _;
+
+use super::{
+    metrics,
+    resource::{Directory, Place, Secret},
+    sdp::Offer,
+    session::{AcceptError, Config as SessionConfig, Session},
+};
+use crate::worker::{Command, Event, OpenRequest, Refusal};
+
+/// Added to a worker's own `open_timeout` before we stop waiting for it.
+const WORKER_GRACE: Duration = Duration::from_secs(1);
+
+/// Pause before a full command channel is tried again; a worker empties it
+/// once per turn, which takes a millisecond.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Tries before a worker that takes no command counts as dead.
+const MAX_TRIES: usize = 1_000;
+
+/// One worker, as seen from the tokio side.
+pub trait Worker: Send + Sync + fmt::Debug {
+    /// Puts a command into the worker's channel.
+    ///
+    /// # Errors
+    ///
+    /// Hands the command back when the channel is full or the worker is gone.
+    fn post(&self, command: Command) -> Result<(), Box<Command>>;
+
+    /// The addresses that its sessions are reached at, the preferred first.
+    fn media(&self) -> &[SocketAddr];
+}
+
+/// How much is admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most sessions at once.
+    pub max_sessions: usize,
+    /// Most offers that are being answered at once; more are told to come back.
+    pub max_admissions: usize,
+    /// How long a worker waits for the origin.
+    pub open_timeout: Duration,
+}
+
+/// The way in: all workers, and who is on them.
+#[derive(Debug)]
+pub struct Gateway {
+    workers: Vec<Arc<dyn Worker>>,
+    sessions: SessionConfig,
+    directory: Directory,
+    admissions: Arc<Semaphore>,
+    open_timeout: Duration,
+    lifecycle: Lifecycle,
+    /// Workers that have told that no session is left.
+    drained: watch::Sender<usize>,
+}
+
+/// A session that may publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Stands in its URL.
+    pub secret: Secret,
+    /// The entity tag of its ICE session, without quotes.
+    pub etag: String,
+    /// The SDP answer.
+    pub answer: String,
+}
+
+impl Gateway {
+    /// Makes the way in to `workers`, at least one.
+    pub fn new(
+        workers: Vec<Arc<dyn Worker>>,
+        sessions: SessionConfig,
+        limits: Limits,
+        lifecycle: Lifecycle,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            directory: Directory::new(workers.len(), limits.max_sessions),
+            workers,
+            sessions,
+            admissions: Arc::new(Semaphore::new(limits.max_admissions)),
+            open_timeout: limits.open_timeout,
+            lifecycle,
+            drained: watch::Sender::new(0),
+        })
+    }
+
+    /// Tells whether anybody is let in at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ReasonCode::Draining`] from the moment the process drains.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        if self.lifecycle.phase() < Phase::Draining {
+            return Ok(());
+        }
+        Err(refusal(
+            ReasonCode::Draining,
+            "this server is about to stop: try again, another one will answer",
+        ))
+    }
+
+    /// Answers an offer and asks the origin.
+    ///
+    /// # Errors
+    ///
+    /// The origin's refusal, or [`ReasonCode::Overload`] when there is no room
+    /// here, or one of 2100 to 2103 when the engine cannot take the offer.
+    pub async fn open(
+        self: &Arc<Self>,
+        offer: Offer<'_>,
+        request: OpenRequest,
+    ) -> Result<Opened, Refusal> {
+        self.check_open()?;
+        let busy = |_| refusal(ReasonCode::Overload, "too many offers at once");
+        let permit = Arc::clone(&self.admissions)
+            .try_acquire_owned()
+            .map_err(busy)?;
+        let session = SessionId::random();
+        let span = tracing::info_span!("whip", %session, stream = %request.path.stream);
+        let (opened, place, reply) = span.in_scope(|| {
+            warn_of_missing(&offer);
+            self.begin(offer, session, request)
+        })?;
+        let (tell, told) = oneshot::channel();
+        let task = Arc::clone(self).see_through(permit, place, opened, reply, tell);
+        tokio::spawn(task.instrument(span));
+        match tokio::time::timeout(self.open_timeout + WORKER_GRACE, told).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(refusal(ReasonCode::Overload, "a worker does not answer")),
+        }
+    }
+
+    /// Enters the session and hands it to its worker.
+    fn begin(
+        &self,
+        offer: Offer<'_>,
+        session: SessionId,
+        request: OpenRequest,
+    ) -> Result<(Opened, Place, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+        let no_room = |_| refusal(ReasonCode::Overload, "as many sessions as may be");
+        let (secret, place) = self.directory.enter(session).map_err(no_room)?;
+        let begun = self.hand_over(offer, place, request);
+        let (answer, reply) = begun.inspect_err(|_| self.directory.remove(session))?;
+        let etag = hex::encode(rand::random::<[u8; 8]>());
+        let opened = Opened {
+            secret,
+            etag,
+            answer,
+        };
+        Ok((opened, place, reply))
+    }
+
+    fn hand_over(
+        &self,
+        offer: Offer<'_>,
+        place: Place,
+        request: OpenRequest,
+    ) -> Result<(String, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+        let overload = || refusal(ReasonCode::Overload, "a worker takes no more");
+        let worker = self.workers.get(place.worker).ok_or_else(overload)?;
+        let (session, answer) = Session::accept(
+            offer.text,
+            place.session,
+            worker.media(),
+            &self.sessions,
+            clock::now(),
+            &mut rand::rng(),
+        )
+        .map_err(|error| unanswerable(&error))?;
+        let (reply, replied) = oneshot::channel();
+        let open = Command::Open {
+            session: Box::new(session),
+            request,
+            reply,
+        };
+        worker.post(open).map_err(|_| overload())?;
+        Ok((answer.sdp, replied))
+    }
+
+    /// Waits for the worker, however long, and ends what nobody waits for.
+    async fn see_through(
+        self: Arc<Self>,
+        _permit: OwnedSemaphorePermit,
+        place: Place,
+        opened: Opened,
+        reply: oneshot::Receiver<Result<(), Refusal>>,
+        tell: oneshot::Sender<Result<Opened, Refusal>>,
+    ) {
+        let _admission = metrics::Admission::begin();
+        let secret = opened.secret;
+        let gone = || Err(refusal(ReasonCode::Overload, "a worker has ended"));
+        match reply.await.unwrap_or_else(|_| gone()) {
+            Ok(()) => {
+                if tell.send(Ok(opened)).is_err() {
+                    tracing::info!("nobody waits for the answer any more");
+                    metrics::abandoned();
+                    self.close(&secret, CloseReason::NeverConnected).await;
+                }
+            }
+            Err(refusal) => {
+                tracing::info!(code = refusal.code.as_u16(), "refused");
+                self.directory.remove(place.session);
+                // The presenter may have gone; then there is nobody to tell.
+                tell.send(Err(refusal)).ok();
+            }
+        }
+    }
+
+    /// Where the session of this URL is; `None` when it has ended.
+    pub fn find(&self, secret: &Secret) -> Option<Place> {
+        self.directory.find(secret)
+    }
+
+    /// Ends the session of this URL; `false` when it has ended already.
+    pub async fn close(&self, secret: &Secret, reason: CloseReason) -> bool {
+        let Some(place) = self.directory.take(secret) else {
+            return false;
+        };
+        if let Some(worker) = self.workers.get(place.worker) {
+            let session = place.session;
+            deliver(worker.as_ref(), Command::Close { session, reason }).await;
+        }
+        true
+    }
+
+    /// Every session and its worker.
+    pub fn places(&self) -> Vec<Place> {
+        self.directory.places()
+    }
+
+    /// How many sessions each worker has.
+    pub fn loads(&self) -> Vec<usize> {
+        self.directory.loads()
+    }
+
+    /// Takes in what workers tell, until they have all ended.
+    pub async fn listen(&self, mut events: mpsc::UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Ended { session, .. } => self.directory.remove(session),
+                Event::Drained => self.drained.send_modify(|workers| *workers += 1),
+            }
+        }
+    }
+
+    /// Asks every worker to take no new session; returns when none is left.
+    pub async fn drain(&self) {
+        for worker in &self.workers {
+            deliver(worker.as_ref(), Command::Drain).await;
+        }
+        let mut drained = self.drained.subscribe();
+        let all = self.workers.len();
+        // The sender lives in `self`, so waiting cannot fail.
+        drained.wait_for(|workers| *workers >= all).await.ok();
+    }
+
+    /// Asks every worker to end its sessions and itself.
+    pub async fn stop(&self) {
+        for worker in &self.workers {
+            deliver(worker.as_ref(), Command::Stop).await;
+        }
+    }
+}
+
+/// Puts a command that must not be lost into a channel that may be full.
+async fn deliver(worker: &dyn Worker, command: Command) {
+    let mut command = Box::new(command);
+    for _ in 0..MAX_TRIES {
+        match worker.post(*command) {
+            Ok(()) => return,
+            Err(back) => command = back,
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    tracing::error!(?worker, "a worker takes no commands");
+}
+
+fn warn_of_missing(offer: &Offer<'_>) {
+    if !offer.has_video {
+        tracing::warn!("the presenter sends no video");
+    }
+    if !offer.has_audio {
+        tracing::warn!("the presenter sends no audio: viewers will hear silence");
+    }
+}
+
+fn unanswerable(error: &AcceptError) -> Refusal {
+    // Sources can quote the offer, which holds the presenter's ICE password.
+    tracing::info!(%error, "the offer cannot be answered");
+    refusal(error.reason_code(), &error.to_string())
+}
+
+fn refusal(code: ReasonCode, message: &str) -> Refusal {
+    Refusal {
+        code,
+        message: message.to_owned(),
+        retry_after: None,
+    }
+}

@@ -1,0 +1,81 @@
+//! What WHIP's HTTP side counts; the media side counts in `edge/src/metrics.rs`.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+const REQUESTS: &str = "inlet_edge_whip_requests_total";
+const SETUP: &str = "inlet_edge_whip_setup_seconds";
+const ADMISSIONS: &str = "inlet_edge_whip_admissions";
+const ABANDONED: &str = "inlet_edge_whip_abandoned_total";
+
+/// Tells the recorder what the names mean; call it once, after it is installed.
+pub fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "WHIP requests by method, status and reason code (0: none)"
+    );
+    describe_histogram!(
+        SETUP,
+        Unit::Seconds,
+        "time from a POST to the end of a phase of setting a session up"
+    );
+    describe_gauge!(ADMISSIONS, "offers being answered at this moment");
+    describe_counter!(
+        ABANDONED,
+        "sessions that nobody waited for any more when the origin accepted them"
+    );
+}
+
+/// Counts an answered request. `code` is what stands in `X-Reason-Code`.
+pub(super) fn answered(method: &Method, status: StatusCode, code: u16) {
+    counter!(
+        REQUESTS,
+        "method" => method_label(method),
+        "status" => status.as_u16().to_string(),
+        "code" => code.to_string(),
+    )
+    .increment(1);
+}
+
+/// Notes how long a POST took until its 201.
+pub(super) fn set_up(took: Duration) {
+    histogram!(SETUP, "phase" => "http").record(took);
+}
+
+/// Counts a session that was accepted after its presenter had gone.
+pub(super) fn abandoned() {
+    counter!(ABANDONED).increment(1);
+}
+
+/// Counts an admission while it is held.
+pub(super) struct Admission(());
+
+impl Admission {
+    pub(super) fn begin() -> Self {
+        gauge!(ADMISSIONS).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        gauge!(ADMISSIONS).decrement(1.0);
+    }
+}
+
+/// A closed set, whatever strangers send.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    }
+}

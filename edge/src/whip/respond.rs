@@ -1,0 +1,190 @@
+//! How answers look: CORS on every one of them, and errors as JSON with a
+//! reason code.
+//!
+//! Without CORS on a 403 a browser hides the status from the page, and the SDK
+//! behind it tries for ever; without `Location` exposed it cannot delete its
+//! session.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use inlet_common::{ids::PublishPath, reason::ReasonCode};
+
+use super::{metrics, sdp::Fault};
+use crate::worker::Refusal;
+
+/// The media type of an offer and an answer.
+pub(super) const SDP: &str = "application/sdp";
+
+/// Carries the number of a [`ReasonCode`].
+pub(super) const REASON_CODE: HeaderName = HeaderName::from_static("x-reason-code");
+
+const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, POST, PATCH, DELETE");
+
+const ALLOW_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, if-match, etag");
+
+const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Location, ETag, Link, X-Reason-Code, Accept-Patch, Retry-After, Protocol-Version, \
+     Access-Control-Allow-Methods",
+);
+
+/// `Retry-After` of a 503 that says nothing else, in seconds: long enough for
+/// DNS to name another PoP, short enough for a presenter who waits.
+const RETRY_AFTER: u32 = 5;
+
+/// Puts CORS on an answer, whatever it is, and counts it.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let code = reason_code(response.headers());
+    metrics::answered(&method, response.status(), code);
+    allow_origins(response.headers_mut());
+    response
+}
+
+fn reason_code(headers: &HeaderMap) -> u16 {
+    let value = headers
+        .get(REASON_CODE)
+        .and_then(|value| value.to_str().ok());
+    value.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn allow_origins(headers: &mut HeaderMap) {
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
+}
+
+/// Answers OPTIONS: a preflight gets CORS alone; a request of its own also
+/// learns what may be done here.
+pub(super) fn options(headers: &HeaderMap, allow: &'static str, accept_post: bool) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let answer = response.headers_mut();
+    answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
+    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
+    if headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return response;
+    }
+    answer.insert(header::ALLOW, HeaderValue::from_static(allow));
+    if accept_post {
+        answer.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+    }
+    response
+}
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
+/// Why a request was not granted.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    code: Option<ReasonCode>,
+    message: String,
+    headers: HeaderMap,
+}
+
+impl Failure {
+    /// An error with a reason code, and the status that goes with it.
+    pub(super) fn new(code: ReasonCode, message: impl Into<String>) -> Self {
+        let status =
+            StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self {
+            code: Some(code),
+            ..Self::plain(status, message)
+        }
+        .retry_after(None)
+    }
+
+    /// An error that has no reason code.
+    pub(super) fn plain(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: None,
+            message: message.into(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// A body or a media type that cannot be read: 2100 with its own status.
+    pub(super) fn unreadable(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            ..Self::new(ReasonCode::Malformed, message)
+        }
+    }
+
+    /// The media type is not that of an offer.
+    pub(super) fn media_type() -> Self {
+        let message = format!("send the offer with Content-Type: {SDP}");
+        let mut failure = Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+        failure
+            .headers
+            .insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+        failure
+    }
+
+    /// The method has no place here; `allow` says which have.
+    pub(super) fn method(allow: &'static str) -> Self {
+        let message = format!("use one of {allow}");
+        let mut failure = Self::plain(StatusCode::METHOD_NOT_ALLOWED, message);
+        failure
+            .headers
+            .insert(header::ALLOW, HeaderValue::from_static(allow));
+        failure
+    }
+
+    /// The origin or a worker said no.
+    ///
+    /// The text of 2003 is made here, of what the presenter itself has sent:
+    /// it names the token, which no other message between two hosts does.
+    pub(super) fn refused(refusal: Refusal, path: &PublishPath) -> Self {
+        let message = match refusal.code {
+            ReasonCode::AlreadyPublishing => format!(
+                "someone is already publishing to path '{}_{}'",
+                path.stream,
+                path.token.expose()
+            ),
+            _ => refusal.message,
+        };
+        Self::new(refusal.code, message).retry_after(refusal.retry_after)
+    }
+
+    /// Names the seconds after which to try again, where that makes sense.
+    fn retry_after(mut self, seconds: Option<u32>) -> Self {
+        let is_temporary = matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        let seconds = seconds.or(is_temporary.then_some(RETRY_AFTER));
+        if let Some(seconds) = seconds {
+            self.headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        self
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.code, fault.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = Json(serde_json::json!({ "error": self.message }));
+        let mut response = (self.status, self.headers, body).into_response();
+        if let Some(code) = self.code {
+            response
+                .headers_mut()
+                .insert(REASON_CODE, code.as_u16().into());
+        }
+        response
+    }
+}

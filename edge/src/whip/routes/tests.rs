@@ -1,0 +1,199 @@
+//! Every line of the HTTP contract, through the real router, judge and engine;
+//! only the worker's thread is played, since it speaks for the origin.
+
+use std::{net::SocketAddr, sync::Mutex};
+
+use axum::http::{Request, response::Parts};
+use inlet_common::{
+    ids::SessionId,
+    lifecycle::{Lifecycle, Phase},
+};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    whip::{
+        admission::{Limits, Worker},
+        session::Config,
+    },
+    worker::{Command, Event, Refusal},
+};
+
+mod cors;
+mod ends;
+mod publishing;
+mod reading;
+mod refusals;
+
+const OFFER: &str = include_str!("../session/tests/chromium.sdp");
+const TOKEN: &str = "s3cret_t0ken";
+
+/// Everything that a worker was told.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+type Reply = tokio::sync::oneshot::Sender<Result<(), Refusal>>;
+
+/// A worker whose origin answers as the test wants.
+struct Played {
+    media: [SocketAddr; 1],
+    told: Arc<Told>,
+    answer: Box<dyn Fn(SessionId, Reply) + Send + Sync>,
+    requests: mpsc::UnboundedSender<OpenRequest>,
+}
+
+impl std::fmt::Debug for Played {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Played")
+    }
+}
+
+impl Worker for Played {
+    fn post(&self, command: Command) -> Result<(), Box<Command>> {
+        let note = |text: String| self.told.0.lock().unwrap().push(text);
+        match command {
+            Command::Open {
+                session,
+                request,
+                reply,
+            } => {
+                note("open".to_owned());
+                self.requests.send(request).ok();
+                (self.answer)(session.id(), reply);
+            }
+            Command::Close { session, reason } => note(format!("close {session} {reason:?}")),
+            other => note(format!("{other:?}")),
+        }
+        Ok(())
+    }
+
+    fn media(&self) -> &[SocketAddr] {
+        &self.media
+    }
+}
+
+/// An edge with one played worker.
+struct Edge {
+    gateway: Arc<Gateway>,
+    lifecycle: Lifecycle,
+    told: Arc<Told>,
+    requests: mpsc::UnboundedReceiver<OpenRequest>,
+}
+
+impl Edge {
+    /// Its origin accepts everybody.
+    fn open() -> Self {
+        Self::answering(|_, reply| {
+            reply.send(Ok(())).ok();
+        })
+    }
+
+    /// Its origin refuses everybody.
+    fn refusing(code: ReasonCode, retry_after: Option<u32>) -> Self {
+        Self::answering(move |_, reply| {
+            let message = "as the origin says".to_owned();
+            let refusal = Refusal {
+                code,
+                message,
+                retry_after,
+            };
+            reply.send(Err(refusal)).ok();
+        })
+    }
+
+    fn answering(answer: impl Fn(SessionId, Reply) + Send + Sync + 'static) -> Self {
+        Self::limited(answer, 100, 10)
+    }
+
+    fn limited(
+        answer: impl Fn(SessionId, Reply) + Send + Sync + 'static,
+        max_sessions: usize,
+        max_admissions: usize,
+    ) -> Self {
+        let told = Arc::<Told>::default();
+        let (requests, received) = mpsc::unbounded_channel();
+        let worker = Played {
+            media: ["192.0.2.1:40000".parse().unwrap()],
+            told: Arc::clone(&told),
+            answer: Box::new(answer),
+            requests,
+        };
+        let limits = Limits {
+            max_sessions,
+            max_admissions,
+            open_timeout: Duration::from_secs(3),
+        };
+        let lifecycle = Lifecycle::new();
+        lifecycle.advance(Phase::Ready);
+        let config = Config::new().unwrap();
+        Self {
+            gateway: Gateway::new(vec![Arc::new(worker)], config, limits, lifecycle.clone()),
+            lifecycle,
+            told,
+            requests: received,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = router(Arc::clone(&self.gateway))
+            .oneshot(request)
+            .await
+            .unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            head,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Posts a good offer to `/17_{TOKEN}/whip`.
+    async fn publish(&self) -> Answer {
+        self.send(post(&format!("/17_{TOKEN}/whip"), OFFER)).await
+    }
+}
+
+fn post(path: &str, offer: impl Into<Body>) -> Request<Body> {
+    Request::post(path)
+        .header(header::CONTENT_TYPE, SDP)
+        .body(offer.into())
+        .unwrap()
+}
+
+struct Answer {
+    head: Parts,
+    body: String,
+}
+
+impl Answer {
+    fn status(&self) -> u16 {
+        self.head.status.as_u16()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let value = self.head.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn code(&self) -> &str {
+        self.header("x-reason-code")
+    }
+
+    fn error(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(self.header("content-type"), "application/json");
+        body["error"].as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,86 @@
+//! OPTIONS, and what browsers need on every answer.
+
+use super::*;
+
+const EXPOSED: [&str; 8] = [
+    "Location",
+    "ETag",
+    "Link",
+    "X-Reason-Code",
+    "Accept-Patch",
+    "Retry-After",
+    "Protocol-Version",
+    "Access-Control-Allow-Methods",
+];
+
+fn check(answer: &Answer) {
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    let exposed = answer.header("access-control-expose-headers");
+    let exposed: Vec<&str> = exposed.split(", ").collect();
+    assert_eq!(exposed, EXPOSED);
+}
+
+#[tokio::test]
+async fn every_answer_may_be_read_by_every_page() {
+    let edge = Edge::open();
+    let created = edge.publish().await;
+    assert_eq!(created.status(), 201);
+    check(&created);
+    let location = created.header("location");
+    for (method, path, status) in [
+        ("GET", "/17_x/whip", 204),
+        ("HEAD", "/17_x/whip", 204),
+        ("PUT", "/17_x/whip", 405),
+        ("PATCH", location, 405),
+        ("GET", location, 204),
+        ("DELETE", location, 200),
+        ("DELETE", location, 404),
+        ("GET", "/", 404),
+        ("POST", "/17_x/whip", 415),
+        ("POST", "/x/whip", 403),
+    ] {
+        let answer = edge.ask(method, path).await;
+        assert_eq!(answer.status(), status, "{method} {path}");
+        check(&answer);
+    }
+    for code in [ReasonCode::WrongToken, ReasonCode::NoOrigin] {
+        check(&Edge::refusing(code, None).publish().await);
+    }
+}
+
+async fn options(edge: &Edge, path: &str, is_preflight: bool) -> Answer {
+    let mut request = Request::options(path);
+    if is_preflight {
+        request = request.header("access-control-request-method", "POST");
+    }
+    edge.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_preflight_gets_cors_alone() {
+    let edge = Edge::open();
+    for path in ["/17_x/whip", "/session/00112233445566778899aabbccddeeff"] {
+        let answer = options(&edge, path, true).await;
+        assert_eq!(answer.status(), 204);
+        check(&answer);
+        let methods = answer.header("access-control-allow-methods");
+        assert_eq!(methods, "OPTIONS, POST, PATCH, DELETE");
+        let headers = answer.header("access-control-allow-headers");
+        assert_eq!(headers, "authorization, content-type, if-match, etag");
+        assert_eq!(answer.header("accept-post"), "");
+        assert_eq!(answer.header("allow"), "");
+    }
+}
+
+#[tokio::test]
+async fn options_for_its_own_sake_tells_what_may_be_posted() {
+    let edge = Edge::open();
+    let answer = options(&edge, "/17_x/whip", false).await;
+    assert_eq!((answer.status(), answer.body.as_str()), (204, ""));
+    check(&answer);
+    assert_eq!(answer.header("accept-post"), "application/sdp");
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        "OPTIONS, POST, PATCH, DELETE"
+    );
+}
