@@ -280,7 +280,7 @@ pub(crate) fn a_slow_reader_loses_nothing() {
     let mut stream = Stream::start(&POOL, 320, 180);
     // Fills every queue on the way back; nobody reads for longer than a hang.
     for (index, input) in Script::default()
-        .ticks(500)
+        .ticks(300)
         .inputs()
         .into_iter()
         .enumerate()
