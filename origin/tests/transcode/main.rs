@@ -6,6 +6,7 @@
 //! decoded again. `measure_cpu` runs only when it is named.
 
 #![expect(clippy::print_stdout, reason = "a test runner")]
+#![expect(clippy::unwrap_used, reason = "a test, though without `#[test]`")]
 
 mod checks;
 mod cpu;

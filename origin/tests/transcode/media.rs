@@ -74,7 +74,7 @@ pub(crate) fn ffmpeg(arguments: &str, suffix: &str) -> File {
         .arg::<&Path>(&file.0)
         .status()
         .unwrap();
-    assert!(status.success(), "ffmpeg {arguments}");
+    assert!(status.success(), "{status}: ffmpeg {arguments}");
     file
 }
 
