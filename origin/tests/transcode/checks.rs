@@ -1,5 +1,6 @@
 //! What the worker makes of media.
 
+use bytes::Bytes;
 use inlet_origin::transcode::{Input, VideoCodec};
 
 use crate::{
@@ -148,69 +149,20 @@ pub(crate) fn a_turned_source_stands_upright() {
 pub(crate) fn junk_never_ends_the_worker() {
     let mut stream = Stream::start(&POOL, 854, 480);
     let pid = stream.pid();
-    let mut inputs = Script::default().ticks(150).inputs();
-    let real = [VideoCodec::H264, VideoCodec::Vp8, VideoCodec::Vp9]
-        .map(|codec| (codec, media::video(codec, "testsrc2=s=320x180:r=30:d=1")));
-    let opus = media::opus("sine=f=440:r=48000:d=1");
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    while let Some(tick) = inputs.pop_front() {
-        for (codec, coded) in &real {
-            let mut data = coded[random.below(coded.len())].to_vec();
-            match random.below(4) {
-                0 => data.truncate(random.below(data.len())),
-                1 => {
-                    data = (0..random.below(2000))
-                        .map(|_| random.next() as u8)
-                        .collect()
-                }
-                _ => {
-                    for _ in 0..1 + random.below(20) {
-                        let at = random.below(data.len());
-                        data[at] = random.next() as u8;
-                    }
-                }
-            }
-            let capture = begin().plus_micros(random.next() as i64 % 10_000_000);
-            let quarter_turns = random.below(4) as u8;
-            stream.send(Input::Video {
-                codec: *codec,
-                capture,
-                quarter_turns,
-                data: data.into(),
-            });
-        }
-        let mut data = opus[random.below(opus.len())].to_vec();
-        data.truncate(random.below(data.len() + 1));
-        let capture = begin().plus_micros(random.next() as i64 % 10_000_000);
-        stream.send(Input::Audio {
-            capture,
-            data: data.into(),
-        });
-        stream.send(tick);
-    }
-    // And a good stream afterwards, which must be seen.
+    let mut junk = Junk::new();
+    // A good stream comes after the junk, and must be seen.
     let coded = media::video(VideoCodec::H264, "color=white:s=854x480:r=30:d=1");
-    let good = Script::default()
+    let script = Script::default()
         .video(VideoCodec::H264, 150, 0, &coded)
-        .ticks(180)
-        .inputs();
-    let (ticks, audio_ticks) = (stream.ticks.len(), stream.audio_ticks.len());
-    let (mut video_seen, mut audio_seen) = (0, 0);
-    for input in good {
-        let is_old = match input {
-            Input::VideoTick { .. } => {
-                video_seen += 1;
-                video_seen <= ticks
-            }
-            Input::AudioTick { .. } => {
-                audio_seen += 1;
-                audio_seen <= audio_ticks
-            }
-            _ => false,
-        };
-        if !is_old {
-            stream.send(input);
+        .ticks(180);
+    for input in script.inputs() {
+        if let Input::VideoTick { number, .. } = input
+            && number < FIRST_FRAME + 145
+        {
+            (0..3).for_each(|codec| stream.send(junk.picture(codec)));
+            stream.send(junk.sound());
         }
+        stream.send(input);
     }
     stream.finish();
     assert_eq!(stream.restarts, 0);
@@ -226,6 +178,66 @@ pub(crate) fn junk_never_ends_the_worker() {
     );
     let mean = stream.decoded(0).pop().unwrap().mean();
     assert!(mean > 225.0, "{mean}");
+}
+
+/// Real media, truncated, altered or replaced by noise, at any time.
+struct Junk {
+    video: [(VideoCodec, Vec<Bytes>); 3],
+    audio: Vec<Bytes>,
+    random: Random,
+}
+
+impl Junk {
+    fn new() -> Self {
+        let video = [VideoCodec::H264, VideoCodec::Vp8, VideoCodec::Vp9]
+            .map(|codec| (codec, media::video(codec, "testsrc2=s=320x180:r=30:d=1")));
+        let audio = media::opus("sine=f=440:r=48000:d=1");
+        Self {
+            video,
+            audio,
+            random: Random(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
+    fn picture(&mut self, codec: usize) -> Input {
+        let random = &mut self.random;
+        let (codec, coded) = &self.video[codec];
+        let mut data = coded[random.below(coded.len())].to_vec();
+        match random.below(4) {
+            0 => data.truncate(random.below(data.len())),
+            1 => {
+                data = (0..random.below(2000))
+                    .map(|_| random.next() as u8)
+                    .collect()
+            }
+            _ => {
+                for _ in 0..1 + random.below(20) {
+                    let at = random.below(data.len());
+                    data[at] = random.next() as u8;
+                }
+            }
+        }
+        // Sixteen seconds before to four behind.
+        let capture = begin().plus_micros(random.next() as i64 % 10_000_000 - 6_000_000);
+        let quarter_turns = random.below(4) as u8;
+        Input::Video {
+            codec: *codec,
+            capture,
+            quarter_turns,
+            data: data.into(),
+        }
+    }
+
+    fn sound(&mut self) -> Input {
+        let random = &mut self.random;
+        let mut data = self.audio[random.below(self.audio.len())].to_vec();
+        data.truncate(random.below(data.len() + 1));
+        let capture = begin().plus_micros(random.next() as i64 % 10_000_000);
+        Input::Audio {
+            capture,
+            data: data.into(),
+        }
+    }
 }
 
 pub(crate) fn nothing_at_all_is_black_and_silent() {
@@ -280,7 +292,7 @@ pub(crate) fn a_slow_reader_loses_nothing() {
     let mut stream = Stream::start(&POOL, 320, 180);
     // Fills every queue on the way back; nobody reads for longer than a hang.
     for (index, input) in Script::default()
-        .ticks(500)
+        .ticks(300)
         .inputs()
         .into_iter()
         .enumerate()

@@ -6,6 +6,7 @@
 //! decoded again. `measure_cpu` runs only when it is named.
 
 #![expect(clippy::print_stdout, reason = "a test runner")]
+#![expect(clippy::unwrap_used, reason = "a test, though without `#[test]`")]
 
 mod checks;
 mod cpu;
@@ -77,7 +78,11 @@ const CHECKS: &[Check] = &[
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
-    tracing_subscriber::fmt().with_ansi(false).with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments
         .iter()

@@ -12,7 +12,11 @@ use inlet_origin::transcode::VideoCodec;
 
 /// Packets of a file that the `ffmpeg` command line makes.
 pub(crate) fn packets(arguments: &str, suffix: &str) -> Vec<Bytes> {
-    let file = ffmpeg(arguments, suffix);
+    read(&ffmpeg(arguments, suffix))
+}
+
+/// Packets of a file.
+pub(crate) fn read(file: &File) -> Vec<Bytes> {
     let mut input = format::input(&file.0).unwrap();
     let data = |packet: Packet| Bytes::copy_from_slice(packet.data().unwrap());
     input.packets().map(|(_, packet)| data(packet)).collect()
@@ -70,7 +74,7 @@ pub(crate) fn ffmpeg(arguments: &str, suffix: &str) -> File {
         .arg::<&Path>(&file.0)
         .status()
         .unwrap();
-    assert!(status.success(), "ffmpeg {arguments}");
+    assert!(status.success(), "{status}: ffmpeg {arguments}");
     file
 }
 

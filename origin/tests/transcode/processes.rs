@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -236,7 +236,7 @@ pub(crate) fn the_worker_is_locked_up() {
             .unwrap()
     };
     assert!(locked_up("thread").success());
-    for what in ["read", "write", "memory", "signal"] {
+    for what in ["read", "write", "memory", "signal", "process"] {
         assert!(locked_up(what).success(), "{what} was possible");
     }
     for what in ["socket", "program"] {
@@ -260,7 +260,11 @@ pub(crate) fn try_locked_up(what: &str) -> ExitCode {
         "memory" => Vec::<u8>::new().try_reserve(300 << 20).is_err(),
         "signal" => kill(parent, None).is_err(),
         "socket" => std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
-        "program" => Command::new("/bin/true").status().is_ok(),
+        "process" => Command::new("/bin/true").status().is_err(),
+        "program" => {
+            println!("{}", Command::new("/bin/true").exec());
+            false
+        }
         _ => false,
     };
     if went_well {

@@ -104,8 +104,16 @@ impl Stream {
     pub(crate) fn receive(&mut self) {
         let receive = async { timeout(PATIENCE, self.outputs.recv()).await };
         let output = RUNTIME.block_on(receive);
+        let state = || {
+            let frames: Vec<usize> = self.frames.iter().map(Vec::len).collect();
+            let (ticks, audio_ticks) = (self.ticks.len(), self.audio_ticks.len());
+            format!(
+                "{frames:?} of {ticks}, {} of {audio_ticks}",
+                self.audio.len()
+            )
+        };
         match output
-            .expect("no output for too long")
+            .unwrap_or_else(|_| panic!("no output for too long: {}", state()))
             .expect("the supervisor has ended")
         {
             Output::VideoConfig { rung, sps, pps } => {

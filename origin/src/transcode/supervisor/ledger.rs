@@ -31,7 +31,10 @@ pub(super) struct Ledger {
 struct VideoTick {
     number: u64,
     idr: bool,
-    answered: u32,
+    /// Rungs whose frame the caller has, one bit each.
+    delivered: u32,
+    /// Rungs that the present worker has not answered for.
+    open: u32,
     since: Instant,
 }
 
@@ -74,10 +77,12 @@ impl Ledger {
                     return None;
                 }
                 self.owes_idr = false;
+                let open = self.all_rungs();
                 self.video.push_back(VideoTick {
                     number,
                     idr,
-                    answered: 0,
+                    delivered: 0,
+                    open,
                     since: now,
                 });
                 Some(Input::VideoTick { number, idr })
@@ -130,27 +135,28 @@ impl Ledger {
     }
 
     fn answer(&mut self, now: Instant, rung: usize, number: u64) -> Verdict {
-        let all = (1u32 << (self.lanes.len() - 1)) - 1;
-        let Ok(index) = self.video.binary_search_by_key(&number, |tick| tick.number) else {
-            return Verdict::Violation;
-        };
-        let Some(tick) = self.video.get_mut(index) else {
+        let tick = self.video.binary_search_by_key(&number, |tick| tick.number);
+        let Some(tick) = tick.ok().and_then(|index| self.video.get_mut(index)) else {
             return Verdict::Violation;
         };
         let bit = 1u32 << rung;
-        let verdict = if tick.answered & bit == 0 {
+        if tick.open & bit == 0 {
+            return Verdict::Violation;
+        }
+        let verdict = if tick.delivered & bit == 0 {
             Verdict::Deliver
         } else {
             Verdict::Repeated
         };
-        tick.answered |= bit;
-        while self
-            .video
-            .pop_front_if(|tick| tick.answered == all)
-            .is_some()
-        {}
+        tick.open &= !bit;
+        tick.delivered |= bit;
+        while self.video.pop_front_if(|tick| tick.open == 0).is_some() {}
         self.touch(now, rung);
         verdict
+    }
+
+    fn all_rungs(&self) -> u32 {
+        (1u32 << (self.lanes.len() - 1)) - 1
     }
 
     fn touch(&mut self, now: Instant, lane: usize) {
@@ -164,13 +170,15 @@ impl Ledger {
     /// that is where rungs begin that have the one before.
     pub(super) fn restart(&mut self, now: Instant) -> Vec<Input> {
         let since = now + START_GRACE;
-        let is_partly_answered = self.video.iter().any(|tick| tick.answered != 0);
+        let is_partly_answered = self.video.iter().any(|tick| tick.delivered != 0);
         self.owes_idr |= is_partly_answered;
+        let all = self.all_rungs();
         let mut ticks = Vec::with_capacity(self.video.len() + self.audio.len());
         for (index, tick) in self.video.iter_mut().enumerate() {
-            let is_whole = tick.answered == 0;
+            let is_whole = tick.delivered == 0;
             tick.idr |= index == 0 || (is_whole && self.owes_idr);
             self.owes_idr &= !is_whole;
+            tick.open = all;
             tick.since = since;
             ticks.push(Input::VideoTick {
                 number: tick.number,
@@ -203,10 +211,7 @@ impl Ledger {
         let rungs = self.lanes.len() - 1;
         self.lanes.iter().enumerate().any(|(lane, last)| {
             let oldest = if lane < rungs {
-                let mut waiting = self
-                    .video
-                    .iter()
-                    .filter(|tick| tick.answered >> lane & 1 == 0);
+                let mut waiting = self.video.iter().filter(|tick| tick.open >> lane & 1 == 1);
                 waiting.next().map(|tick| tick.since)
             } else {
                 self.audio.get(AUDIO_LAG).map(|tick| tick.since)
@@ -239,7 +244,7 @@ mod tests {
         let (mut ledger, now) = ledger();
         tick(&mut ledger, now, 5, false);
         assert_eq!(ledger.handle_output(now, &frame(0, 5)), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(now, &frame(0, 5)), Verdict::Repeated);
+        assert_eq!(ledger.handle_output(now, &frame(0, 5)), Verdict::Violation);
         assert_eq!(ledger.handle_output(now, &frame(1, 5)), Verdict::Deliver);
         assert_eq!(ledger.handle_output(now, &frame(1, 5)), Verdict::Violation);
         assert_eq!(ledger.handle_output(now, &frame(2, 5)), Verdict::Violation);
@@ -263,8 +268,12 @@ mod tests {
             asked(&ledger.restart(now)),
             [(2, true), (3, false), (4, true)]
         );
-        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Repeated);
+        // In whichever order they come.
         assert_eq!(ledger.handle_output(now, &frame(1, 2)), Verdict::Deliver);
+        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Repeated);
+        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Violation);
+        assert_eq!(ledger.handle_output(now, &frame(0, 3)), Verdict::Repeated);
+        assert_eq!(ledger.handle_output(now, &frame(0, 4)), Verdict::Deliver);
     }
 
     #[test]

@@ -9,12 +9,12 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`pool`] | processes: starting, the spare, ending |
-//! | [`outbox`] | pure: what waits for the socket, and what is dropped |
-//! | [`ledger`] | pure: ticks without an answer, and when that is a hang |
-//! | [`seed`] | pure: frames since the top rung's last IDR |
-//! | [`backoff`] | pure: how long to wait after a death |
-//! | [`task`] | the driver |
+//! | `pool` | processes: starting, the spare, ending |
+//! | `outbox` | pure: what waits for the socket, and what is dropped |
+//! | `ledger` | pure: ticks without an answer, and when that is a hang |
+//! | `seed` | pure: frames since the top rung's last IDR |
+//! | `backoff` | pure: how long to wait after a death |
+//! | `task` | the driver |
 
 use std::sync::{
     Arc,

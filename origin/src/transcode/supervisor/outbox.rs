@@ -179,7 +179,7 @@ mod tests {
             while !outbox.is_empty() {
                 let mut slices = [IoSlice::new(&[]); 4];
                 let count = outbox.slices(&mut slices);
-                let bytes = slices[..count].concat();
+                let bytes: Vec<u8> = slices[..count].iter().flat_map(|each| each.to_vec()).collect();
                 let written = step.min(bytes.len());
                 wire.extend_from_slice(&bytes[..written]);
                 outbox.advance(written);

@@ -15,7 +15,7 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::{
         Arc,
-        mpsc::{self, RecvTimeoutError, TryRecvError},
+        mpsc::{self, TryRecvError},
     },
     thread,
     time::Duration,
@@ -217,10 +217,7 @@ impl Foreman {
 
     fn wait(&self, orders: &mpsc::Receiver<Order>) -> Option<Order> {
         let limit = if self.dying.is_empty() { IDLE } else { REAPING };
-        match orders.recv_timeout(limit) {
-            Ok(order) => Some(order),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        orders.recv_timeout(limit).ok()
     }
 
     fn take(&mut self) -> io::Result<Process> {

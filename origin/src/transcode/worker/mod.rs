@@ -3,8 +3,8 @@
 //! `inlet-origin transcode-worker` with one end of a socket pair as standard
 //! input runs [`run`] and nothing else: no tokio, no configuration, no other
 //! descriptor. Messages are read here and handed to one thread that decodes
-//! ([`decode`]), one per rung that scales and encodes ([`encode`]) and one for
-//! audio ([`audio`]). All queues are bounded and may block, down to the
+//! (`decode`), one per rung that scales and encodes (`encode`) and one for
+//! audio (`audio`). All queues are bounded and may block, down to the
 //! socket; it is the main process that never waits.
 //!
 //! Any thread's end is the process's end: there is no state worth saving, and
