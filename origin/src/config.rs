@@ -18,7 +18,8 @@ pub mod file;
 #[cfg(test)]
 mod tests;
 
-pub use file::{ConfigFile, Preset};
+use crate::transcode::Preset;
+pub use file::ConfigFile;
 
 /// A sound configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

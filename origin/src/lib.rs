@@ -44,6 +44,7 @@ pub mod metrics;
 pub mod package;
 pub mod registry;
 pub mod roq;
+pub mod service;
 pub mod store;
 #[cfg(test)]
 mod test_util;

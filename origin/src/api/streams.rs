@@ -15,6 +15,7 @@ use axum::{
 use inlet_common::{
     clock,
     ids::{ClientId, StreamId},
+    roq::control::CloseReason,
 };
 
 use super::{ApiState, body::Fields, error::Error, fields, object::Object, page};
@@ -100,7 +101,7 @@ pub(super) async fn update(
         .update_stream(client, id, change)
         .await?
         .ok_or(NO_STREAM)?;
-    if !stream.active && api.directory.end(id) {
+    if !stream.active && api.directory.end(id, CloseReason::Deactivated) {
         tracing::info!(stream = %id, "session ended: stream switched off");
     }
     Ok(Json(object(&api, &stream)).into_response())
@@ -116,7 +117,7 @@ pub(super) async fn delete(
     if !api.registry.delete_stream(client, id).await? {
         return Err(NO_STREAM);
     }
-    let was_live = api.directory.end(id);
+    let was_live = api.directory.end(id, CloseReason::StreamDeleted);
     tracing::info!(stream = %id, client = %client, was_live, "stream deleted");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +135,7 @@ pub(super) async fn reset_push_token(
         .reset_token(client, id)
         .await?
         .ok_or(NO_STREAM)?;
-    let was_live = api.directory.end(id);
+    let was_live = api.directory.end(id, CloseReason::TokenReset);
     tracing::info!(stream = %id, was_live, "push token reset");
     Ok(Json(object(&api, &stream)).into_response())
 }

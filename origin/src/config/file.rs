@@ -10,6 +10,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use inlet_common::config::{BaseUrl, Bitrate, Bytes, Log, duration};
 use serde::{Deserialize, Serialize};
 
+use crate::transcode::Preset;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -222,40 +224,6 @@ impl Default for Media {
             audio_bitrate: Bitrate::from_kbps(128),
             worker_memory: Bytes::from_mib(768),
             spare_workers: 1,
-        }
-    }
-}
-
-/// libx264's presets that run in real time: later ones cost more CPU and give
-/// a better picture at the same rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Cheapest by far, and worst.
-    Ultrafast,
-    /// The default.
-    #[default]
-    Superfast,
-    /// A quarter more CPU than `superfast`.
-    Veryfast,
-    /// For machines with cores to spare.
-    Faster,
-    /// For machines with cores to spare.
-    Fast,
-    /// libx264's own default.
-    Medium,
-}
-
-impl Preset {
-    /// Its name in libx264.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ultrafast => "ultrafast",
-            Self::Superfast => "superfast",
-            Self::Veryfast => "veryfast",
-            Self::Faster => "faster",
-            Self::Fast => "fast",
-            Self::Medium => "medium",
         }
     }
 }

@@ -162,7 +162,7 @@ impl Packager {
                     segmenter.await_sync();
                 }
             }
-            transcode::Output::Report(_) => {}
+            transcode::Output::Report(_) | transcode::Output::KeyFrameNeeded => {}
         }
         self.announce();
     }

@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::FrameRate;
+use crate::{
+    timeline::FrameRate,
+    transcode::ladder::{self, Ladder},
+};
 
 /// One rung of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +101,19 @@ impl QualitySet {
             }
         }
         Ok(Self { rungs, fps })
+    }
+
+    /// The set as the transcoder takes it.
+    pub fn ladder(&self) -> Ladder {
+        let qualities: Vec<_> = self
+            .rungs
+            .iter()
+            .map(|rung| ladder::Quality {
+                short_side: rung.height,
+                bitrate: rung.bitrate,
+            })
+            .collect();
+        Ladder::new(&qualities)
     }
 
     /// The rungs, tallest first.

@@ -1,0 +1,443 @@
+//! One task per stream, from its first presenter to a minute after its last.
+//!
+//! The task owns the packager, so the playlist outlives every session: a
+//! presenter who returns within the minute continues it behind a discontinuity.
+//! It takes commands, packets, the worker's output and the clock, and waits for
+//! nothing else.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use inlet_common::{
+    clock::{self, UtcTime},
+    ids::SessionId,
+    roq::control::{Announced, CloseReason, Track},
+};
+use metrics::Histogram;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::{
+    Directory, Metrics, directory::LastMedia, notes, on_air::OnAir, programme::Programme,
+    schedule::Schedule,
+};
+use crate::{
+    config::{Limits, Media as MediaConfig},
+    registry::{Authorised, Registry},
+    roq::{Link, flow::Media},
+    store,
+    timeline::FrameRate,
+    transcode::{
+        self,
+        ladder::{Resolution, Rung},
+        supervisor::{self, Supervisor},
+    },
+};
+
+/// A session that is silent for so long is over, whatever its edge believes.
+const SILENCE_MICROS: i64 = 30_000_000;
+
+/// How often counters are handed over and silence is looked for.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// What every broadcast needs of the origin.
+#[derive(Debug)]
+pub struct Settings {
+    /// This origin's name, for HELLO.
+    pub origin_name: String,
+    /// How streams are made.
+    pub media: MediaConfig,
+    /// How much is taken on.
+    pub limits: Limits,
+    /// Makes workers.
+    pub workers: supervisor::Pool,
+    /// Where viewers find the output.
+    pub store: Arc<store::Directory>,
+    /// Clients, keys and streams.
+    pub registry: Registry,
+    /// From the capture of a part's last sample to its publication.
+    pub part_delay: Histogram,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Every broadcast's task, to be awaited when the process stops.
+    pub tasks: TaskTracker,
+}
+
+/// Told to a broadcast.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// A presenter comes in, or moves to another connection.
+    Begin(Box<Begin>),
+    /// A session is over.
+    End {
+        session: SessionId,
+        reason: CloseReason,
+    },
+    /// Whoever presents is sent away.
+    EndStream { reason: CloseReason },
+    /// A connection is gone.
+    LinkLost { link: Link },
+}
+
+/// A presenter, as its edge describes it.
+#[derive(Debug)]
+pub(super) struct Begin {
+    pub(super) session: SessionId,
+    pub(super) tracks: Vec<Track>,
+    pub(super) announced: Option<Announced>,
+    pub(super) link: Link,
+    pub(super) region: String,
+    pub(super) started_at: UtcTime,
+    pub(super) last_media: LastMedia,
+}
+
+/// Starts a stream's task.
+pub(super) fn spawn(
+    authorised: Authorised,
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    media: mpsc::Receiver<Media>,
+) {
+    let span = tracing::info_span!("stream", id = %authorised.stream);
+    let tasks = settings.tasks.clone();
+    let broadcast = Broadcast {
+        authorised,
+        settings,
+        directory,
+        on_air: None,
+        outputs: None,
+        programme: None,
+        schedule: None,
+        off_air_since: None,
+        ended: false,
+    };
+    tasks.spawn(broadcast.run(commands, media).instrument(span));
+}
+
+struct Broadcast {
+    authorised: Authorised,
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    on_air: Option<OnAir>,
+    /// Of the running worker.
+    outputs: Option<mpsc::Receiver<transcode::Output>>,
+    /// What viewers see; made with the first ladder.
+    programme: Option<Programme>,
+    /// Where the slots of an earlier session ended.
+    schedule: Option<Schedule>,
+    off_air_since: Option<Instant>,
+    ended: bool,
+}
+
+impl Broadcast {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut media: mpsc::Receiver<Media>,
+    ) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let timeout = self.next_timeout();
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.handle_command(command),
+                    None => self.ended = true,
+                },
+                Some(output) = next_output(&mut self.outputs) => self.handle_output(&output),
+                Some(media) = media.recv() => self.handle_media(&media),
+                () = sleep_until(timeout) => {}
+                _ = beat.tick() => self.handle_beat(),
+            }
+            self.handle_timeout();
+            if self.is_over() {
+                break;
+            }
+        }
+        self.leave();
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Begin(begin) => self.begin(*begin),
+            Command::End { session, reason } => {
+                if self
+                    .on_air
+                    .as_ref()
+                    .is_some_and(|on_air| on_air.session == session)
+                {
+                    self.finish(reason);
+                }
+            }
+            Command::EndStream { reason } => self.end_stream(reason),
+            Command::LinkLost { link } => {
+                if self
+                    .on_air
+                    .as_ref()
+                    .is_some_and(|on_air| on_air.link.is_same(&link))
+                {
+                    tracing::warn!("link lost; waiting for the edge to come back");
+                }
+            }
+        }
+    }
+
+    /// A reset token sends the presenter away, but not the viewers: whoever has
+    /// the new token continues the playlist.
+    fn end_stream(&mut self, reason: CloseReason) {
+        self.finish(reason);
+        if reason == CloseReason::TokenReset {
+            return;
+        }
+        // Another process may go on where a draining one stops.
+        if reason != CloseReason::Draining
+            && let Some(programme) = &mut self.programme
+        {
+            programme.end();
+        }
+        self.ended = matches!(reason, CloseReason::StreamDeleted | CloseReason::Draining);
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        if let Some(on_air) = &mut self.on_air
+            && on_air.session == begin.session
+        {
+            tracing::info!(session = %begin.session, "session moved to a new link");
+            on_air.move_to(begin);
+            self.ask_key_frame();
+            return;
+        }
+        self.finish(CloseReason::Replaced);
+        tracing::info!(session = %begin.session, region = begin.region, "session begins");
+        notes::started(
+            &self.settings,
+            self.authorised.stream,
+            begin.started_at,
+            &begin.region,
+        );
+        self.settings.metrics.live.increment(1.0);
+        self.off_air_since = None;
+        self.ended = false;
+        let epoch = self.authorised.epoch;
+        self.on_air = Some(OnAir::new(
+            begin,
+            epoch,
+            Arc::clone(&self.settings),
+            clock::now(),
+        ));
+    }
+
+    fn handle_media(&mut self, media: &Media) {
+        if let Some(on_air) = &mut self.on_air
+            && on_air.session == media.session
+        {
+            on_air.handle_media(media);
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let (now, utc) = (clock::now(), clock::utc());
+        let Some(on_air) = &mut self.on_air else {
+            return;
+        };
+        on_air.handle_timeout(now, utc);
+        if on_air.take_skipped()
+            && let Some(programme) = &mut self.programme
+        {
+            tracing::warn!("the clock jumped: a stretch of time is left out");
+            self.settings.metrics.timeline_gaps.increment(1);
+            programme.interrupt();
+            programme.resume();
+        }
+        if let Some(source) = on_air.wants_start(now) {
+            self.start(source, now, utc);
+        }
+    }
+
+    fn handle_beat(&mut self) {
+        let Some(on_air) = &mut self.on_air else {
+            return;
+        };
+        on_air.report();
+        if on_air.last_media.micros_ago(clock::utc()) > SILENCE_MICROS {
+            self.finish(CloseReason::Timeout);
+        }
+    }
+
+    /// Makes the ladder, or continues with the one there is, and starts a
+    /// worker for it.
+    fn start(&mut self, source: Resolution, now: Instant, utc: UtcTime) {
+        let rate = self.rate();
+        if self.programme.as_ref().is_some_and(Programme::has_ended) {
+            self.retire_programme();
+        }
+        if self.programme.is_none() {
+            match Programme::new(&self.authorised, &self.settings, source, rate) {
+                Ok(programme) => self.programme = Some(programme),
+                Err(error) => {
+                    tracing::error!(%error, "no playlist can be made for this stream");
+                    self.finish(CloseReason::Internal);
+                    return;
+                }
+            }
+        }
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
+            return;
+        };
+        programme.resume();
+        let spec = transcode::Spec {
+            preset: self.settings.media.preset,
+            audio_bitrate: self
+                .settings
+                .media
+                .audio_bitrate
+                .as_bps()
+                .try_into()
+                .unwrap_or(u32::MAX),
+            memory_limit: self.settings.media.worker_memory.as_u64(),
+            ..transcode::Spec::new(programme.ladder().to_vec(), rate)
+        };
+        let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
+        self.outputs = Some(outputs);
+        on_air.start(worker, rate, self.schedule.as_ref(), now, utc);
+        let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
+        tracing::info!(
+            ?qualities,
+            width = source.width,
+            height = source.height,
+            "on air"
+        );
+        let (stream, session) = (self.authorised.stream, on_air.session);
+        self.directory.update(stream, session, |status| {
+            status.source = Some(source);
+            status.qualities = qualities;
+            status.frame_rate = Some(rate.as_u32());
+        });
+        notes::source(&self.settings, stream, on_air.started_at, source);
+    }
+
+    fn rate(&self) -> FrameRate {
+        let asked = self
+            .authorised
+            .quality_set
+            .as_ref()
+            .and_then(|set| set.fps());
+        asked.unwrap_or(FrameRate::DEFAULT)
+    }
+
+    fn handle_output(&mut self, output: &transcode::Output) {
+        match output {
+            transcode::Output::Report(report) => self.handle_report(report),
+            transcode::Output::Restarted => {
+                tracing::warn!("worker replaced");
+                self.ask_key_frame();
+            }
+            transcode::Output::KeyFrameNeeded => self.ask_key_frame(),
+            _ => {}
+        }
+        let Some(programme) = &mut self.programme else {
+            return;
+        };
+        let is_first = programme.handle_output(output);
+        if is_first && let Some(on_air) = &self.on_air {
+            let micros = clock::utc().micros_since(on_air.started_at);
+            self.settings
+                .metrics
+                .first_frame_seconds
+                .record(micros as f64 / 1e6);
+        }
+    }
+
+    fn handle_report(&mut self, report: &transcode::Report) {
+        self.settings.metrics.speed.record(report.speed);
+        if let Some(on_air) = &self.on_air {
+            let speed = report.speed;
+            self.directory
+                .update(self.authorised.stream, on_air.session, |status| {
+                    status.speed = Some(speed);
+                });
+        }
+    }
+
+    fn ask_key_frame(&mut self) {
+        if let Some(on_air) = &mut self.on_air {
+            on_air.want_key_frame(clock::now(), clock::utc());
+        }
+    }
+
+    /// Ends the running session, if there is one; the playlist stays.
+    fn finish(&mut self, reason: CloseReason) {
+        let Some(on_air) = self.on_air.take() else {
+            return;
+        };
+        tracing::info!(session = %on_air.session, ?reason, "session ended");
+        self.settings.metrics.live.decrement(1.0);
+        self.settings.metrics.ended(reason);
+        self.directory
+            .finish(self.authorised.stream, on_air.session);
+        notes::finished(&self.settings, self.authorised.stream, on_air.started_at);
+        if let Some(schedule) = on_air.stop(reason) {
+            self.schedule = Some(schedule);
+        }
+        self.outputs = None;
+        self.off_air_since = Some(clock::now());
+        if let Some(programme) = &mut self.programme {
+            programme.interrupt();
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let (now, utc) = (clock::now(), clock::utc());
+        let on_air = self.on_air.as_ref();
+        let linger = self
+            .off_air_since
+            .map(|since| since + self.settings.media.linger);
+        on_air
+            .and_then(|on_air| on_air.next_timeout(now, utc))
+            .into_iter()
+            .chain(on_air.and_then(OnAir::start_timeout))
+            .chain(linger)
+            .min()
+    }
+
+    fn is_over(&self) -> bool {
+        let lingered = self
+            .off_air_since
+            .is_some_and(|since| clock::now() >= since + self.settings.media.linger);
+        self.on_air.is_none()
+            && (self.ended || lingered)
+            && self.directory.retire(self.authorised.stream)
+    }
+
+    fn leave(mut self) {
+        self.retire_programme();
+        tracing::debug!("stream's task ends");
+    }
+
+    fn retire_programme(&mut self) {
+        if let Some(programme) = self.programme.take() {
+            programme.retire(&self.authorised, &self.settings);
+        }
+    }
+}
+
+async fn next_output(
+    outputs: &mut Option<mpsc::Receiver<transcode::Output>>,
+) -> Option<transcode::Output> {
+    match outputs {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(timeout: Option<Instant>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep_until(timeout.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,285 @@
+//! OPEN and CLOSE of the edges: may this presenter publish?
+//!
+//! The registry knows the token, the [`Directory`] knows who is live; both are
+//! asked before the edge answers the presenter. A token that is reset while the
+//! registry is being asked is noticed by the directory's generation, and asked
+//! again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use inlet_common::{
+    clock::{self, UtcTime},
+    ids::{PublishPath, SessionId},
+    reason::ReasonCode,
+    roq::control::{CloseReason, Kind, Open},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Directory, Status,
+    broadcast::{self, Begin, Command, Settings},
+    directory::{Entry, LastMedia, Running},
+};
+use crate::{
+    registry::Authorised,
+    roq::{
+        Link,
+        flow::{Media, Sink},
+    },
+};
+
+/// Packets waiting for a stream's task: a second of a fast presenter, so that
+/// a busy moment loses nothing.
+const MAX_MEDIA_QUEUE: usize = 2048;
+
+/// Times that the registry is asked again because some stream was ended
+/// meanwhile; only a storm of resets gets there.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Decides who publishes; one per origin.
+#[derive(Debug)]
+pub struct Gate {
+    directory: Arc<Directory>,
+    settings: Arc<Settings>,
+    is_draining: AtomicBool,
+}
+
+/// Why a presenter may not publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In a number.
+    pub code: ReasonCode,
+    /// In words for the presenter.
+    pub message: String,
+    /// Seconds after which another try makes sense.
+    pub retry_after: Option<u32>,
+}
+
+/// Where the packets of an accepted session go.
+#[derive(Debug)]
+pub struct Sinks {
+    session: SessionId,
+    media: mpsc::Sender<Media>,
+    kinds: Vec<Kind>,
+}
+
+impl Sinks {
+    /// Where packets of this kind go; `None` when the session has no such track.
+    pub fn for_kind(&self, kind: Kind) -> Option<Sink> {
+        let sink = || Sink {
+            session: self.session,
+            kind,
+            media: self.media.clone(),
+        };
+        self.kinds.contains(&kind).then(sink)
+    }
+}
+
+impl Gate {
+    /// A gate before the streams of `directory`.
+    pub fn new(directory: Arc<Directory>, settings: Arc<Settings>) -> Self {
+        Self {
+            directory,
+            settings,
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// This origin's name, for HELLO.
+    pub fn origin_name(&self) -> &str {
+        &self.settings.origin_name
+    }
+
+    /// Lets a presenter in, or tells why not. An OPEN for a session that runs
+    /// already moves it to this link: its edge has lost the earlier one.
+    ///
+    /// # Errors
+    ///
+    /// The refusal goes to the presenter as it is.
+    pub async fn open(&self, open: Open, link: &Link, region: &str) -> Result<Sinks, Refusal> {
+        let kinds = check_tracks(&open)?;
+        self.check_room(&open.path)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let generation = self.directory.generation();
+            let authorised = self.authorise(&open.path).await?;
+            let session = open.session;
+            let begin = self.begin(&open, link, region);
+            let now = clock::utc();
+            if let Some(media) = self.enter(generation, &authorised, begin, now)? {
+                return Ok(Sinks {
+                    session,
+                    media,
+                    kinds,
+                });
+            }
+        }
+        Err(Refusal {
+            code: ReasonCode::RegistryDown,
+            message: "streams are being changed right now".to_owned(),
+            retry_after: Some(1),
+        })
+    }
+
+    /// Ends a session at its edge's word.
+    pub fn close(&self, session: SessionId, reason: CloseReason) {
+        self.directory
+            .tell_session(session, Command::End { session, reason });
+    }
+
+    /// A connection is gone. Its sessions live on until their edge opens them
+    /// anew, or until they have been silent for too long.
+    pub fn link_lost(&self, link: &Link) {
+        let link = link.clone();
+        self.directory
+            .tell_all(|| Command::LinkLost { link: link.clone() });
+    }
+
+    /// How many streams are live.
+    pub fn live_count(&self) -> usize {
+        self.directory.live_count()
+    }
+
+    /// Takes no new presenter from now on.
+    pub fn close_to_newcomers(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends every session with [`CloseReason::Draining`] and every stream's
+    /// output, and returns when all is sealed.
+    pub async fn drain(&self) {
+        self.directory.tell_all(|| Command::EndStream {
+            reason: CloseReason::Draining,
+        });
+        self.settings.tasks.close();
+        self.settings.tasks.wait().await;
+    }
+
+    fn check_room(&self, path: &PublishPath) -> Result<(), Refusal> {
+        let refuse = |code, message: &str, retry_after| {
+            Err(Refusal {
+                code,
+                message: message.to_owned(),
+                retry_after: Some(retry_after),
+            })
+        };
+        let is_live = self.directory.status(path.stream).is_some();
+        if self.is_draining.load(Ordering::Relaxed) && !is_live {
+            return refuse(ReasonCode::Draining, "the origin is about to stop", 5);
+        }
+        let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
+        if live >= self.settings.limits.live_streams && !is_live {
+            return refuse(
+                ReasonCode::Overload,
+                "the origin has no room for another stream",
+                30,
+            );
+        }
+        Ok(())
+    }
+
+    async fn authorise(&self, path: &PublishPath) -> Result<Authorised, Refusal> {
+        let limit = self.settings.limits.live_streams_per_client;
+        self.settings
+            .registry
+            .authorise(path, limit, |client| {
+                self.directory.live_of(client, path.stream)
+            })
+            .await
+            .map_err(|refusal| Refusal {
+                code: refusal.reason(),
+                message: refusal.to_string(),
+                retry_after: (refusal.reason() == ReasonCode::RegistryDown).then_some(2),
+            })
+    }
+
+    fn begin(&self, open: &Open, link: &Link, region: &str) -> Begin {
+        Begin {
+            session: open.session,
+            tracks: open.tracks.clone(),
+            announced: open.announced,
+            link: link.clone(),
+            region: region.to_owned(),
+            started_at: clock::utc(),
+            last_media: LastMedia::new(clock::utc()),
+        }
+    }
+
+    /// Enters a presenter into the directory; `None` when some stream was ended
+    /// since `generation`.
+    fn enter(
+        &self,
+        generation: u64,
+        authorised: &Authorised,
+        begin: Begin,
+        now: UtcTime,
+    ) -> Result<Option<mpsc::Sender<Media>>, Refusal> {
+        let mut streams = self.directory.lock();
+        if self.directory.generation() != generation {
+            return Ok(None);
+        }
+        let entry = streams
+            .entry(authorised.stream)
+            .or_insert_with(|| self.launch(authorised));
+        match &mut entry.running {
+            Some(running) if running.session == begin.session => {
+                running.last_media = begin.last_media.clone();
+            }
+            Some(running) if !running.is_dead(now) => {
+                return Err(Refusal {
+                    code: ReasonCode::AlreadyPublishing,
+                    message: "someone is already publishing to this path".to_owned(),
+                    retry_after: None,
+                });
+            }
+            running => {
+                *running = Some(Running {
+                    session: begin.session,
+                    last_media: begin.last_media.clone(),
+                    status: Status::new(begin.started_at, begin.region.clone()),
+                });
+            }
+        }
+        entry.tell(Command::Begin(Box::new(begin)));
+        Ok(Some(entry.media.clone()))
+    }
+
+    fn launch(&self, authorised: &Authorised) -> Entry {
+        let (commands, command_queue) = mpsc::unbounded_channel();
+        let (media, media_queue) = mpsc::channel(MAX_MEDIA_QUEUE);
+        broadcast::spawn(
+            authorised.clone(),
+            Arc::clone(&self.settings),
+            Arc::clone(&self.directory),
+            command_queue,
+            media_queue,
+        );
+        Entry {
+            client: authorised.client,
+            commands,
+            media,
+            running: None,
+        }
+    }
+}
+
+/// At most one track of each kind, at least one in all.
+fn check_tracks(open: &Open) -> Result<Vec<Kind>, Refusal> {
+    let mut seen = BTreeMap::<Kind, u32>::new();
+    for track in &open.tracks {
+        *seen.entry(track.codec.kind()).or_default() += 1;
+    }
+    if seen.is_empty() || seen.values().any(|count| *count > 1) {
+        return Err(Refusal {
+            code: ReasonCode::Tracks,
+            message: "a session has one video track, one audio track, or one of each".to_owned(),
+            retry_after: None,
+        });
+    }
+    Ok(seen.into_keys().collect())
+}

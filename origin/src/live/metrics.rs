@@ -1,0 +1,144 @@
+//! What the origin counts about live streams.
+
+use inlet_common::roq::control::{CloseReason, Kind};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+use crate::ingest::TrackCounters;
+
+/// Handles of every metric of live streams; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Streams with a presenter.
+    pub live: Gauge,
+    /// From a session's ACCEPT to its first encoded frame.
+    pub first_frame_seconds: Histogram,
+    /// Worker's speed, 1.0 is real time.
+    pub speed: Histogram,
+    /// Gaps because the process had been suspended.
+    pub timeline_gaps: Counter,
+    audio: TrackMetrics,
+    video: TrackMetrics,
+}
+
+#[derive(Clone, Debug)]
+struct TrackMetrics {
+    packets: Counter,
+    bytes: Counter,
+    lost: Counter,
+    late: Counter,
+    duplicate: Counter,
+    malformed: Counter,
+    undecodable: Counter,
+}
+
+impl Metrics {
+    /// Registers every metric with its meaning.
+    pub fn new() -> Self {
+        describe_gauge!("inlet_origin_live_streams", "streams with a presenter");
+        describe_histogram!(
+            "inlet_origin_first_frame_seconds",
+            "from the session's acceptance to its first encoded frame"
+        );
+        describe_histogram!(
+            "inlet_origin_transcode_speed_ratio",
+            "media seconds made per busy second of a worker, sampled once a second"
+        );
+        describe_counter!(
+            "inlet_origin_timeline_gaps_total",
+            "stretches of time left out"
+        );
+        describe_counter!(
+            "inlet_origin_sessions_ended_total",
+            "sessions ended, by reason"
+        );
+        describe_counter!(
+            "inlet_origin_rtp_packets_total",
+            "RTP packets by kind and fate"
+        );
+        describe_counter!("inlet_origin_rtp_bytes_total", "RTP payload bytes by kind");
+        describe_counter!(
+            "inlet_origin_undecodable_frames_total",
+            "frames dropped before decoding"
+        );
+        Self {
+            live: gauge!("inlet_origin_live_streams"),
+            first_frame_seconds: histogram!("inlet_origin_first_frame_seconds"),
+            speed: histogram!("inlet_origin_transcode_speed_ratio"),
+            timeline_gaps: counter!("inlet_origin_timeline_gaps_total"),
+            audio: TrackMetrics::new("audio"),
+            video: TrackMetrics::new("video"),
+        }
+    }
+
+    /// Counts the end of a session.
+    pub fn ended(&self, reason: CloseReason) {
+        counter!("inlet_origin_sessions_ended_total", "reason" => reason_label(reason))
+            .increment(1);
+    }
+
+    /// Adds what a track has counted since `before`.
+    pub fn track(&self, kind: Kind, before: &TrackCounters, now: &TrackCounters) {
+        let metrics = match kind {
+            Kind::Audio => &self.audio,
+            Kind::Video => &self.video,
+        };
+        metrics
+            .packets
+            .increment(now.packets.saturating_sub(before.packets));
+        metrics
+            .bytes
+            .increment(now.bytes.saturating_sub(before.bytes));
+        metrics.lost.increment(now.lost.saturating_sub(before.lost));
+        metrics.late.increment(now.late.saturating_sub(before.late));
+        metrics
+            .duplicate
+            .increment(now.duplicate.saturating_sub(before.duplicate));
+        metrics
+            .malformed
+            .increment(now.malformed.saturating_sub(before.malformed));
+        metrics
+            .undecodable
+            .increment(now.undecodable.saturating_sub(before.undecodable));
+    }
+}
+
+impl TrackMetrics {
+    fn new(kind: &'static str) -> Self {
+        let packets = |state: &'static str| counter!("inlet_origin_rtp_packets_total", "kind" => kind, "state" => state);
+        Self {
+            packets: packets("received"),
+            lost: packets("lost"),
+            late: packets("late"),
+            duplicate: packets("duplicate"),
+            malformed: packets("malformed"),
+            bytes: counter!("inlet_origin_rtp_bytes_total", "kind" => kind),
+            undecodable: counter!("inlet_origin_undecodable_frames_total", "kind" => kind),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn reason_label(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Deleted => "deleted",
+        CloseReason::DtlsClosed => "dtls_closed",
+        CloseReason::Timeout => "timeout",
+        CloseReason::NeverConnected => "never_connected",
+        CloseReason::Replaced => "replaced",
+        CloseReason::TokenReset => "token_reset",
+        CloseReason::Deactivated => "deactivated",
+        CloseReason::StreamDeleted => "stream_deleted",
+        CloseReason::Draining => "draining",
+        CloseReason::LinkLost => "link_lost",
+        CloseReason::Internal => "internal",
+        CloseReason::Other => "other",
+    }
+}

@@ -1,0 +1,121 @@
+//! The stream as viewers see it: one ladder, one playlist.
+//!
+//! It outlives sessions: a presenter who leaves interrupts it, one who returns
+//! resumes it behind a discontinuity, and only ENDLIST or a minute of nobody
+//! ends it.
+
+use std::sync::Arc;
+
+use inlet_common::clock;
+
+use super::broadcast::Settings;
+use crate::{
+    package::{self, Packager},
+    registry::Authorised,
+    store,
+    timeline::FrameRate,
+    transcode::{
+        self,
+        ladder::{Ladder, Resolution, Rung},
+    },
+};
+
+/// A ladder, its packager, and where viewers find the result.
+#[derive(Debug)]
+pub(super) struct Programme {
+    ladder: Vec<Rung>,
+    packager: Packager,
+    stream: Arc<store::Stream>,
+    has_frames: bool,
+    has_ended: bool,
+}
+
+impl Programme {
+    /// Makes the ladder that a source of this size gets, and opens it to
+    /// viewers.
+    pub(super) fn new(
+        authorised: &Authorised,
+        settings: &Settings,
+        source: Resolution,
+        rate: FrameRate,
+    ) -> Result<Self, package::SpecError> {
+        let ladder = match &authorised.quality_set {
+            Some(set) => set.ladder().for_source(source),
+            None => Ladder::default().for_source(source),
+        };
+        let spec = package::Spec {
+            segment: settings.media.segment,
+            part: settings.media.part,
+            chunk: settings.media.chunk,
+            window: settings.media.window,
+            latency: settings.media.latency,
+            publish_margin: settings.media.publish_margin,
+            audio_bitrate: settings
+                .media
+                .audio_bitrate
+                .as_bps()
+                .try_into()
+                .unwrap_or(u32::MAX),
+            ..package::Spec::new(ladder.clone(), rate, authorised.epoch)
+        };
+        let packager = Packager::new(spec)?;
+        let stream = Arc::new(store::Stream::new(&packager, settings.part_delay.clone()));
+        settings
+            .store
+            .insert(authorised.client, authorised.stream, Arc::clone(&stream));
+        Ok(Self {
+            ladder,
+            packager,
+            stream,
+            has_frames: false,
+            has_ended: false,
+        })
+    }
+
+    /// The rungs, tallest first.
+    pub(super) fn ladder(&self) -> &[Rung] {
+        &self.ladder
+    }
+
+    /// Whether viewers have been told that nothing will follow.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Packages what a worker made; tells whether it was the first frame.
+    pub(super) fn handle_output(&mut self, output: &transcode::Output) -> bool {
+        let is_frame = matches!(output, transcode::Output::Video { .. });
+        let is_first = is_frame && !self.has_frames;
+        self.has_frames |= is_frame;
+        self.packager.handle_output(output);
+        self.publish();
+        is_first
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        self.packager.interrupt();
+        self.publish();
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.packager.resume();
+        self.publish();
+    }
+
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+        self.packager.end();
+        self.publish();
+    }
+
+    /// Closes it to viewers.
+    pub(super) fn retire(self, authorised: &Authorised, settings: &Settings) {
+        settings.store.remove(authorised.client, authorised.stream);
+    }
+
+    fn publish(&mut self) {
+        while let Some(output) = self.packager.poll_output() {
+            self.stream.apply(output, clock::utc());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The running origin: everything bound, wired and stopped in order.
+//!
+//! ```text
+//!  roq (QUIC) ─▶ live ─▶ store ─▶ http            admin, metrics: listeners of their own
+//!                  └──▶ registry ◀── api
+//! ```
+//!
+//! READY is told to systemd when every socket is bound. SIGTERM turns new
+//! presenters away, waits for running ones until the deadline, and then seals
+//! what is open.
+
+mod check;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use inlet_common::{
+    clock,
+    lifecycle::{Ended, Lifecycle, Phase, TaskError, Tasks},
+    roq,
+    service::{
+        admin,
+        credential::{self, Secret},
+        listener::{BindError, Listener, ListenerMetrics, Options},
+        logging, metrics as prometheus,
+        signals::Signals,
+        systemd,
+        tls::{self, Certificates},
+    },
+};
+use tokio_util::task::TaskTracker;
+
+pub use check::{check, refuse};
+
+use crate::{
+    api,
+    config::Config,
+    http, live, metrics,
+    registry::{self, Registry},
+    roq::{Metrics as RoqMetrics, receiver},
+    store,
+    transcode::supervisor,
+};
+
+/// What systemd shows beside the service is renewed so often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long `systemctl status` and drain look for the end of the last stream.
+const DRAIN_LOOK: Duration = Duration::from_millis(200);
+
+/// Why the origin cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system gives us no signals.
+    #[error("cannot take over signals")]
+    Signals(#[source] std::io::Error),
+    /// Something in this process exports metrics already.
+    #[error("cannot export metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The thread that starts workers cannot be started.
+    #[error("cannot start workers")]
+    Workers(#[source] std::io::Error),
+    /// A certificate, key or CA cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The link's TLS settings do not fit QUIC.
+    #[error("the link's certificate cannot be used with QUIC")]
+    Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+    /// A TCP listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The QUIC socket cannot be bound.
+    #[error("cannot bind {address} (roq.listen): is another process using it?")]
+    BindLink {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The state directory cannot be made.
+    #[error("cannot make {path} (state.dir)")]
+    StateDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The registry cannot be opened, or its first key not written.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The admin secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] credential::Error),
+}
+
+/// Runs the origin until it is told to stop.
+///
+/// # Errors
+///
+/// [`Error`] when it cannot start; once it runs, trouble is logged and told by
+/// [`Ended`].
+pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<Ended, Error> {
+    let signals = Signals::install().map_err(Error::Signals)?;
+    let prometheus =
+        prometheus::install("inlet_origin", env!("CARGO_PKG_VERSION"), metrics::BUCKETS)?;
+    let origin = Origin::bind(&config).await?;
+    let lifecycle = Lifecycle::new();
+    let certificates = origin.certificates.clone();
+    let gate = Arc::clone(&origin.gate);
+    let mut tasks = Tasks::new();
+    origin.spawn(&config, &lifecycle, &prometheus, &mut tasks);
+    let reload = {
+        let path = path.to_owned();
+        async move || reload_files(&path, &certificates, &log)
+    };
+    tokio::spawn(signals.drive(lifecycle.clone(), reload));
+    lifecycle.advance(Phase::Ready);
+    systemd::ready();
+    tracing::info!("ready");
+    let drained = async {
+        gate.close_to_newcomers();
+        while gate.live_count() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    let ended = tasks.run(&lifecycle, drained, config.drain_timeout).await;
+    Ok(ended)
+}
+
+/// Everything bound and made, nothing served yet.
+struct Origin {
+    web: Listener,
+    metrics: Listener,
+    admin: Listener,
+    admin_secret: Option<Secret>,
+    endpoint: quinn::Endpoint,
+    certificates: Vec<Arc<Certificates>>,
+    registry: Registry,
+    directory: Arc<live::Directory>,
+    store: Arc<store::Directory>,
+    viewer_metrics: Arc<http::Metrics>,
+    gate: Arc<live::Gate>,
+}
+
+impl Origin {
+    async fn bind(config: &Config) -> Result<Self, Error> {
+        let path = config.state.dir.clone();
+        std::fs::create_dir_all(&path).map_err(|source| Error::StateDir { path, source })?;
+        let registry = Registry::open(&config.state.registry).await?;
+        registry.finish_interrupted(clock::utc()).await?;
+        registry
+            .ensure_first_key(&config.state.dir, clock::utc())
+            .await?;
+        let mut certificates = Vec::new();
+        let https = https(config, &mut certificates)?;
+        let options = Options {
+            max_connections: config.limits.http_connections as usize,
+            ..Options::default()
+        };
+        let listen = |address, options, tls, kind| {
+            Listener::bind(
+                address,
+                options,
+                tls,
+                ListenerMetrics::new("inlet_origin", kind),
+            )
+        };
+        let web = listen(config.http.listen, options, https, "web")?;
+        let metrics = listen(config.metrics, Options::default(), None, "metrics")?;
+        let admin = listen(config.admin.listen, Options::default(), None, "admin")?;
+        let endpoint = bind_link(config, &mut certificates)?;
+        let directory = Arc::<live::Directory>::default();
+        let store = Arc::<store::Directory>::default();
+        let viewer_metrics = Arc::new(http::Metrics::new());
+        let settings = live::Settings {
+            origin_name: hostname(),
+            media: config.media.clone(),
+            limits: config.limits.clone(),
+            workers: supervisor::Pool::start(supervisor::Program::current())
+                .map_err(Error::Workers)?,
+            store: Arc::clone(&store),
+            registry: registry.clone(),
+            part_delay: viewer_metrics.part_delay(),
+            metrics: live::Metrics::new(),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self {
+            web,
+            metrics,
+            admin,
+            admin_secret: config
+                .admin
+                .token_file
+                .as_deref()
+                .map(Secret::load)
+                .transpose()?,
+            endpoint,
+            certificates,
+            registry,
+            gate: Arc::new(live::Gate::new(Arc::clone(&directory), Arc::new(settings))),
+            directory,
+            store,
+            viewer_metrics,
+        })
+    }
+
+    fn spawn(
+        self,
+        config: &Config,
+        lifecycle: &Lifecycle,
+        prometheus: &prometheus::Metrics,
+        tasks: &mut Tasks,
+    ) {
+        let closing = lifecycle.closing();
+        tracing::info!(
+            web = %self.web.local_addr(),
+            metrics = %self.metrics.local_addr(),
+            admin = %self.admin.local_addr(),
+            "listening"
+        );
+        let api = api::ApiState {
+            registry: self.registry.clone(),
+            directory: Arc::clone(&self.directory),
+            urls: Arc::new(api::Urls {
+                whip: config.urls.whip.clone(),
+                web: config.urls.web.clone(),
+            }),
+            streams_per_client: config.limits.streams_per_client,
+        };
+        let routes = api::router(api)
+            .merge(http::pages::router())
+            .merge(http::router(self.store, self.viewer_metrics));
+        let web = self.web.serve(routes, closing.clone());
+        tasks.spawn("web", endless(web));
+        let metrics = self.metrics.serve(prometheus.router(), closing.clone());
+        tasks.spawn("metrics", endless(metrics));
+        let upkeep = prometheus.clone().upkeep(closing.clone());
+        tasks.spawn("metrics upkeep", endless(upkeep));
+        let ready: admin::ReadyCheck = Arc::new(|| Ok(()));
+        let routes = admin::router(
+            lifecycle.clone(),
+            ready,
+            self.admin_secret,
+            axum::Router::new(),
+        );
+        let admin = self.admin.serve(routes, closing.clone());
+        tasks.spawn("admin", endless(admin));
+        let watch = watch(Arc::clone(&self.gate), closing.clone());
+        tasks.spawn("watch", endless(watch));
+        let (gate, registry) = (self.gate, self.registry);
+        let links = receiver::serve(
+            self.endpoint,
+            Arc::clone(&gate),
+            RoqMetrics::new(),
+            closing.clone(),
+        );
+        tasks.spawn("links", async move {
+            closing.cancelled().await;
+            gate.drain().await;
+            registry.close().await;
+            Ok(())
+        });
+        tasks.spawn("roq", endless(links));
+    }
+}
+
+fn https(
+    config: &Config,
+    certificates: &mut Vec<Arc<Certificates>>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, Error> {
+    let Some(files) = &config.http.tls else {
+        return Ok(None);
+    };
+    let loaded = Certificates::load(files.clone(), metrics::certificate("http"))?;
+    certificates.push(Arc::clone(&loaded));
+    Ok(Some(Arc::new(tls::https_server(loaded, None)?)))
+}
+
+fn bind_link(
+    config: &Config,
+    certificates: &mut Vec<Arc<Certificates>>,
+) -> Result<quinn::Endpoint, Error> {
+    let loaded = Certificates::load(config.roq.tls.clone(), metrics::certificate("roq"))?;
+    certificates.push(Arc::clone(&loaded));
+    let crypto = tls::link_server(loaded, &config.roq.client_ca, roq::ALPN)?;
+    let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(crypto)?;
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    server.transport_config(Arc::new(receiver::transport()));
+    let address = config.roq.listen;
+    let socket = receiver::bind(address).map_err(|source| Error::BindLink { address, source })?;
+    quinn::Endpoint::new(
+        quinn::EndpointConfig::default(),
+        Some(server),
+        socket,
+        Arc::new(quinn::TokioRuntime),
+    )
+    .map_err(|source| Error::BindLink { address, source })
+}
+
+/// Tells systemd what goes on, and that it goes on: its watchdog is fed only
+/// while the runtime turns.
+async fn watch(gate: Arc<live::Gate>, closing: tokio_util::sync::CancellationToken) {
+    let progress = systemd::Progress::new("runtime");
+    let watchdog = systemd::watchdog(vec![progress.clone()], closing.clone());
+    let beat = async {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut status = tokio::time::interval(STATUS_INTERVAL);
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                _ = tick.tick() => progress.advance(),
+                _ = status.tick() => {
+                    systemd::status(&format!("{} live streams", gate.live_count()));
+                }
+            }
+        }
+    };
+    tokio::join!(watchdog, beat);
+}
+
+/// Reads certificates and the log filter anew; the rest of the configuration
+/// takes a restart, which the log says.
+fn reload_files(path: &Path, certificates: &[Arc<Certificates>], log: &logging::Handle) {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "configuration refused; the old one stays");
+            return;
+        }
+    };
+    if let Err(error) = log.reload(&config.log) {
+        tracing::error!(%error, "log filter refused; the old one stays");
+    }
+    for certificate in certificates {
+        if let Err(error) = certificate.reload(clock::utc()) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "certificate refused; the old one stays");
+        }
+    }
+    tracing::info!("log filter and certificates reloaded; other keys take a restart");
+}
+
+/// A task that cannot fail.
+async fn endless(task: impl Future<Output = ()>) -> Result<(), TaskError> {
+    task.await;
+    Ok(())
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "origin".to_owned())
+}
