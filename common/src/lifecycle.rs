@@ -168,6 +168,17 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
+    /// Starts a task that cannot fail and runs until [`Lifecycle::closing`].
+    pub fn spawn_infallible<F>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(name, async {
+            task.await;
+            Ok(())
+        });
+    }
+
     /// Runs the process to its end: waits for `Draining`, then until `drained`
     /// returns or `drain_timeout` is over, then for the tasks to return.
     ///

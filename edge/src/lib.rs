@@ -43,6 +43,7 @@ pub mod config;
 pub mod demux;
 pub mod metrics;
 pub mod roq;
+pub mod service;
 pub mod udp;
 pub mod whip;
 pub mod worker;

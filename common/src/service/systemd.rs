@@ -5,6 +5,7 @@
 //! would keep a process alive whose workers are dead.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -44,32 +45,50 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Counts the turns of one loop that must never stand still.
+/// The turns of one loop that must never stand still.
 ///
 /// The loop must turn at least once in a third of `WatchdogSec`, idle or not.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Progress {
     name: Arc<str>,
-    turns: Arc<AtomicU64>,
+    own: Arc<AtomicU64>,
+    turns: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Progress {
-    /// Makes a counter for the loop of this name.
+    /// Makes a counter for the loop of this name, which calls
+    /// [`Progress::advance`] each turn.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self::from_counter(name, Arc::default())
-    }
-
-    /// Watches a counter that the loop already has.
-    pub fn from_counter(name: impl Into<Arc<str>>, turns: Arc<AtomicU64>) -> Self {
+        let own = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&own);
         Self {
             name: name.into(),
-            turns,
+            own,
+            turns: Arc::new(move || counter.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Watches a loop that counts its turns itself.
+    pub fn watching(
+        name: impl Into<Arc<str>>,
+        turns: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            own: Arc::default(),
+            turns: Arc::new(turns),
         }
     }
 
     /// Notes one turn.
     pub fn advance(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.own.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Progress({}: {})", self.name, (self.turns)())
     }
 }
 
@@ -114,7 +133,7 @@ impl Judge {
     fn stuck(&mut self) -> Option<Arc<str>> {
         let mut stuck = None;
         for (progress, seen) in &mut self.watched {
-            let turns = Some(progress.turns.load(Ordering::Relaxed));
+            let turns = Some((progress.turns)());
             if *seen == turns {
                 stuck = Some(Arc::clone(&progress.name));
             }
@@ -130,15 +149,19 @@ mod tests {
 
     #[test]
     fn one_loop_that_stands_still_is_named() {
-        let (a, b) = (Progress::new("worker-0"), Progress::new("worker-1"));
-        let mut judge = Judge::new(vec![a.clone(), b.clone()]);
+        let a = Progress::new("worker-0");
+        let turns = Arc::new(AtomicU64::new(7));
+        let counter = Arc::clone(&turns);
+        let b = Progress::watching("worker-1", move || counter.load(Ordering::Relaxed));
+        let advance_b = || turns.fetch_add(1, Ordering::Relaxed);
+        let mut judge = Judge::new(vec![a.clone(), b]);
         assert_eq!(judge.stuck(), None, "the first look has nothing to compare");
         a.advance();
-        b.advance();
+        advance_b();
         assert_eq!(judge.stuck(), None);
         a.advance();
         assert_eq!(judge.stuck().as_deref(), Some("worker-1"));
-        b.advance();
+        advance_b();
         a.advance();
         assert_eq!(judge.stuck(), None, "a loop that moves again is forgiven");
     }

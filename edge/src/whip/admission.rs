@@ -27,7 +27,7 @@ use super::{
     sdp::Offer,
     session::{AcceptError, Config as SessionConfig, Session},
 };
-use crate::worker::{Command, Event, OpenRequest, Refusal};
+use crate::worker::{self, Command, Event, OpenRequest, Refusal, SendError};
 
 /// Added to a worker's own `open_timeout` before we stop waiting for it.
 const WORKER_GRACE: Duration = Duration::from_secs(1);
@@ -41,15 +41,33 @@ const MAX_TRIES: usize = 1_000;
 
 /// One worker, as seen from the tokio side.
 pub trait Worker: Send + Sync + fmt::Debug {
-    /// Puts a command into the worker's channel.
+    /// Puts a command into the worker's channel; never blocks. A command that
+    /// is not taken is dropped, and with it its session.
     ///
     /// # Errors
     ///
-    /// Hands the command back when the channel is full or the worker is gone.
-    fn post(&self, command: Command) -> Result<(), Box<Command>>;
+    /// When the channel is full or the worker is gone.
+    fn send(&self, command: Command) -> Result<(), SendError>;
 
     /// The addresses that its sessions are reached at, the preferred first.
-    fn media(&self) -> &[SocketAddr];
+    fn addresses(&self) -> &[SocketAddr];
+
+    /// Whether it can ask the origin right now.
+    fn is_link_up(&self) -> bool;
+}
+
+impl Worker for worker::Handle {
+    fn send(&self, command: Command) -> Result<(), SendError> {
+        Self::send(self, command)
+    }
+
+    fn addresses(&self) -> &[SocketAddr] {
+        Self::addresses(self)
+    }
+
+    fn is_link_up(&self) -> bool {
+        Self::is_link_up(self)
+    }
 }
 
 /// How much is admitted.
@@ -85,6 +103,13 @@ pub struct Opened {
     pub etag: String,
     /// The SDP answer.
     pub answer: String,
+}
+
+/// A session that waits for the origin's word.
+struct Begun {
+    opened: Opened,
+    place: Place,
+    reply: oneshot::Receiver<Result<(), Refusal>>,
 }
 
 impl Gateway {
@@ -139,12 +164,12 @@ impl Gateway {
             .map_err(busy)?;
         let session = SessionId::random();
         let span = tracing::info_span!("whip", %session, stream = %request.path.stream);
-        let (opened, place, reply) = span.in_scope(|| {
+        let begun = span.in_scope(|| {
             warn_of_missing(&offer);
             self.begin(offer, session, request)
         })?;
         let (tell, told) = oneshot::channel();
-        let task = Arc::clone(self).see_through(permit, place, opened, reply, tell);
+        let task = Arc::clone(self).see_through(permit, begun, tell);
         tokio::spawn(task.instrument(span));
         match tokio::time::timeout(self.open_timeout + WORKER_GRACE, told).await {
             Ok(Ok(outcome)) => outcome,
@@ -158,9 +183,8 @@ impl Gateway {
         offer: Offer<'_>,
         session: SessionId,
         request: OpenRequest,
-    ) -> Result<(Opened, Place, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
-        let no_room = |_| refusal(ReasonCode::Overload, "as many sessions as may be");
-        let (secret, place) = self.directory.enter(session).map_err(no_room)?;
+    ) -> Result<Begun, Refusal> {
+        let (secret, place) = self.enter(session)?;
         let begun = self.hand_over(offer, place, request);
         let (answer, reply) = begun.inspect_err(|_| self.directory.remove(session))?;
         let etag = hex::encode(rand::random::<[u8; 8]>());
@@ -169,7 +193,18 @@ impl Gateway {
             etag,
             answer,
         };
-        Ok((opened, place, reply))
+        Ok(Begun {
+            opened,
+            place,
+            reply,
+        })
+    }
+
+    fn enter(&self, session: SessionId) -> Result<(Secret, Place), Refusal> {
+        let has_origin = |at: usize| self.workers.get(at).is_some_and(|it| it.is_link_up());
+        self.directory
+            .enter(session, has_origin)
+            .map_err(|_| refusal(ReasonCode::Overload, "as many sessions as may be"))
     }
 
     fn hand_over(
@@ -183,7 +218,7 @@ impl Gateway {
         let (session, answer) = Session::accept(
             offer.text,
             place.session,
-            worker.media(),
+            worker.addresses(),
             &self.sessions,
             clock::now(),
             &mut rand::rng(),
@@ -195,7 +230,7 @@ impl Gateway {
             request,
             reply,
         };
-        worker.post(open).map_err(|_| overload())?;
+        worker.send(open).map_err(|_| overload())?;
         Ok((answer.sdp, replied))
     }
 
@@ -203,12 +238,15 @@ impl Gateway {
     async fn see_through(
         self: Arc<Self>,
         _permit: OwnedSemaphorePermit,
-        place: Place,
-        opened: Opened,
-        reply: oneshot::Receiver<Result<(), Refusal>>,
+        begun: Begun,
         tell: oneshot::Sender<Result<Opened, Refusal>>,
     ) {
         let _admission = metrics::Admission::begin();
+        let Begun {
+            opened,
+            place,
+            reply,
+        } = begun;
         let secret = opened.secret;
         let gone = || Err(refusal(ReasonCode::Overload, "a worker has ended"));
         match reply.await.unwrap_or_else(|_| gone()) {
@@ -240,9 +278,14 @@ impl Gateway {
         };
         if let Some(worker) = self.workers.get(place.worker) {
             let session = place.session;
-            deliver(worker.as_ref(), Command::Close { session, reason }).await;
+            deliver(worker.as_ref(), || Command::Close { session, reason }).await;
         }
         true
+    }
+
+    /// Whether any worker can ask the origin.
+    pub fn has_origin(&self) -> bool {
+        self.workers.iter().any(|worker| worker.is_link_up())
     }
 
     /// Every session and its worker.
@@ -268,7 +311,7 @@ impl Gateway {
     /// Asks every worker to take no new session; returns when none is left.
     pub async fn drain(&self) {
         for worker in &self.workers {
-            deliver(worker.as_ref(), Command::Drain).await;
+            deliver(worker.as_ref(), || Command::Drain).await;
         }
         let mut drained = self.drained.subscribe();
         let all = self.workers.len();
@@ -279,20 +322,20 @@ impl Gateway {
     /// Asks every worker to end its sessions and itself.
     pub async fn stop(&self) {
         for worker in &self.workers {
-            deliver(worker.as_ref(), Command::Stop).await;
+            deliver(worker.as_ref(), || Command::Stop).await;
         }
     }
 }
 
 /// Puts a command that must not be lost into a channel that may be full.
-async fn deliver(worker: &dyn Worker, command: Command) {
-    let mut command = Box::new(command);
+async fn deliver(worker: &dyn Worker, command: impl Fn() -> Command) {
     for _ in 0..MAX_TRIES {
-        match worker.post(*command) {
+        match worker.send(command()) {
             Ok(()) => return,
-            Err(back) => command = back,
+            // Nothing runs there any more: whatever was asked has come to pass.
+            Err(SendError::Stopped) => return,
+            Err(SendError::Full) => tokio::time::sleep(RETRY).await,
         }
-        tokio::time::sleep(RETRY).await;
     }
     tracing::error!(?worker, "a worker takes no commands");
 }

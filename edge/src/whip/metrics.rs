@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
 
 const REQUESTS: &str = "inlet_edge_whip_requests_total";
-const SETUP: &str = "inlet_edge_whip_setup_seconds";
+/// Shared with the media side, which describes it and adds the later phases.
+const SETUP: &str = "inlet_edge_session_setup_seconds";
 const ADMISSIONS: &str = "inlet_edge_whip_admissions";
 const ABANDONED: &str = "inlet_edge_whip_abandoned_total";
 
@@ -17,11 +16,6 @@ pub fn describe() {
     describe_counter!(
         REQUESTS,
         "WHIP requests by method, status and reason code (0: none)"
-    );
-    describe_histogram!(
-        SETUP,
-        Unit::Seconds,
-        "time from a POST to the end of a phase of setting a session up"
     );
     describe_gauge!(ADMISSIONS, "offers being answered at this moment");
     describe_counter!(

@@ -93,18 +93,23 @@ impl Directory {
     }
 
     /// Enters a session on the worker that has the fewest, and returns its
-    /// secret and place.
+    /// secret and place. A worker that is not `fit` is taken only when none is.
     ///
     /// # Errors
     ///
     /// [`Full`] at the bound that was given.
-    pub fn enter(&self, session: SessionId) -> Result<(Secret, Place), Full> {
+    pub fn enter(
+        &self,
+        session: SessionId,
+        fit: impl Fn(usize) -> bool,
+    ) -> Result<(Secret, Place), Full> {
         let mut entries = self.entries();
         if entries.places.len() >= self.max_sessions {
             return Err(Full);
         }
         let loads = entries.loads.iter_mut().enumerate();
-        let (worker, load) = loads.min_by_key(|(_, load)| **load).ok_or(Full)?;
+        let fewest = |(worker, load): &(usize, &mut usize)| (!fit(*worker), **load);
+        let (worker, load) = loads.min_by_key(fewest).ok_or(Full)?;
         *load += 1;
         let (secret, place) = (Secret::random(), Place { session, worker });
         entries.places.insert(secret, place);
@@ -174,7 +179,7 @@ mod tests {
     fn a_secret_is_32_digits_and_nothing_of_the_session() {
         let directory = Directory::new(1, 8);
         let session = SessionId::random();
-        let (secret, _) = directory.enter(session).unwrap();
+        let (secret, _) = directory.enter(session, |_| true).unwrap();
         let text = secret.to_string();
         assert_eq!(text.len(), 32);
         assert_eq!(text.parse(), Ok(secret));
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn sessions_go_to_the_worker_with_the_fewest() {
         let directory = Directory::new(2, 8);
-        let enter = || directory.enter(SessionId::random()).unwrap();
+        let enter = || directory.enter(SessionId::random(), |_| true).unwrap();
         let (first, _) = enter();
         enter();
         enter();
@@ -200,21 +205,31 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_without_origin_is_taken_only_when_none_has_one() {
+        let directory = Directory::new(3, 8);
+        let worker = |fit: usize| {
+            let entered = directory.enter(SessionId::random(), |worker| worker == fit);
+            entered.unwrap().1.worker
+        };
+        assert_eq!([worker(2), worker(2), worker(9), worker(1)], [2, 2, 0, 1]);
+    }
+
+    #[test]
     fn the_bound_holds_until_a_session_ends() {
         let directory = Directory::new(1, 1);
         let session = SessionId::random();
-        directory.enter(session).unwrap();
-        assert_eq!(directory.enter(SessionId::random()), Err(Full));
+        directory.enter(session, |_| true).unwrap();
+        assert_eq!(directory.enter(SessionId::random(), |_| true), Err(Full));
         directory.remove(session);
         directory.remove(session);
         assert_eq!(directory.loads(), [0]);
-        assert!(directory.enter(SessionId::random()).is_ok());
+        assert!(directory.enter(SessionId::random(), |_| true).is_ok());
     }
 
     #[test]
     fn a_session_can_be_taken_once() {
         let directory = Directory::new(1, 8);
-        let (secret, place) = directory.enter(SessionId::random()).unwrap();
+        let (secret, place) = directory.enter(SessionId::random(), |_| true).unwrap();
         assert_eq!(directory.find(&secret), Some(place));
         assert_eq!(directory.take(&secret), Some(place));
         assert_eq!(directory.take(&secret), None);

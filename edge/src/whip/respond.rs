@@ -87,7 +87,10 @@ pub(super) struct Failure {
     status: StatusCode,
     code: Option<ReasonCode>,
     message: String,
-    headers: HeaderMap,
+    /// `Retry-After`, in seconds.
+    retry_after: Option<u32>,
+    /// `Allow`.
+    allow: Option<&'static str>,
 }
 
 impl Failure {
@@ -108,7 +111,8 @@ impl Failure {
             status,
             code: None,
             message: message.into(),
-            headers: HeaderMap::new(),
+            retry_after: None,
+            allow: None,
         }
     }
 
@@ -123,21 +127,16 @@ impl Failure {
     /// The media type is not that of an offer.
     pub(super) fn media_type() -> Self {
         let message = format!("send the offer with Content-Type: {SDP}");
-        let mut failure = Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
-        failure
-            .headers
-            .insert(ACCEPT_POST, HeaderValue::from_static(SDP));
-        failure
+        Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
     /// The method has no place here; `allow` says which have.
     pub(super) fn method(allow: &'static str) -> Self {
         let message = format!("use one of {allow}");
-        let mut failure = Self::plain(StatusCode::METHOD_NOT_ALLOWED, message);
-        failure
-            .headers
-            .insert(header::ALLOW, HeaderValue::from_static(allow));
-        failure
+        Self {
+            allow: Some(allow),
+            ..Self::plain(StatusCode::METHOD_NOT_ALLOWED, message)
+        }
     }
 
     /// The origin or a worker said no.
@@ -162,10 +161,7 @@ impl Failure {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         );
-        let seconds = seconds.or(is_temporary.then_some(RETRY_AFTER));
-        if let Some(seconds) = seconds {
-            self.headers.insert(header::RETRY_AFTER, seconds.into());
-        }
+        self.retry_after = seconds.or(is_temporary.then_some(RETRY_AFTER));
         self
     }
 }
@@ -179,11 +175,19 @@ impl From<Fault> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "error": self.message }));
-        let mut response = (self.status, self.headers, body).into_response();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
         if let Some(code) = self.code {
-            response
-                .headers_mut()
-                .insert(REASON_CODE, code.as_u16().into());
+            headers.insert(REASON_CODE, code.as_u16().into());
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
         }
         response
     }

@@ -17,7 +17,7 @@ use crate::{
         admission::{Limits, Worker},
         session::Config,
     },
-    worker::{Command, Event, Refusal},
+    worker::{Command, Event, Refusal, SendError},
 };
 
 mod cors;
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Played {
 }
 
 impl Worker for Played {
-    fn post(&self, command: Command) -> Result<(), Box<Command>> {
+    fn send(&self, command: Command) -> Result<(), SendError> {
         let note = |text: String| self.told.0.lock().unwrap().push(text);
         match command {
             Command::Open {
@@ -74,8 +74,12 @@ impl Worker for Played {
         Ok(())
     }
 
-    fn media(&self) -> &[SocketAddr] {
+    fn addresses(&self) -> &[SocketAddr] {
         &self.media
+    }
+
+    fn is_link_up(&self) -> bool {
+        true
     }
 }
 

@@ -1,0 +1,199 @@
+//! Starting the workers from the configuration, and noticing when one ends.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use inlet_common::{
+    lifecycle::Tasks,
+    roq::ALPN,
+    service::{
+        systemd::Progress,
+        tls::{self, Certificates},
+    },
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    config::{self, Config},
+    metrics::Media,
+    roq,
+    whip::{
+        admission::Worker,
+        session::{self, NoCertificate},
+    },
+    worker::{self, Event, Handle},
+};
+
+/// Why the workers cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The origin's name leads nowhere.
+    #[error("cannot look up {origin} (roq.origin)")]
+    Origin {
+        /// As configured.
+        origin: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The link's certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// No certificate for DTLS can be made.
+    #[error(transparent)]
+    Certificate(#[from] NoCertificate),
+    /// A worker cannot be started.
+    #[error("worker {index} cannot start")]
+    Start {
+        /// Which one.
+        index: u16,
+        /// Why not.
+        source: worker::Error,
+    },
+    /// The operating system gives us no thread.
+    #[error("cannot watch the workers")]
+    Thread(#[source] io::Error),
+}
+
+/// The threads that carry media.
+pub(super) struct Workers {
+    handles: Vec<Handle>,
+    /// Told when a thread has ended.
+    ends: Vec<oneshot::Receiver<thread::Result<()>>>,
+}
+
+impl Workers {
+    /// Binds every media socket and starts every worker.
+    pub(super) async fn start(
+        config: &Config,
+        certificates: Arc<Certificates>,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
+        let link = link_config(config, certificates).await?;
+        let media = Media::register();
+        let (events, heard) = mpsc::unbounded_channel();
+        let mut workers = Self {
+            handles: Vec::new(),
+            ends: Vec::new(),
+        };
+        for index in 0..config.media.workers {
+            let settings = worker::Config {
+                index,
+                bind: config.media.addresses.clone(),
+                port: config.media.port,
+                public: config.media.public.clone(),
+                max_sessions: config.limits.sessions_per_worker,
+                link: link.clone(),
+            };
+            let (handle, thread) = worker::start(settings, events.clone(), media.clone())
+                .map_err(|source| Error::Start { index, source })?;
+            workers.handles.push(handle);
+            workers.ends.push(end_of(thread).map_err(Error::Thread)?);
+        }
+        Ok((workers, heard))
+    }
+
+    /// The workers as admission sees them.
+    pub(super) fn as_gateway(&self) -> Vec<Arc<dyn Worker>> {
+        let handles = self.handles.iter();
+        handles
+            .map(|handle| Arc::new(handle.clone()) as Arc<dyn Worker>)
+            .collect()
+    }
+
+    /// What presenters are told, for the log.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let handles = self.handles.iter();
+        handles
+            .flat_map(|handle| handle.addresses().to_vec())
+            .collect()
+    }
+
+    /// What must never stand still.
+    pub(super) fn progress(&self) -> Vec<Progress> {
+        let watch = |handle: &Handle| {
+            let name = format!("worker-{}", handle.index());
+            let handle = handle.clone();
+            Progress::watching(name, move || handle.turns())
+        };
+        self.handles.iter().map(watch).collect()
+    }
+
+    /// Makes each worker a task, so that one that ends before its time ends the
+    /// process: its sessions are lost, and a restart brings the rest back.
+    pub(super) fn watch(self, tasks: &mut Tasks) {
+        for end in self.ends {
+            tasks.spawn("worker", async move {
+                match end.await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) | Err(_) => Err("a worker panicked".into()),
+                }
+            });
+        }
+    }
+}
+
+/// Waits for a thread without blocking the runtime, whose own blocking threads
+/// would hold up its end.
+fn end_of(worker: JoinHandle<()>) -> io::Result<oneshot::Receiver<thread::Result<()>>> {
+    let (tell, told) = oneshot::channel();
+    let watcher = thread::Builder::new().name("worker-end".to_owned());
+    watcher.spawn(move || {
+        // Nobody listens when the process is past caring.
+        tell.send(worker.join()).ok();
+    })?;
+    Ok(told)
+}
+
+/// What sessions are made from.
+pub(super) fn session_config(config: &Config) -> Result<session::Config, Error> {
+    let mut sessions = session::Config::new()?;
+    sessions.connect_timeout = config.media.connect_timeout;
+    sessions.silence_timeout = config.media.silence_timeout;
+    sessions.start_bitrate = config.media.start_bitrate.as_bps();
+    sessions.max_bitrate = config.media.max_bitrate.as_bps();
+    Ok(sessions)
+}
+
+async fn link_config(
+    config: &Config,
+    certificates: Arc<Certificates>,
+) -> Result<roq::Config, Error> {
+    let tls = tls::link_client(certificates, &config.roq.ca, ALPN)?;
+    let text = config.roq.origin.clone();
+    let looked_up = tokio::task::spawn_blocking(move || look_up(&text)).await;
+    let origin = looked_up
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(|source| Error::Origin {
+            origin: config.roq.origin.clone(),
+            source,
+        })?;
+    let name = config.roq.origin_name.clone();
+    let pop = config.pop.clone().unwrap_or_else(host_name);
+    let mut link = roq::Config::new(origin, name, pop, Arc::new(tls));
+    link.segmentation_offload = config.roq.segmentation_offload;
+    link.idle_timeout = config.roq.idle_timeout;
+    link.open_timeout = config.roq.open_timeout;
+    link.link_lost_timeout = config.roq.link_lost_timeout;
+    link.max_bitrate = config.media.max_bitrate.as_bps();
+    link.congestion.loss_tolerance = config.roq.loss_tolerance;
+    Ok(link)
+}
+
+/// The first address of `host:port`, as the resolver prefers them.
+pub(super) fn look_up(origin: &str) -> io::Result<SocketAddr> {
+    let target = config::split_host(origin).ok_or(io::ErrorKind::InvalidInput)?;
+    let mut addresses = target.to_socket_addrs()?;
+    addresses
+        .next()
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "edge".to_owned())
+}
