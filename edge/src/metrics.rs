@@ -1,1 +1,377 @@
-//! Every metric of the edge.
+//! What the media plane counts.
+//!
+//! All names of the workers' metrics stand here. Handles are fields, shared by
+//! all workers: workers count in plain integers of their own and add to these
+//! a few times a second, so no packet touches memory of another core.
+
+use inlet_common::roq::control::CloseReason;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+use crate::{demux::Class, roq::sender::DropReason};
+
+/// Why a datagram on a media port was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// By its first byte it is nothing that belongs here.
+    Unknown,
+    /// No session knows its source.
+    Stranger,
+    /// A Binding request for nobody here.
+    UnknownUfrag,
+    /// A Binding request that fails its integrity check.
+    Integrity,
+}
+
+impl Refused {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [
+        Self::Unknown,
+        Self::Stranger,
+        Self::UnknownUfrag,
+        Self::Integrity,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Stranger => "stranger",
+            Self::UnknownUfrag => "unknown_ufrag",
+            Self::Integrity => "integrity",
+        }
+    }
+}
+
+const CLASSES: [(Class, &str); 5] = [
+    (Class::Rtp, "rtp"),
+    (Class::Stun, "stun"),
+    (Class::Dtls, "dtls"),
+    (Class::ChannelData, "channel_data"),
+    (Class::Unknown, "unknown"),
+];
+
+const DROP_REASONS: [(DropReason, &str); 8] = [
+    (DropReason::LinkDown, "link_down"),
+    (DropReason::AwaitingKeyframe, "awaiting_keyframe"),
+    (DropReason::NoStream, "no_stream"),
+    (DropReason::Blocked, "blocked"),
+    (DropReason::TooOld, "too_old"),
+    (DropReason::Stopped, "stopped"),
+    (DropReason::DatagramQueue, "datagram_queue"),
+    (DropReason::DatagramSize, "datagram_size"),
+];
+
+const fn end_label(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Deleted => "deleted",
+        CloseReason::DtlsClosed => "dtls_closed",
+        CloseReason::Timeout => "timeout",
+        CloseReason::NeverConnected => "never_connected",
+        CloseReason::Replaced => "replaced",
+        CloseReason::TokenReset => "token_reset",
+        CloseReason::Deactivated => "deactivated",
+        CloseReason::StreamDeleted => "stream_deleted",
+        CloseReason::Draining => "draining",
+        CloseReason::LinkLost => "link_lost",
+        CloseReason::Internal => "internal",
+        CloseReason::Other => "other",
+    }
+}
+
+/// Handles of the workers' metrics.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is described where it is registered")]
+pub struct Media {
+    pub rtp_packets: Counter,
+    pub rtp_bytes: Counter,
+    pub rtp_lost: Counter,
+    pub nacks: Counter,
+    pub keyframe_requests: Counter,
+    pub foreign_packets: Counter,
+    pub malformed_datagrams: Counter,
+    pub connecting: Gauge,
+    pub connected: Gauge,
+    pub setup_ice: Histogram,
+    pub setup_dtls: Histogram,
+    pub setup_first_rtp: Histogram,
+    pub session_rtt: Histogram,
+    pub engine_panics: Counter,
+    pub socket_errors: Counter,
+    pub unsent_datagrams: Counter,
+    pub link_up: Gauge,
+    pub link_rtt: Histogram,
+    pub link_window: Histogram,
+    pub link_mtu: Gauge,
+    pub link_sent: Counter,
+    pub link_lost: Counter,
+    pub link_connected: Counter,
+    pub link_broken: Counter,
+    pub frames_ok: Counter,
+    pub frames_cancelled: Counter,
+    pub frames_under_way: Histogram,
+    pub keyframes_wanted: Counter,
+    pub link_unreadable: Counter,
+    pub clock_offset: Gauge,
+    pub turn: Histogram,
+    pub commands_refused: Counter,
+    datagrams: [Counter; CLASSES.len()],
+    refused: [Counter; Refused::ALL.len()],
+    dropped: [Counter; DROP_REASONS.len()],
+}
+
+impl Media {
+    /// Registers with the process's recorder; call after that is installed.
+    pub fn register() -> Self {
+        describe();
+        let setup =
+            |phase: &'static str| histogram!("inlet_edge_session_setup_seconds", "phase" => phase);
+        Self {
+            rtp_packets: counter!("inlet_edge_rtp_packets_total"),
+            rtp_bytes: counter!("inlet_edge_rtp_bytes_total"),
+            rtp_lost: counter!("inlet_edge_rtp_lost_packets_total"),
+            nacks: counter!("inlet_edge_nacks_sent_total"),
+            keyframe_requests: counter!("inlet_edge_keyframe_requests_sent_total"),
+            foreign_packets: counter!("inlet_edge_rtp_foreign_packets_total"),
+            malformed_datagrams: counter!("inlet_edge_malformed_datagrams_total"),
+            connecting: gauge!("inlet_edge_sessions", "state" => "connecting"),
+            connected: gauge!("inlet_edge_sessions", "state" => "connected"),
+            setup_ice: setup("ice"),
+            setup_dtls: setup("dtls"),
+            setup_first_rtp: setup("first_rtp"),
+            session_rtt: histogram!("inlet_edge_session_rtt_seconds"),
+            engine_panics: counter!("inlet_edge_engine_panics_total"),
+            socket_errors: counter!("inlet_edge_socket_errors_total"),
+            unsent_datagrams: counter!("inlet_edge_unsent_datagrams_total"),
+            link_up: gauge!("inlet_edge_links_up"),
+            link_rtt: histogram!("inlet_edge_link_rtt_seconds"),
+            link_window: histogram!("inlet_edge_link_congestion_window_bytes"),
+            link_mtu: gauge!("inlet_edge_link_mtu_bytes"),
+            link_sent: counter!("inlet_edge_link_sent_packets_total"),
+            link_lost: counter!("inlet_edge_link_lost_packets_total"),
+            link_connected: counter!("inlet_edge_link_connections_total", "result" => "up"),
+            link_broken: counter!("inlet_edge_link_connections_total", "result" => "broken"),
+            frames_ok: counter!("inlet_edge_link_frames_total", "result" => "ok"),
+            frames_cancelled: counter!("inlet_edge_link_frames_total", "result" => "cancelled"),
+            frames_under_way: histogram!("inlet_edge_link_frames_under_way"),
+            keyframes_wanted: counter!("inlet_edge_link_keyframes_wanted_total"),
+            link_unreadable: counter!("inlet_edge_link_unreadable_total"),
+            clock_offset: gauge!("inlet_edge_link_clock_offset_seconds"),
+            turn: histogram!("inlet_edge_worker_turn_seconds"),
+            commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
+            datagrams: CLASSES
+                .map(|(_, class)| counter!("inlet_edge_datagrams_total", "type" => class)),
+            refused: Refused::ALL.map(
+                |reason| counter!("inlet_edge_datagrams_dropped_total", "reason" => reason.label()),
+            ),
+            dropped: DROP_REASONS.map(
+                |(_, reason)| counter!("inlet_edge_rtp_dropped_packets_total", "reason" => reason),
+            ),
+        }
+    }
+
+    /// Datagrams of a class.
+    pub fn datagrams(&self, class: Class) -> Option<&Counter> {
+        let at = CLASSES.iter().position(|(known, _)| *known == class)?;
+        self.datagrams.get(at)
+    }
+
+    /// Datagrams dropped for a reason.
+    pub fn refused(&self, reason: Refused) -> Option<&Counter> {
+        let at = Refused::ALL.iter().position(|known| *known == reason)?;
+        self.refused.get(at)
+    }
+
+    /// RTP packets dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> Option<&Counter> {
+        let at = DROP_REASONS
+            .iter()
+            .position(|(known, _)| *known == reason)?;
+        self.dropped.get(at)
+    }
+
+    /// A session has ended.
+    pub fn note_end(&self, reason: CloseReason) {
+        counter!("inlet_edge_session_ends_total", "reason" => end_label(reason)).increment(1);
+    }
+}
+
+/// What only rises.
+const COUNTERS: &[(&str, Unit, &str)] = &[
+    (
+        "inlet_edge_rtp_packets_total",
+        Unit::Count,
+        "RTP packets taken from presenters, each once",
+    ),
+    (
+        "inlet_edge_rtp_bytes_total",
+        Unit::Bytes,
+        "Payload bytes of these packets",
+    ),
+    (
+        "inlet_edge_rtp_lost_packets_total",
+        Unit::Count,
+        "RTP packets that did not come within seconds, retransmission included",
+    ),
+    (
+        "inlet_edge_rtp_foreign_packets_total",
+        Unit::Count,
+        "RTP packets of a second source on a track",
+    ),
+    (
+        "inlet_edge_rtp_dropped_packets_total",
+        Unit::Count,
+        "RTP packets dropped in front of the link, by reason",
+    ),
+    (
+        "inlet_edge_nacks_sent_total",
+        Unit::Count,
+        "NACKs sent to presenters",
+    ),
+    (
+        "inlet_edge_keyframe_requests_sent_total",
+        Unit::Count,
+        "PLIs and FIRs sent to presenters",
+    ),
+    (
+        "inlet_edge_datagrams_total",
+        Unit::Count,
+        "Datagrams on media ports, by what their first byte says",
+    ),
+    (
+        "inlet_edge_datagrams_dropped_total",
+        Unit::Count,
+        "Datagrams on media ports that belong to no session, by reason",
+    ),
+    (
+        "inlet_edge_malformed_datagrams_total",
+        Unit::Count,
+        "Datagrams of a session that could not be read",
+    ),
+    (
+        "inlet_edge_session_ends_total",
+        Unit::Count,
+        "Sessions that ended, by reason",
+    ),
+    (
+        "inlet_edge_engine_panics_total",
+        Unit::Count,
+        "Sessions ended because the WebRTC engine gave up on itself",
+    ),
+    (
+        "inlet_edge_socket_errors_total",
+        Unit::Count,
+        "Errors of media and link sockets",
+    ),
+    (
+        "inlet_edge_unsent_datagrams_total",
+        Unit::Count,
+        "Datagrams to presenters that the kernel had no room for",
+    ),
+    (
+        "inlet_edge_link_sent_packets_total",
+        Unit::Count,
+        "QUIC packets sent to the origin",
+    ),
+    (
+        "inlet_edge_link_lost_packets_total",
+        Unit::Count,
+        "QUIC packets lost on the way to the origin",
+    ),
+    (
+        "inlet_edge_link_connections_total",
+        Unit::Count,
+        "Connections to the origin that came up or broke",
+    ),
+    (
+        "inlet_edge_link_frames_total",
+        Unit::Count,
+        "Video frames handed to the link whole, or given up",
+    ),
+    (
+        "inlet_edge_link_keyframes_wanted_total",
+        Unit::Count,
+        "Key frames that the origin asked for",
+    ),
+    (
+        "inlet_edge_link_unreadable_total",
+        Unit::Count,
+        "Messages of the origin that made no sense",
+    ),
+    (
+        "inlet_edge_worker_commands_refused_total",
+        Unit::Count,
+        "Commands that a worker had no room for",
+    ),
+];
+
+/// What is so right now.
+const GAUGES: &[(&str, Unit, &str)] = &[
+    (
+        "inlet_edge_sessions",
+        Unit::Count,
+        "Presenters' sessions, by state",
+    ),
+    (
+        "inlet_edge_links_up",
+        Unit::Count,
+        "Workers whose link to the origin is up",
+    ),
+    (
+        "inlet_edge_link_mtu_bytes",
+        Unit::Bytes,
+        "Largest UDP payload to the origin",
+    ),
+    (
+        "inlet_edge_link_clock_offset_seconds",
+        Unit::Seconds,
+        "How far the origin's clock is ahead",
+    ),
+];
+
+/// What is spread.
+const HISTOGRAMS: &[(&str, Unit, &str)] = &[
+    (
+        "inlet_edge_session_setup_seconds",
+        Unit::Seconds,
+        "Time from the answer to a phase",
+    ),
+    (
+        "inlet_edge_session_rtt_seconds",
+        Unit::Seconds,
+        "Round trip to presenters",
+    ),
+    (
+        "inlet_edge_link_rtt_seconds",
+        Unit::Seconds,
+        "Round trip to the origin",
+    ),
+    (
+        "inlet_edge_link_congestion_window_bytes",
+        Unit::Bytes,
+        "Congestion window to the origin",
+    ),
+    (
+        "inlet_edge_link_frames_under_way",
+        Unit::Count,
+        "Video frames that have not all arrived",
+    ),
+    (
+        "inlet_edge_worker_turn_seconds",
+        Unit::Seconds,
+        "CPU-bound time of one turn of a worker",
+    ),
+];
+
+fn describe() {
+    for (name, unit, text) in COUNTERS {
+        describe_counter!(*name, *unit, *text);
+    }
+    for (name, unit, text) in GAUGES {
+        describe_gauge!(*name, *unit, *text);
+    }
+    for (name, unit, text) in HISTOGRAMS {
+        describe_histogram!(*name, *unit, *text);
+    }
+}

@@ -66,6 +66,9 @@ const MAX_INTERVAL: Duration = Duration::from_millis(250);
 /// How long the least round trip counts: after this a longer path is believed.
 const MIN_RTT_HALF_LIFE: Duration = Duration::from_secs(5);
 
+/// Round trips at the least window after which a long round trip is believed.
+const DRAINED_ROUND_TRIPS: u32 = 2;
+
 /// Window over rate × round trip without a queue.
 const GAIN: f64 = 2.0;
 
@@ -94,6 +97,8 @@ pub struct Delivery {
     window: u64,
     min_rtt: MinRtt,
     interval: Interval,
+    /// Since when the window has been at its least, for all the good it did.
+    drained_since: Option<Instant>,
     /// Delivered rates of the latest intervals, bytes per second.
     rates: [f64; RATE_INTERVALS],
     next_rate: usize,
@@ -158,6 +163,7 @@ impl Delivery {
                 since: now,
             },
             interval: Interval::new(now),
+            drained_since: None,
             rates: [0.0; RATE_INTERVALS],
             next_rate: 0,
         }
@@ -184,14 +190,38 @@ impl Delivery {
         let Some(least) = self.min_rtt.least() else {
             return;
         };
-        let length = least.clamp(MIN_INTERVAL, MAX_INTERVAL);
+        // A whole round trip: ACKs of a small window come in clusters, and what
+        // lies between two of them says nothing.
+        let current = self.interval.min_rtt.unwrap_or(least);
+        let length = current.clamp(MIN_INTERVAL, MAX_INTERVAL);
         let elapsed = now.saturating_duration_since(self.interval.start);
-        if elapsed < length && !self.interval.is_persistent {
+        let is_empty = self.interval.acked + self.interval.lost == 0;
+        if (elapsed < length || is_empty) && !self.interval.is_persistent {
             return;
         }
         let interval = std::mem::replace(&mut self.interval, Interval::new(now));
         let rate = interval.acked as f64 / elapsed.max(MIN_INTERVAL).as_secs_f64();
         self.close_interval(interval, rate, least);
+        self.believe_longer_path(now, interval.min_rtt);
+    }
+
+    /// A round trip that stays long while next to nothing is in flight is no
+    /// queue of ours: the path has changed, or others fill it. Without this a
+    /// rerouted link would starve until the old least round trip is forgotten.
+    fn believe_longer_path(&mut self, now: Instant, current: Option<Duration>) {
+        let Some(current) = current.filter(|_| self.window <= MIN_PACKETS * self.mtu) else {
+            self.drained_since = None;
+            return;
+        };
+        let since = *self.drained_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= current * DRAINED_ROUND_TRIPS {
+            self.min_rtt = MinRtt {
+                older: None,
+                newer: Some(current),
+                since: now,
+            };
+            self.drained_since = None;
+        }
     }
 
     fn close_interval(&mut self, interval: Interval, rate: f64, least: Duration) {

@@ -10,7 +10,7 @@
 //!  /time                                          clock for DASH players
 //! ```
 //!
-//! Every answer, errors included, carries the CORS headers ([`respond`]): a
+//! Every answer, errors included, carries the CORS headers (`respond`): a
 //! browser hides from its page what has none, status code and `X-Err-Code` too.
 
 mod growing;

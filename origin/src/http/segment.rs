@@ -25,8 +25,10 @@ use crate::{
 /// Names are used once and content never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3600, immutable");
 
-/// Target durations that a request for what is about to come is held.
-const MAX_HOLD: u32 = 3;
+/// Target durations that a request for what is about to come is held. A DASH
+/// player that waits for a presenter's return is quiet so long; dash.js gives
+/// up by itself after 20 s, Shaka after 30 s.
+const MAX_HOLD: u32 = 15;
 
 /// Segments beyond the newest whose requests are held. A DASH player with a
 /// fast clock asks for the next one, and while a segment is short (a

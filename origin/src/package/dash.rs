@@ -3,8 +3,10 @@
 //! `availabilityStartTime` is the stream's epoch, so media time is presentation
 //! time. A period begins with the nominal start of its first segment and counts
 //! `$Number$` from there: a player computes no segment from before the
-//! publication. When the presenter leaves, the period gets its duration and no
-//! next one exists; players then wait and do not ask for what cannot come.
+//! publication. While a presenter is away the last period stays open and
+//! players' requests for its next segment are held: told of its end, dash.js
+//! ends playback and never looks again, while so it goes on within two seconds
+//! of the return, when the new period bounds the old one.
 
 use std::{fmt::Write, time::Duration};
 
@@ -16,7 +18,7 @@ use crate::timeline::MediaTime;
 const MINIMUM_UPDATE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How far a player may speed up or slow down to hold the latency target.
-const PLAYBACK_RATE: (&str, &str) = ("0.96", "1.04");
+const PLAYBACK_RATE: (&str, &str) = ("0.90", "1.10");
 
 /// From `/cmaf/{client}_{id}/index.mpd` to `/time`.
 const CLOCK_URL: &str = "../../time";
@@ -84,7 +86,13 @@ fn write_period(
     period: &Period,
 ) -> std::fmt::Result {
     let start = presentation.layout.segment_start(period.first_segment);
-    let duration = period.end.map(|end| {
+    // The presenter may return: an end known now would end playback for good.
+    let is_last = presentation
+        .periods
+        .last()
+        .is_some_and(|p| p.first_segment == period.first_segment);
+    let is_open = is_last && presentation.state != State::Ended;
+    let duration = period.end.filter(|_| !is_open).map(|end| {
         let micros = end.as_micros().saturating_sub(start.as_micros());
         format!(" duration=\"PT{}S\"", seconds(micros))
     });

@@ -358,7 +358,7 @@ impl Packager {
                     segmenter.count_discontinuities_from(opened.segment);
                 }
             }
-            self.close_period();
+            self.close_period(opened.segment);
             let first_segment = opened.segment;
             self.periods.push_back(Period {
                 first_segment,
@@ -395,16 +395,17 @@ impl Packager {
             self.has_part_now(index, growth);
             self.emit(index, growth, true);
         }
-        self.close_period();
+        self.close_period(u64::MAX);
         self.presentation_changed = true;
         self.announce();
     }
 
-    fn close_period(&mut self) {
+    /// Ends the last period with the media before segment `next`.
+    fn close_period(&mut self, next: u64) {
         let inits = self.upcoming_inits();
         let video = self.segmenters.iter().take(self.audio_index());
         let end = video
-            .filter_map(|s| Some(s.beat().time(s.beat().ticks(s.next()?))))
+            .filter_map(|segmenter| segmenter.end_before(next))
             .max();
         if let Some(period) = self
             .periods

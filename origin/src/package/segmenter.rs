@@ -15,7 +15,7 @@ use super::{
     fmp4::{self, Header, Sample},
     window::{Part, Window},
 };
-use crate::timeline::Epoch;
+use crate::timeline::{Epoch, MediaTime};
 
 /// Numbers beyond are nonsense: at 60 frames per second they begin in the year
 /// 150,000. Below it no sum of ticks overflows.
@@ -227,6 +227,13 @@ impl Segmenter {
     /// Number of the newest segment.
     pub(super) fn newest(&self) -> Option<u64> {
         self.window.newest()
+    }
+
+    /// Where the media before segment `number` ends.
+    pub(super) fn end_before(&self, number: u64) -> Option<MediaTime> {
+        self.window
+            .end_before(number)
+            .map(|ticks| self.beat.time(ticks))
     }
 
     /// Highest rate of a whole segment so far, in bits per second.

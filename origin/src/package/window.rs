@@ -186,6 +186,18 @@ impl Window {
         self.open.as_ref().map(|open| open.number).or(complete)
     }
 
+    /// Where the media before segment `number` ends, in ticks.
+    pub(super) fn end_before(&self, number: u64) -> Option<u64> {
+        let complete = self.segments.iter().map(AsRef::as_ref).rev();
+        let mut media = self
+            .open
+            .iter()
+            .chain(complete)
+            .filter(|segment| !segment.gap);
+        let last = media.find(|segment| segment.number < number)?;
+        Some(last.start + last.duration)
+    }
+
     /// Begins a segment later than all others. Missing numbers become gap
     /// segments of `gap_ticks`; when more are missing than the playlist lists,
     /// everything before is given up.

@@ -75,6 +75,7 @@ pub struct Session {
     rtc: Rtc,
     tracks: Vec<SessionTrack>,
     phase: Phase,
+    was_connected: bool,
     accepted_at: Instant,
     /// Time of the latest input.
     now: Instant,
@@ -193,6 +194,7 @@ impl Session {
             rtc,
             tracks,
             phase: Phase::Connecting,
+            was_connected: false,
             accepted_at: now,
             now,
             last_heard: now,
@@ -252,6 +254,11 @@ impl Session {
     /// Whether ICE and DTLS are up.
     pub fn is_connected(&self) -> bool {
         self.phase == Phase::Connected
+    }
+
+    /// Whether ICE and DTLS have been up at some time.
+    pub const fn was_connected(&self) -> bool {
+        self.was_connected
     }
 
     /// When the offer was answered.
@@ -411,6 +418,7 @@ impl Session {
             }
             Event::Connected if self.phase == Phase::Connecting => {
                 self.phase = Phase::Connected;
+                self.was_connected = true;
                 self.keyframes.want();
                 self.remb.next = self.remb.limit.map(|_| self.last_heard);
                 self.outputs.push_back(Output::Connected);

@@ -18,8 +18,8 @@ const PART_HOLD_BACK: u64 = 3;
 /// least six).
 const SKIP_UNTIL: u32 = 6;
 
-/// Target durations before the edge in which segments show their parts
-/// (§6.2.2: "SHOULD be removed" beyond three).
+/// Target durations before the edge in which a segment must begin to show its
+/// parts: none of them is then older than that (§6.2.2).
 const PARTS_WITHIN: u64 = 3;
 
 /// How far another rendition is (§4.4.5.4).
@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
     fn segment(&mut self, segment: &'a Segment) {
         self.opening(segment);
         let shown = PARTS_WITHIN * self.beat.segment_ticks;
-        if segment.start + segment.duration + shown > self.edge() {
+        if segment.start + shown >= self.edge() {
             self.parts(segment);
         }
         if segment.gap {

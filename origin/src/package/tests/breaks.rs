@@ -143,6 +143,8 @@ fn a_segment_lost_with_a_worker_is_a_gap_and_audio_goes_on() {
         [30, 34],
         "DASH players must not ask for segment 33"
     );
+    let ended = presentation.periods[0].end.map(|end| end.as_micros());
+    assert_eq!(ended, Some(32_333_333));
 }
 
 #[test]

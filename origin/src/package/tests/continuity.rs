@@ -100,7 +100,10 @@ fn chunks_last_at_most_100_ms_and_parts_are_whole_chunks() {
 fn nothing_is_playable_before_every_rendition_has_a_part() {
     let mut feed = Feed::new(30, 900);
     feed.run(5);
-    assert!(feed.snapshot(2).edge().is_some(), "eight AAC frames begin within 167 ms");
+    assert!(
+        feed.snapshot(2).edge().is_some(),
+        "eight AAC frames begin within 167 ms"
+    );
     assert!(feed.presentation.is_none());
     feed.run(1);
     assert!(feed.presentation.is_some());

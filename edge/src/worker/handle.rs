@@ -1,0 +1,233 @@
+//! The sending end of a worker's channel, and starting its thread.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use inlet_common::clock;
+use mio::{Interest, Token, Waker};
+use rand::Rng as _;
+use tokio::sync::mpsc;
+
+use super::{
+    Command, Event,
+    driver::{Driver, Listener, Live},
+    engine::Engine,
+};
+use crate::{
+    metrics::Media,
+    roq::{self, NotForQuic, link::Link},
+    udp::{
+        Receiver, Socket,
+        addresses::{self, Advertised},
+    },
+};
+
+/// Commands that may wait for a worker's next turn, which is at most
+/// milliseconds away.
+const MAX_QUEUED_COMMANDS: usize = 1024;
+
+/// Settings of one worker.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which worker it is, from 0.
+    pub index: u16,
+    /// Addresses to receive media at; the wildcard stands for all of the
+    /// machine's.
+    pub bind: Vec<IpAddr>,
+    /// Media port of worker 0; this one takes `port + index`. 0 takes any.
+    pub port: u16,
+    /// Public addresses behind 1:1 NAT, at most one per family; empty without.
+    pub public: Vec<IpAddr>,
+    /// Sessions that this worker takes. Default of the process's
+    /// configuration: 500.
+    pub max_sessions: usize,
+    /// The link to the origin.
+    pub link: roq::Config,
+}
+
+/// A worker could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A media address cannot be bound.
+    #[error("media address {0}")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// Neither bind addresses nor the machine give an address for candidates.
+    #[error("no address that presenters could reach")]
+    NoAddress,
+    /// Base port and index together exceed 65535.
+    #[error("media port out of range")]
+    Port,
+    /// Something else the kernel refuses.
+    #[error("worker")]
+    Io(#[from] io::Error),
+    /// The link's TLS configuration is of no use.
+    #[error(transparent)]
+    Tls(#[from] NotForQuic),
+}
+
+/// A command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Too many commands wait; the worker is overloaded.
+    #[error("worker has no room for another command")]
+    Full,
+    /// The worker has stopped.
+    #[error("worker has stopped")]
+    Stopped,
+}
+
+/// Speaks to a worker from anywhere.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    index: u16,
+    addresses: Arc<[SocketAddr]>,
+    commands: SyncSender<Command>,
+    waker: Arc<Waker>,
+    live: Arc<Live>,
+    metrics: Media,
+}
+
+impl Handle {
+    /// Which worker it is.
+    pub const fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// What the candidates of this worker's sessions are made of, the preferred
+    /// first.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Sends a command; never blocks. A command that is not taken is dropped,
+    /// and with it its session.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn send(&self, command: Command) -> Result<(), SendError> {
+        self.commands.try_send(command).map_err(|error| {
+            self.metrics.commands_refused.increment(1);
+            match error {
+                TrySendError::Full(_) => SendError::Full,
+                TrySendError::Disconnected(_) => SendError::Stopped,
+            }
+        })?;
+        self.waker.wake().map_err(|_| SendError::Stopped)
+    }
+
+    /// Sessions that run there now.
+    pub fn sessions(&self) -> usize {
+        self.live.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Whether its link to the origin is up.
+    pub fn is_link_up(&self) -> bool {
+        self.live.is_link_up.load(Ordering::Relaxed)
+    }
+
+    /// Turns of its loop so far: a worker whose number has not moved for a
+    /// second hangs.
+    pub fn turns(&self) -> u64 {
+        self.live.turns.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts a worker: binds its sockets, then runs it on a thread of its own. The
+/// thread ends after [`Command::Stop`], or when the last [`Handle`] is gone.
+///
+/// # Errors
+///
+/// See [`Error`].
+pub fn start(
+    config: Config,
+    events: mpsc::UnboundedSender<Event>,
+    metrics: Media,
+) -> Result<(Handle, JoinHandle<()>), Error> {
+    let poll = mio::Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), Token(0))?);
+    let mut listeners = bind(&config)?;
+    let mut link_socket = Socket::bind(any_port(config.link.origin))?;
+    let sources = listeners
+        .iter_mut()
+        .map(|listener| listener.socket.source());
+    for (at, source) in sources.chain([link_socket.source()]).enumerate() {
+        poll.registry()
+            .register(source, Token(at + 1), Interest::READABLE)?;
+    }
+    let addresses: Arc<[SocketAddr]> = listeners
+        .iter()
+        .flat_map(|listener| listener.candidates.iter().copied())
+        .collect();
+    if addresses.is_empty() {
+        return Err(Error::NoAddress);
+    }
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    let now = clock::now();
+    let link = Link::new(config.link, seed, now, clock::utc())?;
+    let (commands, received) = sync_channel(MAX_QUEUED_COMMANDS);
+    let live = Arc::new(Live::default());
+    let driver = Driver {
+        engine: Engine::new(link, events, metrics.clone(), config.max_sessions, now),
+        poll,
+        listeners,
+        link_socket,
+        commands: received,
+        live: Arc::clone(&live),
+        metrics: metrics.clone(),
+        receiver: Receiver::default(),
+        link_out: Vec::new(),
+        unsent: None,
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{}", config.index))
+        .spawn(move || driver.run())?;
+    let handle = Handle {
+        index: config.index,
+        addresses,
+        commands,
+        waker,
+        live,
+        metrics,
+    };
+    Ok((handle, thread))
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
+    let port = match config.port {
+        0 => 0,
+        base => base.checked_add(config.index).ok_or(Error::Port)?,
+    };
+    let machine = addresses::machine()?;
+    let mut listeners = Vec::with_capacity(config.bind.len());
+    for ip in &config.bind {
+        let address = SocketAddr::new(*ip, port);
+        let socket = Socket::bind(address).map_err(|error| Error::Bind(address, error))?;
+        let advertised = Advertised::new(socket.local(), &machine, &config.public);
+        let candidates = advertised.candidates();
+        listeners.push(Listener {
+            socket,
+            advertised,
+            candidates,
+        });
+    }
+    // IPv4 first: where both work it is the shorter way more often.
+    listeners.sort_by_key(|listener| listener.socket.local().is_ipv6());
+    Ok(listeners)
+}
+
+const fn any_port(origin: SocketAddr) -> SocketAddr {
+    match origin {
+        SocketAddr::V4(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        SocketAddr::V6(_) => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    }
+}
