@@ -46,7 +46,7 @@ impl Ports {
         edge_http: 8081,
         edge_admin: 9081,
         edge_metrics: 9091,
-        edge_media: 5000,
+        edge_media: 40_000,
     };
 
     /// Ports that nobody uses, anywhere.

@@ -66,7 +66,10 @@ pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str) -> String {
     let name = certificates::ORIGIN_NAME;
     let workers = super::ports::MEDIA_PORTS;
     format!(
-        r#"[http]
+        r#"[pop]
+name = "loopback"
+
+[http]
 listen = "127.0.0.1:{edge_http}"
 
 [media]
