@@ -197,138 +197,181 @@ impl Media {
     }
 }
 
-fn describe() {
-    let count = |name: &'static str, text: &'static str| describe_counter!(name, Unit::Count, text);
-    count(
+/// What only rises.
+const COUNTERS: &[(&str, Unit, &str)] = &[
+    (
         "inlet_edge_rtp_packets_total",
+        Unit::Count,
         "RTP packets taken from presenters, each once",
-    );
-    describe_counter!(
+    ),
+    (
         "inlet_edge_rtp_bytes_total",
         Unit::Bytes,
-        "Payload bytes of these packets"
-    );
-    count(
+        "Payload bytes of these packets",
+    ),
+    (
         "inlet_edge_rtp_lost_packets_total",
+        Unit::Count,
         "RTP packets that did not come within seconds, retransmission included",
-    );
-    count(
+    ),
+    (
         "inlet_edge_rtp_foreign_packets_total",
+        Unit::Count,
         "RTP packets of a second source on a track",
-    );
-    count(
+    ),
+    (
         "inlet_edge_rtp_dropped_packets_total",
+        Unit::Count,
         "RTP packets dropped in front of the link, by reason",
-    );
-    count("inlet_edge_nacks_sent_total", "NACKs sent to presenters");
-    count(
+    ),
+    (
+        "inlet_edge_nacks_sent_total",
+        Unit::Count,
+        "NACKs sent to presenters",
+    ),
+    (
         "inlet_edge_keyframe_requests_sent_total",
+        Unit::Count,
         "PLIs and FIRs sent to presenters",
-    );
-    count(
+    ),
+    (
         "inlet_edge_datagrams_total",
+        Unit::Count,
         "Datagrams on media ports, by what their first byte says",
-    );
-    count(
+    ),
+    (
         "inlet_edge_datagrams_dropped_total",
+        Unit::Count,
         "Datagrams on media ports that belong to no session, by reason",
-    );
-    count(
+    ),
+    (
         "inlet_edge_malformed_datagrams_total",
+        Unit::Count,
         "Datagrams of a session that could not be read",
-    );
-    describe_gauge!(
+    ),
+    (
+        "inlet_edge_session_ends_total",
+        Unit::Count,
+        "Sessions that ended, by reason",
+    ),
+    (
+        "inlet_edge_engine_panics_total",
+        Unit::Count,
+        "Sessions ended because the WebRTC engine gave up on itself",
+    ),
+    (
+        "inlet_edge_socket_errors_total",
+        Unit::Count,
+        "Errors of media and link sockets",
+    ),
+    (
+        "inlet_edge_unsent_datagrams_total",
+        Unit::Count,
+        "Datagrams to presenters that the kernel had no room for",
+    ),
+    (
+        "inlet_edge_link_sent_packets_total",
+        Unit::Count,
+        "QUIC packets sent to the origin",
+    ),
+    (
+        "inlet_edge_link_lost_packets_total",
+        Unit::Count,
+        "QUIC packets lost on the way to the origin",
+    ),
+    (
+        "inlet_edge_link_connections_total",
+        Unit::Count,
+        "Connections to the origin that came up or broke",
+    ),
+    (
+        "inlet_edge_link_frames_total",
+        Unit::Count,
+        "Video frames handed to the link whole, or given up",
+    ),
+    (
+        "inlet_edge_link_keyframes_wanted_total",
+        Unit::Count,
+        "Key frames that the origin asked for",
+    ),
+    (
+        "inlet_edge_link_unreadable_total",
+        Unit::Count,
+        "Messages of the origin that made no sense",
+    ),
+    (
+        "inlet_edge_worker_commands_refused_total",
+        Unit::Count,
+        "Commands that a worker had no room for",
+    ),
+];
+
+/// What is so right now.
+const GAUGES: &[(&str, Unit, &str)] = &[
+    (
         "inlet_edge_sessions",
         Unit::Count,
-        "Presenters' sessions, by state"
-    );
-    count(
-        "inlet_edge_session_ends_total",
-        "Sessions that ended, by reason",
-    );
-    describe_histogram!(
-        "inlet_edge_session_setup_seconds",
-        Unit::Seconds,
-        "Time from the answer to a phase"
-    );
-    describe_histogram!(
-        "inlet_edge_session_rtt_seconds",
-        Unit::Seconds,
-        "Round trip to presenters"
-    );
-    count(
-        "inlet_edge_engine_panics_total",
-        "Sessions ended because the WebRTC engine gave up on itself",
-    );
-    count(
-        "inlet_edge_socket_errors_total",
-        "Errors of media and link sockets",
-    );
-    count(
-        "inlet_edge_unsent_datagrams_total",
-        "Datagrams to presenters that the kernel had no room for",
-    );
-    describe_gauge!(
+        "Presenters' sessions, by state",
+    ),
+    (
         "inlet_edge_links_up",
         Unit::Count,
-        "Workers whose link to the origin is up"
-    );
-    describe_histogram!(
-        "inlet_edge_link_rtt_seconds",
-        Unit::Seconds,
-        "Round trip to the origin"
-    );
-    describe_histogram!(
-        "inlet_edge_link_congestion_window_bytes",
-        Unit::Bytes,
-        "Congestion window to the origin"
-    );
-    describe_gauge!(
+        "Workers whose link to the origin is up",
+    ),
+    (
         "inlet_edge_link_mtu_bytes",
         Unit::Bytes,
-        "Largest UDP payload to the origin"
-    );
-    count(
-        "inlet_edge_link_sent_packets_total",
-        "QUIC packets sent to the origin",
-    );
-    count(
-        "inlet_edge_link_lost_packets_total",
-        "QUIC packets lost on the way to the origin",
-    );
-    count(
-        "inlet_edge_link_connections_total",
-        "Connections to the origin that came up or broke",
-    );
-    count(
-        "inlet_edge_link_frames_total",
-        "Video frames handed to the link whole, or given up",
-    );
-    describe_histogram!(
-        "inlet_edge_link_frames_under_way",
-        Unit::Count,
-        "Video frames that have not all arrived"
-    );
-    count(
-        "inlet_edge_link_keyframes_wanted_total",
-        "Key frames that the origin asked for",
-    );
-    count(
-        "inlet_edge_link_unreadable_total",
-        "Messages of the origin that made no sense",
-    );
-    describe_gauge!(
+        "Largest UDP payload to the origin",
+    ),
+    (
         "inlet_edge_link_clock_offset_seconds",
         Unit::Seconds,
-        "How far the origin's clock is ahead"
-    );
-    describe_histogram!(
+        "How far the origin's clock is ahead",
+    ),
+];
+
+/// What is spread.
+const HISTOGRAMS: &[(&str, Unit, &str)] = &[
+    (
+        "inlet_edge_session_setup_seconds",
+        Unit::Seconds,
+        "Time from the answer to a phase",
+    ),
+    (
+        "inlet_edge_session_rtt_seconds",
+        Unit::Seconds,
+        "Round trip to presenters",
+    ),
+    (
+        "inlet_edge_link_rtt_seconds",
+        Unit::Seconds,
+        "Round trip to the origin",
+    ),
+    (
+        "inlet_edge_link_congestion_window_bytes",
+        Unit::Bytes,
+        "Congestion window to the origin",
+    ),
+    (
+        "inlet_edge_link_frames_under_way",
+        Unit::Count,
+        "Video frames that have not all arrived",
+    ),
+    (
         "inlet_edge_worker_turn_seconds",
         Unit::Seconds,
-        "CPU-bound time of one turn of a worker"
-    );
-    count(
-        "inlet_edge_worker_commands_refused_total",
-        "Commands that a worker had no room for",
-    );
+        "CPU-bound time of one turn of a worker",
+    ),
+];
+
+fn describe() {
+    for (name, unit, text) in COUNTERS {
+        describe_counter!(*name, *unit, *text);
+    }
+    for (name, unit, text) in GAUGES {
+        describe_gauge!(*name, *unit, *text);
+    }
+    for (name, unit, text) in HISTOGRAMS {
+        describe_histogram!(*name, *unit, *text);
+    }
 }

@@ -469,11 +469,6 @@ impl Engine {
             }
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn addresses(&self) -> usize {
-        self.table.addresses()
-    }
 }
 
 fn draining() -> Refusal {

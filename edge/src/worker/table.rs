@@ -151,10 +151,4 @@ impl Table {
         }
         Some(key)
     }
-
-    /// Addresses of all sessions, for tests and metrics.
-    #[cfg(test)]
-    pub(super) fn addresses(&self) -> usize {
-        self.by_address.len()
-    }
 }

@@ -12,7 +12,7 @@ use inlet_common::{
         },
         datagram,
     },
-    rtp::{Header, Ssrc, rtcp},
+    rtp::{self, Header, Ssrc, rtcp},
 };
 
 use self::origin::Net;
@@ -123,8 +123,6 @@ fn video(net: &Net) -> &[rtp::Packet] {
         .get(&FlowId(1))
         .map_or(&[], Vec::as_slice)
 }
-
-use inlet_common::rtp;
 
 #[test]
 fn hello_and_open_are_answered() {
@@ -294,7 +292,7 @@ fn the_origins_wishes_reach_the_presenter() {
     let mut net = Net::up();
     let media = Media::open(&mut net);
     net.outputs.clear();
-    let pli = rtcp::Rtcp::Pli {
+    let pli = Rtcp::Pli {
         sender: Ssrc(1),
         media: Ssrc(7),
     };

@@ -3,8 +3,6 @@
 //! What str0m cannot say: where a browser's encoder shall begin, that no more
 //! candidates will come, and mids that are longer than it can hold.
 
-use std::fmt::Write as _;
-
 use inlet_common::roq::control::Kind;
 
 use super::{
@@ -41,7 +39,7 @@ pub(super) fn finish(
             .and_then(|at| chosen.get(at))
             .is_some_and(|formats| is_fmtp_of(line, formats))
         {
-            let _ = write!(out, ";{}", start_bitrate(config));
+            out.push_str(&format!(";{}", start_bitrate(config)));
         }
         out.push_str("\r\n");
     }
@@ -83,12 +81,8 @@ fn end_section(
     for format in formats {
         // VP8 has no fmtp line of its own to append to.
         if format.codec.kind() == Kind::Video && format.plain_fmtp().is_none() {
-            let _ = write!(
-                out,
-                "a=fmtp:{} {}\r\n",
-                format.payload_type,
-                start_bitrate(config)
-            );
+            let start = start_bitrate(config);
+            out.push_str(&format!("a=fmtp:{} {start}\r\n", format.payload_type));
         }
     }
     if std::mem::take(has_candidates) {

@@ -8,9 +8,12 @@
 //! the presenter may send. Whether the offer is *acceptable* (tracks,
 //! directions, reason codes) is judged before, in `whip/sdp.rs`.
 
-use std::fmt::Write as _;
-
 use inlet_common::roq::control::{Codec, Kind};
+
+pub(super) use self::format::Format;
+use self::format::{is_codec, is_usable, parameter};
+
+mod format;
 
 /// Most m-lines that are read; the rest of the offer is passed over.
 const MAX_SECTIONS: usize = 8;
@@ -74,21 +77,6 @@ pub(super) struct Section {
     repairs: Vec<(u32, u32)>,
     has_simulcast: bool,
     transport: Transport,
-}
-
-/// One payload type of the codec that was chosen for a section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
-    pub(super) payload_type: u8,
-    /// The payload type of its retransmissions (RFC 4588).
-    pub(super) rtx: Option<u8>,
-    pub(super) codec: Codec,
-    pub(super) fmtp: Option<String>,
-    pub(super) nack: bool,
-    pub(super) pli: bool,
-    pub(super) fir: bool,
-    pub(super) remb: bool,
-    pub(super) transport_cc: bool,
 }
 
 impl Offer {
@@ -168,11 +156,11 @@ impl Offer {
             Kind::Audio => "audio",
             Kind::Video => "video",
         };
-        let _ = write!(out, "m={kind} 9 UDP/TLS/RTP/SAVPF");
+        out.push_str(&format!("m={kind} 9 UDP/TLS/RTP/SAVPF"));
         for format in formats {
-            let _ = write!(out, " {}", format.payload_type);
+            out.push_str(&format!(" {}", format.payload_type));
             if let Some(rtx) = format.rtx {
-                let _ = write!(out, " {rtx}");
+                out.push_str(&format!(" {rtx}"));
             }
         }
         out.push_str("\r\nc=IN IP4 0.0.0.0\r\n");
@@ -429,123 +417,8 @@ impl Section {
     }
 }
 
-/// What a missing profile-level-id means to the engine.
-const DEFAULT_PROFILE_LEVEL_ID: u32 = 0x42_00_1F;
-
-impl Format {
-    /// The parameters as the engine is given them: what it does not know is
-    /// left out, so that its answer repeats exactly these.
-    pub(super) fn plain_fmtp(&self) -> Option<String> {
-        match self.codec {
-            Codec::H264 => Some(format!(
-                "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={:06x}",
-                u8::from(self.is_mode_1()),
-                self.profile_level_id(),
-            )),
-            Codec::Vp8 => None,
-            Codec::Vp9 => Some("profile-id=0".to_owned()),
-            Codec::Opus => self.fmtp.clone(),
-        }
-    }
-
-    /// What the engine tells formats of one codec apart by: H.264's mode,
-    /// profile (RFC 6184 §8.1, table 5, near enough) and level.
-    fn identity(&self) -> (bool, [u8; 3]) {
-        if self.codec != Codec::H264 {
-            return (false, [0; 3]);
-        }
-        let [_, idc, iop, level] = self.profile_level_id().to_be_bytes();
-        let is_constrained = (idc == 0x42 && iop & 0x40 != 0) || (idc == 0x4D && iop & 0x80 != 0);
-        let profile = if is_constrained {
-            [0x42, 0x40]
-        } else {
-            [idc, 0]
-        };
-        (self.is_mode_1(), [profile[0], profile[1], level])
-    }
-
-    fn profile_level_id(&self) -> u32 {
-        let text = self
-            .fmtp
-            .as_deref()
-            .and_then(|fmtp| parameter(fmtp, "profile-level-id"));
-        text.and_then(|text| u32::from_str_radix(text, 16).ok())
-            .filter(|id| *id <= 0xFF_FF_FF)
-            .unwrap_or(DEFAULT_PROFILE_LEVEL_ID)
-    }
-
-    fn is_mode_1(&self) -> bool {
-        self.fmtp
-            .as_deref()
-            .and_then(|fmtp| parameter(fmtp, "packetization-mode"))
-            == Some("1")
-    }
-
-    fn write(&self, out: &mut String) {
-        let payload_type = self.payload_type;
-        let map = match self.codec {
-            Codec::H264 => "H264/90000",
-            Codec::Vp8 => "VP8/90000",
-            Codec::Vp9 => "VP9/90000",
-            Codec::Opus => "opus/48000/2",
-        };
-        line(out, format_args!("a=rtpmap:{payload_type} {map}"));
-        let feedback = [
-            (self.transport_cc, "transport-cc"),
-            (self.remb, "goog-remb"),
-            (self.fir, "ccm fir"),
-            (self.nack, "nack"),
-            (self.pli, "nack pli"),
-        ];
-        for (is_offered, kind) in feedback {
-            if is_offered {
-                line(out, format_args!("a=rtcp-fb:{payload_type} {kind}"));
-            }
-        }
-        if let Some(fmtp) = self.plain_fmtp() {
-            line(out, format_args!("a=fmtp:{payload_type} {fmtp}"));
-        }
-        if let Some(rtx) = self.rtx {
-            line(out, format_args!("a=rtpmap:{rtx} rtx/90000"));
-            line(out, format_args!("a=fmtp:{rtx} apt={payload_type}"));
-        }
-    }
-}
-
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{text}\r\n");
-}
-
-fn is_codec(rtpmap: &str, codec: Codec) -> bool {
-    let mut parts = rtpmap.split('/');
-    let name = parts.next().unwrap_or_default();
-    let rate = parts.next().unwrap_or_default();
-    let expected = match codec {
-        Codec::H264 => ("H264", "90000"),
-        Codec::Vp8 => ("VP8", "90000"),
-        Codec::Vp9 => ("VP9", "90000"),
-        Codec::Opus => ("opus", "48000"),
-    };
-    name.eq_ignore_ascii_case(expected.0) && rate == expected.1
-}
-
-/// VP9's profiles 1 to 3 are not 8 bit 4:2:0, and H.264's packetization-mode 2
-/// interleaves.
-fn is_usable(codec: Codec, fmtp: Option<&str>) -> bool {
-    let value = |name| fmtp.and_then(|fmtp| parameter(fmtp, name));
-    match codec {
-        Codec::Vp9 => matches!(value("profile-id"), None | Some("0")),
-        Codec::H264 => value("packetization-mode") != Some("2"),
-        Codec::Vp8 | Codec::Opus => true,
-    }
-}
-
-fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
-    fmtp.split(';')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim())
+    out.push_str(&format!("{text}\r\n"));
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ struct Peer {
 /// The origin.
 pub(super) struct Origin {
     endpoint: Endpoint,
-    peers: HashMap<ConnectionHandle, Peer>,
+    peers: BTreeMap<usize, Peer>,
     pub(super) answer: Answer,
     pub(super) messages: Vec<Message>,
     /// Packets by flow, as they came.
@@ -82,7 +82,7 @@ impl Origin {
                 true,
                 Some([9; 32]),
             ),
-            peers: HashMap::new(),
+            peers: BTreeMap::new(),
             answer: accept,
             messages: Vec::new(),
             packets: BTreeMap::new(),
@@ -113,10 +113,10 @@ impl Origin {
                     streams: HashMap::new(),
                     is_lazy: self.is_lazy,
                 };
-                self.peers.insert(handle, peer);
+                self.peers.insert(handle.0, peer);
             }
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                if let Some(peer) = self.peers.get_mut(&handle) {
+                if let Some(peer) = self.peers.get_mut(&handle.0) {
                     peer.connection.handle_event(event);
                 }
             }
@@ -158,9 +158,9 @@ impl Origin {
     }
 
     fn drive(&mut self, now: Instant) {
-        let handles: Vec<_> = self.peers.keys().copied().collect();
+        let handles: Vec<_> = self.peers.keys().copied().map(ConnectionHandle).collect();
         for handle in handles {
-            let mut peer = self.peers.remove(&handle).unwrap();
+            let mut peer = self.peers.remove(&handle.0).unwrap();
             if peer.connection.poll_timeout().is_some_and(|at| at <= now) {
                 peer.connection.handle_timeout(now);
             }
@@ -180,7 +180,7 @@ impl Origin {
                 self.take(flow, packet);
             }
             if !peer.connection.is_drained() {
-                self.peers.insert(handle, peer);
+                self.peers.insert(handle.0, peer);
             }
         }
     }
