@@ -1,6 +1,6 @@
 //! The edge's configuration.
 //!
-//! [`ConfigFile`] is the file as written, one struct per section ([`file`]);
+//! [`ConfigFile`] is the file as written, one struct per section ([`mod@file`]);
 //! [`Config`] is what the rest of the edge works with: every value in range and
 //! no empty text that means something else. `config/edge.toml` shows each key
 //! at its default, and a test holds the two together.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! hyper has no time limit for a client that connects and says nothing, nor
-//! for an idle HTTP/2 connection; [`activity`] has. The peer's address reaches
+//! for an idle HTTP/2 connection; `activity` has. The peer's address reaches
 //! handlers as `ConnectInfo<SocketAddr>`.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

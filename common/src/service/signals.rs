@@ -60,6 +60,10 @@ impl Signals {
             };
             match signal {
                 Signal::Stop => stop(&lifecycle),
+                // READY=1, which ends a reload, would be a lie before and after.
+                Signal::Reload if !lifecycle.is_ready() => {
+                    tracing::warn!("not reloading: the process is starting or stopping");
+                }
                 Signal::Reload => {
                     tracing::info!("reloading");
                     systemd::reloading();
