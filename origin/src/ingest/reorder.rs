@@ -25,7 +25,8 @@ const MAX_JUMP: u64 = 4096;
 pub(super) enum Step {
     /// The next packet, and when it arrived.
     Packet(Packet),
-    /// So many packets are missing here for good.
+    /// So many packets are missing here for good; none where the sender began
+    /// its sequence anew, and nobody knows what lay between.
     Hole(u64),
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Reorder {
     extender: Extender,
     next: Option<SeqNo>,
     held: BTreeMap<SeqNo, (Instant, Packet)>,
+    /// The sequence began anew, which has not been told yet.
+    has_jumped: bool,
 }
 
 impl Reorder {
@@ -57,6 +60,7 @@ impl Reorder {
             extender: Extender::default(),
             next: None,
             held: BTreeMap::new(),
+            has_jumped: false,
         }
     }
 
@@ -72,6 +76,7 @@ impl Reorder {
             && number.0.abs_diff(next.0) > MAX_JUMP
         {
             self.held.clear();
+            self.has_jumped = true;
             self.extender = Extender::default();
             number = self.extender.extend(packet.header.sequence);
             self.next = None;
@@ -90,6 +95,9 @@ impl Reorder {
     pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
         let next = self.next?;
         let (&first, (arrived, _)) = self.held.first_key_value()?;
+        if std::mem::take(&mut self.has_jumped) {
+            return Some(Step::Hole(0));
+        }
         if first > next {
             let is_due = *arrived + self.patience <= now || self.held.len() > MAX_HELD;
             if !is_due {
@@ -169,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_sequence_is_no_loss() {
+    fn a_new_sequence_is_a_hole_without_loss() {
         let now = clock::now();
         let mut reorder = Reorder::new(Duration::from_millis(50));
         reorder.insert(now, packet(1));
         assert_eq!(drain(&mut reorder, now), [1]);
         reorder.insert(now, packet(30_000));
-        assert_eq!(drain(&mut reorder, now), [30_000]);
+        assert_eq!(drain(&mut reorder, now), [0, 30_000]);
     }
 
     #[test]

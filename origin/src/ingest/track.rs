@@ -103,6 +103,9 @@ pub struct Track {
     source: Option<Ssrc>,
     /// Nothing is handed out until the next key frame.
     is_damaged: bool,
+    /// A key frame is wanted, and is asked for again until one comes: any
+    /// single request may be lost on its way.
+    awaits_key: bool,
     key_frame_asked: Option<Instant>,
     output: VecDeque<Output>,
     counters: TrackCounters,
@@ -127,9 +130,19 @@ impl Track {
             depacketizer: Depacketizer::new(track.codec, track.fmtp.as_deref()),
             source: track.ssrc,
             is_damaged: is_video,
+            awaits_key: false,
             key_frame_asked: None,
             output: VecDeque::new(),
             counters: TrackCounters::default(),
+        }
+    }
+
+    /// Takes what the edge has learned of this track: its source, mostly. The
+    /// codec stays, since an answer names one per kind.
+    pub fn update(&mut self, track: &control::Track) {
+        self.payload_types.clone_from(&track.payload_types);
+        if self.counters.packets == 0 {
+            self.source = track.ssrc;
         }
     }
 
@@ -192,7 +205,7 @@ impl Track {
     /// frame that has not come.
     pub fn handle_timeout(&mut self, now: Instant, arrived: UtcTime, clock: &mut Clock) {
         self.drain(now, arrived, clock);
-        if self.is_damaged
+        if self.awaits_key
             && self
                 .key_frame_asked
                 .is_some_and(|at| at + KEY_FRAME_INTERVAL <= now)
@@ -201,8 +214,10 @@ impl Track {
         }
     }
 
-    /// Asks the presenter for a key frame, unless it was asked a moment ago.
+    /// Asks the presenter for a key frame, now or as soon as the last request
+    /// is old enough, and again until one comes.
     pub fn want_key_frame(&mut self, now: Instant) {
+        self.awaits_key = true;
         if self
             .key_frame_asked
             .is_none_or(|at| at + KEY_FRAME_INTERVAL <= now)
@@ -219,7 +234,7 @@ impl Track {
         let hole = self.reorder.next_timeout();
         let key_frame = self
             .key_frame_asked
-            .filter(|_| self.is_damaged)
+            .filter(|_| self.awaits_key)
             .map(|asked| asked + KEY_FRAME_INTERVAL);
         Output::Timeout(hole.into_iter().chain(key_frame).min())
     }
@@ -276,7 +291,7 @@ impl Track {
         let capture = clock.capture(self.which, self.clock_rate, unit.timestamp, arrived);
         if unit.is_key {
             self.is_damaged = false;
-            self.key_frame_asked = None;
+            self.awaits_key = false;
         } else if self.is_damaged {
             self.counters.undecodable += 1;
             self.want_key_frame(now);

@@ -13,7 +13,7 @@ use std::{
 use inlet_common::{
     clock::{self, UtcTime},
     ids::SessionId,
-    roq::control::{Announced, CloseReason, Track},
+    roq::control::{Announced, CloseReason, Track, Update},
 };
 use metrics::Histogram;
 use tokio::sync::mpsc;
@@ -71,6 +71,8 @@ pub struct Settings {
 pub(super) enum Command {
     /// A presenter comes in, or moves to another connection.
     Begin(Box<Begin>),
+    /// A running session's tracks have changed.
+    Update(Update),
     /// A session is over.
     End {
         session: SessionId,
@@ -85,7 +87,10 @@ pub(super) enum Command {
 /// A presenter, as its edge describes it.
 #[derive(Debug)]
 pub(super) struct Begin {
+    /// What the registry says of the stream by now.
+    pub(super) authorised: Authorised,
     pub(super) session: SessionId,
+    pub(super) epoch: u32,
     pub(super) tracks: Vec<Track>,
     pub(super) announced: Option<Announced>,
     pub(super) link: Link,
@@ -174,6 +179,13 @@ impl Broadcast {
                     self.leave_air(reason);
                 }
             }
+            Command::Update(update) => {
+                if let Some(on_air) = &mut self.on_air
+                    && on_air.session == update.session
+                {
+                    on_air.update(&update.tracks);
+                }
+            }
             Command::EndStream { reason } => self.end_stream(reason),
             Command::LinkLost { link } => {
                 if self
@@ -223,13 +235,9 @@ impl Broadcast {
         self.settings.metrics.live.increment(1.0);
         self.off_air_since = None;
         self.ended = false;
+        self.authorised = begin.authorised.clone();
         let epoch = self.authorised.epoch;
-        self.on_air = Some(OnAir::new(
-            begin,
-            epoch,
-            Arc::clone(&self.settings),
-            clock::now(),
-        ));
+        self.on_air = Some(OnAir::new(begin, epoch, Arc::clone(&self.settings)));
     }
 
     fn handle_media(&mut self, media: &Media) {

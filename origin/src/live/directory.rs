@@ -46,6 +46,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) session: SessionId,
+    /// Counts its moves between connections.
+    pub(super) epoch: u32,
     pub(super) last_media: LastMedia,
     pub(super) status: Status,
 }
@@ -61,6 +63,10 @@ impl LastMedia {
 
     pub(super) fn set(&self, at: UtcTime) {
         self.0.store(at.as_unix_micros(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_after(&self, moment: UtcTime) -> bool {
+        self.0.load(Ordering::Relaxed) > moment.as_unix_micros()
     }
 
     pub(super) fn micros_ago(&self, now: UtcTime) -> i64 {

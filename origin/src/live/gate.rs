@@ -11,13 +11,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use inlet_common::{
     clock::{self, UtcTime},
     ids::{PublishPath, SessionId},
     reason::ReasonCode,
-    roq::control::{CloseReason, Kind, Open},
+    roq::control::{CloseReason, Kind, Open, Update},
 };
 use tokio::sync::mpsc;
 
@@ -27,11 +28,12 @@ use super::{
     directory::{Entry, LastMedia, Running},
 };
 use crate::{
-    registry::Authorised,
+    registry::{self, Authorised},
     roq::{
         Link,
         flow::{Media, Sink},
     },
+    transcode::ladder::Ladder,
 };
 
 /// Packets waiting for a stream's task: a second of a fast presenter, so that
@@ -48,6 +50,20 @@ pub struct Gate {
     directory: Arc<Directory>,
     settings: Arc<Settings>,
     is_draining: AtomicBool,
+    is_closed: AtomicBool,
+}
+
+/// How often a silent presenter is looked at while another asks for its place.
+const GHOST_LOOK: Duration = Duration::from_millis(50);
+
+/// What became of a presenter at the directory.
+enum Entered {
+    /// Its packets go there.
+    Live(mpsc::Sender<Media>),
+    /// Some stream was ended while the registry was asked: ask again.
+    StreamsChanged,
+    /// The stream has a presenter, who has not been heard since.
+    PerhapsGhost,
 }
 
 /// Why a presenter may not publish.
@@ -67,9 +83,15 @@ pub struct Sinks {
     session: SessionId,
     media: mpsc::Sender<Media>,
     kinds: Vec<Kind>,
+    max_bitrate: u64,
 }
 
 impl Sinks {
+    /// The most that is of use from this presenter, in bits per second.
+    pub fn max_bitrate(&self) -> u64 {
+        self.max_bitrate
+    }
+
     /// Where packets of this kind go; `None` when the session has no such track.
     pub fn for_kind(&self, kind: Kind) -> Option<Sink> {
         let sink = || Sink {
@@ -88,6 +110,7 @@ impl Gate {
             directory,
             settings,
             is_draining: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -99,24 +122,34 @@ impl Gate {
     /// Lets a presenter in, or tells why not. An OPEN for a session that runs
     /// already moves it to this link: its edge has lost the earlier one.
     ///
+    /// A stream that has a presenter is looked at for up to 3 s: one that still
+    /// sends is left alone, and one that is silent for so long is the ghost of
+    /// whoever asks, and makes room.
+    ///
     /// # Errors
     ///
     /// The refusal goes to the presenter as it is.
     pub async fn open(&self, open: Open, link: &Link, region: &str) -> Result<Sinks, Refusal> {
         let kinds = check_tracks(&open)?;
         self.check_room(&open.path)?;
-        for _ in 0..MAX_ATTEMPTS {
+        let asked = clock::utc();
+        let mut attempts = 0;
+        while attempts < MAX_ATTEMPTS {
             let generation = self.directory.generation();
             let authorised = self.authorise(&open.path).await?;
-            let session = open.session;
-            let begin = self.begin(&open, link, region);
-            let now = clock::utc();
-            if let Some(media) = self.enter(generation, &authorised, begin, now)? {
-                return Ok(Sinks {
-                    session,
-                    media,
-                    kinds,
-                });
+            let begin = self.begin(&open, &authorised, link, region);
+            match self.enter(generation, &authorised, begin, asked)? {
+                Entered::Live(media) => {
+                    let max_bitrate = max_bitrate(&authorised);
+                    return Ok(Sinks {
+                        session: open.session,
+                        media,
+                        kinds,
+                        max_bitrate,
+                    });
+                }
+                Entered::StreamsChanged => attempts += 1,
+                Entered::PerhapsGhost => tokio::time::sleep(GHOST_LOOK).await,
             }
         }
         Err(Refusal {
@@ -124,6 +157,12 @@ impl Gate {
             message: "streams are being changed right now".to_owned(),
             retry_after: Some(1),
         })
+    }
+
+    /// Takes what an edge has learned of a session's tracks.
+    pub fn update(&self, update: Update) {
+        self.directory
+            .tell_session(update.session, Command::Update(update));
     }
 
     /// Ends a session at its edge's word.
@@ -153,6 +192,7 @@ impl Gate {
     /// Ends every session with [`CloseReason::Draining`] and every stream's
     /// output, and returns when all is sealed.
     pub async fn drain(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         self.directory.tell_all(|| Command::EndStream {
             reason: CloseReason::Draining,
         });
@@ -169,7 +209,8 @@ impl Gate {
             })
         };
         let is_live = self.directory.status(path.stream).is_some();
-        if self.is_draining.load(Ordering::Relaxed) && !is_live {
+        let is_closed = self.is_closed.load(Ordering::SeqCst);
+        if is_closed || (self.is_draining.load(Ordering::Relaxed) && !is_live) {
             return refuse(ReasonCode::Draining, "the origin is about to stop", 5);
         }
         let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
@@ -191,6 +232,12 @@ impl Gate {
                 self.directory.live_of(client, path.stream)
             })
             .await
+            .inspect_err(|refusal| {
+                if let registry::Refusal::Registry(error) = refusal {
+                    let error = error as &dyn std::error::Error;
+                    tracing::error!(error, "the registry does not answer");
+                }
+            })
             .map_err(|refusal| Refusal {
                 code: refusal.reason(),
                 message: refusal.to_string(),
@@ -198,8 +245,10 @@ impl Gate {
             })
     }
 
-    fn begin(&self, open: &Open, link: &Link, region: &str) -> Begin {
+    fn begin(&self, open: &Open, authorised: &Authorised, link: &Link, region: &str) -> Begin {
         Begin {
+            authorised: authorised.clone(),
+            epoch: open.epoch,
             session: open.session,
             tracks: open.tracks.clone(),
             announced: open.announced,
@@ -210,43 +259,54 @@ impl Gate {
         }
     }
 
-    /// Enters a presenter into the directory; `None` when some stream was ended
-    /// since `generation`.
+    /// Enters a presenter who asked at `asked` into the directory.
     fn enter(
         &self,
         generation: u64,
         authorised: &Authorised,
         begin: Begin,
-        now: UtcTime,
-    ) -> Result<Option<mpsc::Sender<Media>>, Refusal> {
+        asked: UtcTime,
+    ) -> Result<Entered, Refusal> {
         let mut streams = self.directory.lock();
         if self.directory.generation() != generation {
-            return Ok(None);
+            return Ok(Entered::StreamsChanged);
         }
         let entry = streams
             .entry(authorised.stream)
             .or_insert_with(|| self.launch(authorised));
+        // Its task is gone, which only a fault in it can bring about.
+        if entry.commands.is_closed() {
+            tracing::error!(stream = %authorised.stream, "the stream's task had died: a new one");
+            *entry = self.launch(authorised);
+        }
         match &mut entry.running {
             Some(running) if running.session == begin.session => {
+                // An OPEN that was overtaken by one over a newer connection.
+                if begin.epoch < running.epoch {
+                    return Err(outdated());
+                }
+                running.epoch = begin.epoch;
                 running.last_media = begin.last_media.clone();
             }
-            Some(running) if !running.is_dead(now) => {
+            Some(running) if running.last_media.is_after(asked) => {
                 return Err(Refusal {
                     code: ReasonCode::AlreadyPublishing,
                     message: "someone is already publishing to this path".to_owned(),
                     retry_after: None,
                 });
             }
+            Some(running) if !running.is_dead(clock::utc()) => return Ok(Entered::PerhapsGhost),
             running => {
                 *running = Some(Running {
                     session: begin.session,
+                    epoch: begin.epoch,
                     last_media: begin.last_media.clone(),
                     status: Status::new(begin.started_at, begin.region.clone()),
                 });
             }
         }
         entry.tell(Command::Begin(Box::new(begin)));
-        Ok(Some(entry.media.clone()))
+        Ok(Entered::Live(entry.media.clone()))
     }
 
     fn launch(&self, authorised: &Authorised) -> Entry {
@@ -265,6 +325,25 @@ impl Gate {
             media,
             running: None,
         }
+    }
+}
+
+/// The tallest rung that the stream may get and half as much again, and sound.
+fn max_bitrate(authorised: &Authorised) -> u64 {
+    const SOUND: u64 = 256_000;
+    let asked = authorised
+        .quality_set
+        .as_ref()
+        .and_then(|set| set.rungs().first());
+    let tallest = asked.map_or(Ladder::DEFAULT[0].bitrate, |rung| rung.bitrate);
+    u64::from(tallest) * 3 / 2 + SOUND
+}
+
+fn outdated() -> Refusal {
+    Refusal {
+        code: ReasonCode::NoOrigin,
+        message: "the session has moved to another connection".to_owned(),
+        retry_after: None,
     }
 }
 

@@ -37,8 +37,8 @@ use crate::{
 /// How long the largest frame is looked for.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 
-/// A presenter whose picture has not come by then is broadcast as sound on a
-/// black picture.
+/// A presenter whose picture has not come so long after its first packet is
+/// broadcast as sound on a black picture.
 const WAIT_FOR_PICTURE: Duration = Duration::from_secs(3);
 
 /// The canvas of a presenter without a picture.
@@ -63,8 +63,8 @@ pub(super) struct OnAir {
     clock: ingest::Clock,
     tracks: Vec<OnAirTrack>,
     announced: Option<Resolution>,
-    started: Instant,
-    first_frame: Option<Instant>,
+    first_packet: Option<Instant>,
+    first_picture: Option<Instant>,
     largest: Option<Resolution>,
     kept: Vec<Frame>,
     running: Option<Running>,
@@ -89,7 +89,7 @@ struct Running {
 }
 
 impl OnAir {
-    pub(super) fn new(begin: Begin, epoch: Epoch, settings: Arc<Settings>, now: Instant) -> Self {
+    pub(super) fn new(begin: Begin, epoch: Epoch, settings: Arc<Settings>) -> Self {
         let announced = begin
             .announced
             .map(|size| Resolution {
@@ -107,8 +107,8 @@ impl OnAir {
             epoch,
             clock: ingest::Clock::default(),
             announced,
-            started: now,
-            first_frame: None,
+            first_packet: None,
+            first_picture: None,
             largest: None,
             kept: Vec::new(),
             running: None,
@@ -132,9 +132,24 @@ impl OnAir {
         }
     }
 
+    /// Takes what the edge has learned of the tracks since OPEN.
+    pub(super) fn update(&mut self, described: &[control::Track]) {
+        for track in described {
+            let kind = track.codec.kind();
+            if let Some(known) = self
+                .tracks
+                .iter_mut()
+                .find(|known| known.track.kind() == kind)
+            {
+                known.track.update(track);
+            }
+        }
+    }
+
     /// Takes a packet.
     pub(super) fn handle_media(&mut self, media: &Media) {
         self.last_media.set(media.arrived);
+        self.first_packet.get_or_insert(media.at);
         let Some(index) = self
             .tracks
             .iter()
@@ -195,31 +210,27 @@ impl OnAir {
         if self.running.is_some() {
             return None;
         }
-        if let (Some(announced), Some(_)) = (self.announced, self.first_frame) {
-            return Some(announced);
+        match (self.announced, self.first_picture) {
+            (Some(announced), Some(_)) => Some(announced),
+            (None, Some(first)) if now >= first + LOOK_FOR => Some(self.largest.unwrap_or(BLANK)),
+            (announced, None) => self
+                .first_packet
+                .is_some_and(|first| now >= first + WAIT_FOR_PICTURE)
+                .then(|| announced.unwrap_or(BLANK)),
+            (None, Some(_)) => None,
         }
-        if let (Some(largest), Some(first)) = (self.largest, self.first_frame)
-            && now >= first + LOOK_FOR
-        {
-            return Some(largest);
-        }
-        let waited_in_vain = self.first_frame.is_none() && now >= self.started + WAIT_FOR_PICTURE;
-        let is_heard = self
-            .tracks
-            .iter()
-            .any(|track| track.track.counters().packets > 0);
-        (waited_in_vain && is_heard).then(|| self.announced.unwrap_or(BLANK))
     }
 
-    /// When [`OnAir::wants_start`] may change its mind by itself.
+    /// When [`OnAir::wants_start`] will change its mind by itself; `None` while
+    /// only a packet can change it.
     pub(super) fn start_timeout(&self) -> Option<Instant> {
         if self.running.is_some() {
             return None;
         }
-        Some(match self.first_frame {
-            Some(first) => first + LOOK_FOR,
-            None => self.started + WAIT_FOR_PICTURE,
-        })
+        match self.first_picture {
+            Some(first) => Some(first + LOOK_FOR),
+            None => self.first_packet.map(|first| first + WAIT_FOR_PICTURE),
+        }
     }
 
     /// Goes on air: the worker gets what was kept, and ticks begin.
@@ -317,11 +328,11 @@ impl OnAir {
             self.largest = Some(size);
         }
         let is_picture = frame.codec != FrameCodec::Opus;
-        if is_picture && self.first_frame.is_none() {
-            self.first_frame = Some(now);
+        if is_picture && self.first_picture.is_none() {
+            self.first_picture = Some(now);
         }
         // Sound before the first picture would begin the playlist with black.
-        if self.first_frame.is_some() && self.kept.len() < MAX_KEPT {
+        if self.first_picture.is_some() && self.kept.len() < MAX_KEPT {
             self.kept.push(frame);
         }
     }

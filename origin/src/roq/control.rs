@@ -3,16 +3,24 @@
 //! OPEN is answered by [`Gate::open`]; a session's flows are open before ACCEPT
 //! leaves, so that its first packet finds its place.
 
+use std::sync::Arc;
+
 use inlet_common::{
     clock,
+    ids::SessionId,
+    reason::ReasonCode,
     roq::control::{
         self, Accept, ClockReply, DecodeError, Decoder, Hello, Message, Open, Reject, VERSION,
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::Instrument;
 
 use super::{Link, link::Outgoing};
 use crate::live::Gate;
+
+/// OPENs of one edge that are being decided at once.
+const MAX_OPENS: usize = 64;
 
 /// Why a control stream, and with it the connection, was given up.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +42,7 @@ pub(super) enum Error {
 ///
 /// See [`Error`]; a connection that just ended is no error.
 pub(super) async fn serve(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     link: &Link,
     send: quinn::SendStream,
     mut receive: quinn::RecvStream,
@@ -48,6 +56,7 @@ pub(super) async fn serve(
     let read = async {
         let mut decoder = Decoder::default();
         let mut peer: Option<Hello> = None;
+        let mut opens = JoinSet::new();
         loop {
             while let Some(message) = decoder.poll_message()? {
                 match (&peer, message) {
@@ -56,7 +65,19 @@ pub(super) async fn serve(
                         peer = Some(hello);
                     }
                     (None, _) => return Err(Error::NoHello),
-                    (Some(peer), message) => handle(gate, link, peer, message).await,
+                    (Some(peer), Message::Open(open)) => {
+                        // A slow registry must not hold up what follows.
+                        while opens.try_join_next().is_some() {}
+                        if opens.len() >= MAX_OPENS {
+                            refuse_open(link, open.session);
+                            continue;
+                        }
+                        let (gate, link) = (Arc::clone(gate), link.clone());
+                        let region = peer.name.clone();
+                        let answer = async move { answer_open(&gate, &link, &region, *open).await };
+                        opens.spawn(answer.in_current_span());
+                    }
+                    (Some(peer), message) => handle(gate, link, peer, message),
                 }
             }
             match receive.read_chunk(control::MAX_MESSAGE, true).await {
@@ -95,9 +116,8 @@ async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Outgoin
     }
 }
 
-async fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
+fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
     match message {
-        Message::Open(open) => answer_open(gate, link, peer, *open).await,
         Message::Close(close) => {
             link.flows.close(close.session);
             gate.close(close.session, close.reason);
@@ -111,24 +131,34 @@ async fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
             }));
         }
         Message::Drain => tracing::info!(edge = peer.name, "edge drains"),
+        Message::Update(update) => gate.update(update),
         Message::Hello(_)
+        | Message::Open(_)
         | Message::Accept(_)
         | Message::Reject(_)
-        | Message::Update(_)
         | Message::TargetRate(_)
         | Message::ClockReply(_)
         | Message::Unknown => tracing::debug!("control message passed over"),
     }
 }
 
-async fn answer_open(gate: &Gate, link: &Link, peer: &Hello, open: Open) {
+fn refuse_open(link: &Link, session: SessionId) {
+    link.send(Message::Reject(Reject {
+        session,
+        code: ReasonCode::Overload,
+        message: "too many presenters at once".to_owned(),
+        retry_after: Some(2),
+    }));
+}
+
+async fn answer_open(gate: &Gate, link: &Link, region: &str, open: Open) {
     let session = open.session;
     let flows: Vec<_> = open
         .tracks
         .iter()
         .map(|track| (track.flow, track.codec.kind()))
         .collect();
-    let answer = match gate.open(open, link, &peer.name).await {
+    let answer = match gate.open(open, link, region).await {
         Ok(sinks) => {
             let opened = flows.into_iter().all(|(flow, kind)| {
                 sinks
@@ -138,13 +168,13 @@ async fn answer_open(gate: &Gate, link: &Link, peer: &Hello, open: Open) {
             if opened {
                 Message::Accept(Accept {
                     session,
-                    max_bitrate: None,
+                    max_bitrate: Some(sinks.max_bitrate()),
                 })
             } else {
                 gate.close(session, control::CloseReason::Internal);
                 Message::Reject(Reject {
                     session,
-                    code: inlet_common::reason::ReasonCode::Overload,
+                    code: ReasonCode::Overload,
                     message: "too many sessions on one link".to_owned(),
                     retry_after: Some(5),
                 })

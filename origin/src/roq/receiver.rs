@@ -54,7 +54,8 @@ pub fn transport() -> quinn::TransportConfig {
         .stream_receive_window(VarInt::from_u32(stream::MAX_PACKET as u32 * 2))
         .receive_window(VarInt::from_u32(64 << 20))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
-        .max_idle_timeout(Some(VarInt::from_u32(8_000).into()))
+        // The edge says how soon it gives up, and QUIC takes the lower of both.
+        .max_idle_timeout(Some(VarInt::from_u32(60_000).into()))
         .keep_alive_interval(Some(Duration::from_secs(1)));
     transport
 }
