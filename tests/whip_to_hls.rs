@@ -100,7 +100,7 @@ async fn a_presenter_with_vp8_is_played() {
         let mut options = stage::options(&stream);
         options.codec = Codec::Vp8;
         let publisher = Publisher::start(options).await?;
-        let playlist = stage::playing(&stream).await?;
+        let playlist = stage::complete(&stream).await?;
         ensure_rungs(&playlist)?;
         let watched = viewer::watch(first(&playlist)?.url.as_str(), 60, PATIENCE).await?;
         watched.ensure_smooth()?;
