@@ -116,8 +116,6 @@ pub struct Media {
     pub audio_bitrate: Bitrate,
     /// Memory that one stream's worker process may hold.
     pub worker_memory: Bytes,
-    /// Worker processes kept waiting for the next stream.
-    pub spare_workers: u32,
 }
 
 /// How much is taken on.
@@ -254,7 +252,6 @@ impl ConfigFile {
             media.worker_memory,
             Bytes::from_mib(256)..=Bytes::from_mib(16 << 10),
         );
-        check.range("media.spare_workers", media.spare_workers, 0..=8);
     }
 
     fn check_limits(&self, check: &mut Check) {
@@ -336,7 +333,6 @@ impl From<file::Media> for Media {
             preset: file.preset,
             audio_bitrate: file.audio_bitrate,
             worker_memory: file.worker_memory,
-            spare_workers: file.spare_workers,
         }
     }
 }

@@ -205,9 +205,6 @@ pub struct Media {
     /// Memory of one stream's worker process, 256 MiB to 16 GiB; above it the
     /// worker is replaced. Default 768 MiB.
     pub worker_memory: Bytes,
-    /// Worker processes kept waiting, 0–8. Default 1. Each saves the next
-    /// stream the start of a process, and holds some 20 MB.
-    pub spare_workers: u32,
 }
 
 impl Default for Media {
@@ -223,7 +220,6 @@ impl Default for Media {
             preset: Preset::default(),
             audio_bitrate: Bitrate::from_kbps(128),
             worker_memory: Bytes::from_mib(768),
-            spare_workers: 1,
         }
     }
 }

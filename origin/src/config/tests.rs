@@ -130,7 +130,7 @@ const FAULTS: &[(&str, &str)] = &[
         "[media]\nworker_memory = \"1 MiB\"",
         "media.worker_memory: 1 MiB is out of range",
     ),
-    ("[media]\nspare_workers = 9", "media.spare_workers:"),
+    ("[media]\nworker_memory = \"1 MiB\"", "media.worker_memory:"),
     (
         "[limits]\nlive_streams = 0",
         "limits.live_streams: 0 is out of range: use 1 to 10000",
@@ -168,7 +168,8 @@ fn every_fault_is_told_with_what_to_write() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let text = "[limits]\nlive_streams = 0\n[drain]\ntimeout = \"2h\"\n[media]\nspare_workers = 99";
+    let text =
+        "[limits]\nlive_streams = 0\n[drain]\ntimeout = \"2h\"\n[media]\nworker_memory = \"1 MiB\"";
     assert_eq!(problems(text).len(), 3);
 }
 

@@ -171,7 +171,7 @@ impl Broadcast {
                     .as_ref()
                     .is_some_and(|on_air| on_air.session == session)
                 {
-                    self.finish(reason);
+                    self.leave_air(reason);
                 }
             }
             Command::EndStream { reason } => self.end_stream(reason),
@@ -370,8 +370,16 @@ impl Broadcast {
         }
     }
 
-    /// Ends the running session, if there is one; the playlist stays.
+    /// Sends the presenter away, if there is one; the playlist stays.
     fn finish(&mut self, reason: CloseReason) {
+        if let Some(on_air) = &self.on_air {
+            on_air.link.close(on_air.session, reason);
+        }
+        self.leave_air(reason);
+    }
+
+    /// Ends the running session, which its edge has ended already.
+    fn leave_air(&mut self, reason: CloseReason) {
         let Some(on_air) = self.on_air.take() else {
             return;
         };
@@ -381,7 +389,7 @@ impl Broadcast {
         self.directory
             .finish(self.authorised.stream, on_air.session);
         notes::finished(&self.settings, self.authorised.stream, on_air.started_at);
-        if let Some(schedule) = on_air.stop(reason) {
+        if let Some(schedule) = on_air.stop() {
             self.schedule = Some(schedule);
         }
         self.outputs = None;

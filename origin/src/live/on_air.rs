@@ -17,7 +17,7 @@ use inlet_common::{
     ids::SessionId,
     roq::{
         FlowId,
-        control::{self, CloseReason, Kind},
+        control::{self, Kind},
     },
 };
 
@@ -245,17 +245,7 @@ impl OnAir {
     }
 
     /// Goes off air; tells where the next session's slots begin.
-    pub(super) fn stop(self, reason: CloseReason) -> Option<Schedule> {
-        if !matches!(
-            reason,
-            CloseReason::Deleted
-                | CloseReason::DtlsClosed
-                | CloseReason::NeverConnected
-                | CloseReason::Timeout
-                | CloseReason::LinkLost
-        ) {
-            self.link.close(self.session, reason);
-        }
+    pub(super) fn stop(self) -> Option<Schedule> {
         self.running.map(|running| running.schedule)
     }
 

@@ -11,12 +11,12 @@ use inlet_common::{
 };
 use tokio::sync::mpsc;
 
-use super::Link;
+use super::{Link, link::Outgoing};
 use crate::live::Gate;
 
 /// Why a control stream, and with it the connection, was given up.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// What the edge sent cannot be read.
     #[error("unreadable control stream")]
     Decode(#[from] DecodeError),
@@ -33,12 +33,12 @@ pub enum Error {
 /// # Errors
 ///
 /// See [`Error`]; a connection that just ended is no error.
-pub async fn serve(
+pub(super) async fn serve(
     gate: &Gate,
     link: &Link,
     send: quinn::SendStream,
     mut receive: quinn::RecvStream,
-    outgoing: mpsc::Receiver<Message>,
+    outgoing: mpsc::Receiver<Outgoing>,
 ) -> Result<(), Error> {
     link.send(Message::Hello(Hello {
         version: VERSION,
@@ -72,9 +72,21 @@ pub async fn serve(
     }
 }
 
-async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Message>) {
+async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Outgoing>) {
     let mut wire = Vec::new();
-    while let Some(message) = outgoing.recv().await {
+    while let Some(next) = outgoing.recv().await {
+        let message = match next {
+            Outgoing::Message(message) => message,
+            Outgoing::Finish(done) => {
+                if send.finish().is_ok() {
+                    // Whether the edge read to the end or stopped reading, it
+                    // is done with the stream.
+                    send.stopped().await.ok();
+                }
+                done.send(()).ok();
+                return;
+            }
+        };
         wire.clear();
         control::encode(&message, &mut wire);
         if send.write_all(&wire).await.is_err() {

@@ -11,9 +11,18 @@ use inlet_common::{
     },
     rtp::{Ssrc, rtcp::Rtcp},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Metrics, flow::Flows};
+
+/// What waits for the control stream.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Message(Message),
+    /// Nothing will follow: the stream is finished, and this is answered when
+    /// the edge has all of it.
+    Finish(oneshot::Sender<()>),
+}
 
 /// One connection of an edge's worker. Every call returns at once; what cannot
 /// be sent is dropped, since the connection is broken then and the edge opens
@@ -21,7 +30,7 @@ use super::{Metrics, flow::Flows};
 #[derive(Clone, Debug)]
 pub struct Link {
     pub(super) connection: quinn::Connection,
-    pub(super) control: mpsc::Sender<Message>,
+    pub(super) control: mpsc::Sender<Outgoing>,
     pub(super) flows: Arc<Flows>,
     pub(super) metrics: Metrics,
 }
@@ -67,8 +76,17 @@ impl Link {
         self.connection.stable_id() == other.connection.stable_id()
     }
 
+    /// Finishes the control stream and waits until the edge has read it.
+    pub(super) async fn finish(&self) {
+        let (done, read) = oneshot::channel();
+        if self.control.send(Outgoing::Finish(done)).await.is_ok() {
+            // An error means that the stream is gone, and so is the need.
+            read.await.ok();
+        }
+    }
+
     pub(super) fn send(&self, message: Message) {
-        if self.control.try_send(message).is_err() {
+        if self.control.try_send(Outgoing::Message(message)).is_err() {
             tracing::debug!("control message not sent: the connection is gone or does not read");
         }
     }

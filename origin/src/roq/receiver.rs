@@ -25,6 +25,9 @@ const MAX_HANDSHAKES: usize = 64;
 /// A connection that has not opened its control stream by then is closed.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an edge may take to read the end of the control stream.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Control messages waiting to be written to one edge.
 const MAX_CONTROL_QUEUE: usize = 1024;
 
@@ -75,13 +78,16 @@ pub fn bind(address: std::net::SocketAddr) -> std::io::Result<std::net::UdpSocke
     Ok(socket)
 }
 
-/// Accepts connections until `stop`, then closes them with no error.
+/// Accepts connections, `max_connections` at once, until `stop`; then closes
+/// them with no error.
 pub async fn serve(
     endpoint: quinn::Endpoint,
     gate: Arc<Gate>,
     metrics: Metrics,
+    max_connections: u32,
     stop: CancellationToken,
 ) {
+    let places = Arc::new(Semaphore::new(max_connections as usize));
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     let connections = TaskTracker::new();
     loop {
@@ -94,6 +100,12 @@ pub async fn serve(
         let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
             metrics.refused.increment(1);
             incoming.ignore();
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            metrics.refused.increment(1);
+            tracing::warn!("edge refused: limits.edge_connections is reached");
+            incoming.refuse();
             continue;
         };
         let remote = incoming.remote_address();
@@ -109,6 +121,7 @@ pub async fn serve(
             };
             drop(permit);
             serve_connection(connection, gate, metrics, stop).await;
+            drop(place);
         };
         connections.spawn(serve.instrument(tracing::info_span!("link", %remote)));
     }
@@ -147,7 +160,7 @@ async fn serve_connection(
         ended = control::serve(&gate, &link, send, receive, outgoing) => ended,
         () = receive_datagrams(&link) => Ok(()),
         () = receive_streams(&link) => Ok(()),
-        () = stop.cancelled() => Ok(()),
+        () = finish_at(&link, &stop) => Ok(()),
     };
     metrics.connections.decrement(1.0);
     gate.link_lost(&link);
@@ -158,6 +171,17 @@ async fn serve_connection(
             tracing::warn!(error = &error as &dyn std::error::Error, "link ended");
             close(&connection, error_code::GENERAL, "control stream");
         }
+    }
+}
+
+/// Waits for `stop`, and then for the edge to have read what it was told.
+async fn finish_at(link: &Link, stop: &CancellationToken) {
+    stop.cancelled().await;
+    if tokio::time::timeout(FINISH_TIMEOUT, link.finish())
+        .await
+        .is_err()
+    {
+        tracing::debug!("the edge did not read the end of the control stream in time");
     }
 }
 

@@ -15,7 +15,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use inlet_common::{
     clock,
-    lifecycle::{Ended, Lifecycle, Phase, TaskError, Tasks},
+    lifecycle::{Ended, Lifecycle, Phase, Tasks},
     roq,
     service::{
         admin,
@@ -27,7 +27,7 @@ use inlet_common::{
         tls::{self, Certificates},
     },
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use check::{check, refuse};
 
@@ -38,7 +38,7 @@ use crate::{
     registry::{self, Registry},
     roq::{Metrics as RoqMetrics, receiver},
     store,
-    transcode::supervisor,
+    transcode::{self, supervisor},
 };
 
 /// What systemd shows beside the service is renewed so often.
@@ -102,6 +102,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let signals = Signals::install().map_err(Error::Signals)?;
     let prometheus =
         prometheus::install("inlet_origin", env!("CARGO_PKG_VERSION"), metrics::BUCKETS)?;
+    transcode::metrics::describe();
     let origin = Origin::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     let certificates = origin.certificates.clone();
@@ -230,11 +231,11 @@ impl Origin {
             .merge(http::pages::router())
             .merge(http::router(self.store, self.viewer_metrics));
         let web = self.web.serve(routes, closing.clone());
-        tasks.spawn("web", endless(web));
+        tasks.spawn_infallible("web", web);
         let metrics = self.metrics.serve(prometheus.router(), closing.clone());
-        tasks.spawn("metrics", endless(metrics));
+        tasks.spawn_infallible("metrics", metrics);
         let upkeep = prometheus.clone().upkeep(closing.clone());
-        tasks.spawn("metrics upkeep", endless(upkeep));
+        tasks.spawn_infallible("metrics upkeep", upkeep);
         let ready: admin::ReadyCheck = Arc::new(|| Ok(()));
         let routes = admin::router(
             lifecycle.clone(),
@@ -243,23 +244,26 @@ impl Origin {
             axum::Router::new(),
         );
         let admin = self.admin.serve(routes, closing.clone());
-        tasks.spawn("admin", endless(admin));
+        tasks.spawn_infallible("admin", admin);
         let watch = watch(Arc::clone(&self.gate), closing.clone());
-        tasks.spawn("watch", endless(watch));
+        tasks.spawn_infallible("watch", watch);
         let (gate, registry) = (self.gate, self.registry);
+        // Edges hear why their sessions ended before their links close.
+        let drained = CancellationToken::new();
         let links = receiver::serve(
             self.endpoint,
             Arc::clone(&gate),
             RoqMetrics::new(),
-            closing.clone(),
+            config.limits.edge_connections,
+            drained.clone(),
         );
-        tasks.spawn("links", async move {
+        tasks.spawn_infallible("live", async move {
             closing.cancelled().await;
             gate.drain().await;
+            drained.cancel();
             registry.close().await;
-            Ok(())
         });
-        tasks.spawn("roq", endless(links));
+        tasks.spawn_infallible("roq", links);
     }
 }
 
@@ -298,7 +302,7 @@ fn bind_link(
 
 /// Tells systemd what goes on, and that it goes on: its watchdog is fed only
 /// while the runtime turns.
-async fn watch(gate: Arc<live::Gate>, closing: tokio_util::sync::CancellationToken) {
+async fn watch(gate: Arc<live::Gate>, closing: CancellationToken) {
     let progress = systemd::Progress::new("runtime");
     let watchdog = systemd::watchdog(vec![progress.clone()], closing.clone());
     let beat = async {
@@ -338,12 +342,6 @@ fn reload_files(path: &Path, certificates: &[Arc<Certificates>], log: &logging::
         }
     }
     tracing::info!("log filter and certificates reloaded; other keys take a restart");
-}
-
-/// A task that cannot fail.
-async fn endless(task: impl Future<Output = ()>) -> Result<(), TaskError> {
-    task.await;
-    Ok(())
 }
 
 fn hostname() -> String {

@@ -213,7 +213,7 @@ proptest! {
     ) {
         let mut depacketizer = Depacketizer::new(codec, Some("sprop-parameter-sets=Z,,=="));
         for (timestamp, marker, payload) in payloads {
-            let _ = depacketizer.handle_packet(&packet(timestamp, marker, &payload));
+            drop(depacketizer.handle_packet(&packet(timestamp, marker, &payload)));
         }
     }
 
