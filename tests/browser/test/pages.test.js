@@ -71,6 +71,8 @@ step("the go-live page publishes its test picture", async () => {
 });
 
 step("the waiting player starts by itself and plays LL-HLS, with sound", async (context) => {
+  // A page in the background shows no frames; one that publishes goes on there.
+  await player.bringToFront();
   const readings = await advances(player, 300);
   await screenshot(player, "player-hls");
   const state = await inlet(player);
