@@ -35,6 +35,8 @@ export default defineConfig({
     assetsDir: "assets",
     assetsInlineLimit: 0,
     target: ["chrome111", "firefox115", "safari16.4"],
+    // The notices that the licences of hls.js and dash.js ask for.
+    license: { fileName: "assets/licenses.md" },
     modulePreload: { polyfill: false },
     // dash.js alone is 800 kB; it is loaded only when a viewer asks for DASH.
     chunkSizeWarningLimit: 1000,

@@ -10,6 +10,8 @@ export interface PlayerRequest {
   protocol: Protocol;
   /** Read the frame strip and report latency. */
   measure: boolean;
+  /** Measure the sound against the picture too; reroutes the sound, so not by default. */
+  beep: boolean;
   muted: boolean;
   autoplay: boolean;
 }
@@ -45,6 +47,7 @@ export function parsePlayerUrl(url: URL): PlayerRequest | null {
     stream,
     protocol: protocol === "dash" || protocol === "native" ? protocol : "hls",
     measure: isOn(url.searchParams.get("measure"), false),
+    beep: isOn(url.searchParams.get("beep"), false),
     muted: isOn(url.searchParams.get("muted"), false),
     autoplay: isOn(url.searchParams.get("autoplay"), true),
   };

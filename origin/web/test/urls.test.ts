@@ -16,6 +16,7 @@ describe("player address", () => {
       stream: "1_42",
       protocol: "hls",
       measure: false,
+      beep: false,
       muted: false,
       autoplay: true,
     });
@@ -24,6 +25,7 @@ describe("player address", () => {
       stream: "1_42",
       protocol: "dash",
       measure: true,
+      beep: false,
       muted: true,
       autoplay: false,
     });

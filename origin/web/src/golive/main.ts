@@ -234,6 +234,9 @@ element("whip-show").addEventListener("click", (event) => {
   button.ariaPressed = String(!isShown);
 });
 navigator.mediaDevices?.addEventListener("devicechange", () => void listDevices());
+addEventListener("hashchange", () => {
+  if (!isOn()) whip.value = parseGoLiveUrl(new URL(location.href)).whip;
+});
 addEventListener("beforeunload", (event) => {
   if (publisher.state === "live" && !isTestPicture()) event.preventDefault();
 });

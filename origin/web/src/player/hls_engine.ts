@@ -32,7 +32,10 @@ const CONFIG: Partial<HlsConfig> = {
   maxLiveSyncPlaybackRate: 1,
   liveSyncOnStallIncrease: 0.2,
   liveDurationInfinity: true,
-  backBufferLength: 6,
+  // Left to the browser. When hls.js 1.7 trims the back buffer while a part is on its way
+  // to the source buffer, it forgets that part, and loads nothing more until a seek: seen
+  // about every two minutes with a length of 6.
+  backBufferLength: Infinity,
   maxBufferLength: 8,
   abrEwmaDefaultEstimate: FIRST_ESTIMATE,
   testBandwidth: false,
@@ -124,7 +127,8 @@ export class HlsEngine implements Engine {
   /** From the newest part's end, moved on by the clock, back to what is displayed. */
   #distance(): number | null {
     const details = this.#hls.latestLevelDetails;
-    if (details === null || this.video.readyState < HTMLMediaElement.HAVE_METADATA) return null;
+    // Before the first frame the position is not yet where playback will start.
+    if (details === null || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
     // A playlist that does not grow has no newer media: then the clock moves nothing on.
     const beat = details.partTarget || details.targetduration;
     return details.edge + Math.min(details.age, MAX_BEATS * beat) - this.video.currentTime;
@@ -151,7 +155,8 @@ export class HlsEngine implements Engine {
   #error(data: ErrorData): void {
     const status = data.response?.code;
     const what = `${data.details}${status === undefined ? "" : ` ${status}`}`;
-    if (data.fatal) this.events.onFatal(what);
+    // A playlist without media is one that is about to begin: asking again is faster.
+    if (data.fatal || data.details === ErrorDetails.LEVEL_EMPTY_ERROR) this.events.onFatal(what);
     else if (data.details !== ErrorDetails.BUFFER_STALLED_ERROR) this.events.onNote(what);
   }
 }

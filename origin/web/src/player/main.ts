@@ -68,6 +68,9 @@ function start(request: PlayerRequest): void {
   }
   controls.showProtocols(available, protocol);
   controls.showLevels([], -1);
+  if (request.measure && "requestVideoFrameCallback" in video) {
+    Object.assign(window, { inletMeasure: new Measure(video, state, request.beep) });
+  }
   const session = new Session(video, state, new ClockSkew(), {
     onState: (next, why) => controls.showState(next, why),
     onLevels: () => controls.showLevels(state.levels, session.chosenLevel),
@@ -75,9 +78,6 @@ function start(request: PlayerRequest): void {
       if (isWanted) void play();
     },
   });
-  if (request.measure && "requestVideoFrameCallback" in video) {
-    Object.assign(window, { inletMeasure: new Measure(video, state) });
-  }
   setInterval(() => controls.showNumbers(state), NUMBERS_EVERY_MS);
 }
 

@@ -6,7 +6,7 @@
 import { BEEP_EVERY, COLUMNS, MODULUS, ROWS, readStrip, stripDifference, stripHeight } from "../strip";
 import beepWorklet from "./beep.worklet?worker&url";
 import { Percentiles } from "./percentiles";
-import type { InletPlayer } from "./state";
+import { log, type InletPlayer } from "./state";
 
 /** Pixels per block in the reader's canvas. */
 const BLOCK = 8;
@@ -30,13 +30,14 @@ export class Measure {
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly state: InletPlayer,
+    hearsBeep: boolean,
   ) {
     this.#canvas.width = COLUMNS * BLOCK;
     this.#canvas.height = ROWS * BLOCK;
     this.#context = this.#canvas.getContext("2d", { willReadFrequently: true });
     this.#publish();
     this.#next();
-    void this.#listen();
+    if (hearsBeep) void this.#listen();
   }
 
   /** Starts over, so that the samples of the start do not count. */
@@ -76,22 +77,27 @@ export class Measure {
     this.#publish();
   }
 
-  /** Hears the beeps; silent about it where the browser gives no sound without a click. */
+  /**
+   * Hears the beeps, as soon as the browser lets the page make sound. The detour through
+   * the audio graph adds some tens of milliseconds to the sound and so to the skew, and a
+   * short stall when playback runs already.
+   */
   async #listen(): Promise<void> {
     const audio = new AudioContext({ latencyHint: "interactive" });
     if (audio.audioWorklet === undefined) return;
+    await running(audio);
+    // From here on the element's sound goes through the context alone.
+    const source = audio.createMediaElementSource(this.video);
+    source.connect(audio.destination);
     try {
       await audio.audioWorklet.addModule(beepWorklet);
     } catch {
+      log(this.state, performance.now(), "the beep detector could not be loaded");
       return;
     }
     const detector = new AudioWorkletNode(audio, "beep-detector");
     detector.port.onmessage = (message: MessageEvent<number>) => this.#beep(audio, message.data);
-    // From here on the element's sound goes through the context alone.
-    const source = audio.createMediaElementSource(this.video);
     source.connect(detector);
-    source.connect(audio.destination);
-    await audio.resume();
   }
 
   #beep(audio: AudioContext, heardAt: number): void {
@@ -116,4 +122,23 @@ export class Measure {
       skew: this.#skew.summary(),
     };
   }
+}
+
+/**
+ * Resolves when the context runs, which may take a click. An element whose sound goes
+ * into a context that does not run stands still.
+ */
+function running(audio: AudioContext): Promise<void> {
+  const resume = (): void => void audio.resume();
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (audio.state !== "running") return;
+      removeEventListener("pointerdown", resume);
+      resolve();
+    };
+    audio.addEventListener("statechange", check);
+    addEventListener("pointerdown", resume);
+    resume();
+    check();
+  });
 }

@@ -36,7 +36,7 @@ export interface Measurement extends Samples {
   undecoded: number;
   /** Counters that were never displayed between two that were. */
   skipped: number;
-  /** Beep heard minus its frame displayed; positive when the sound is late. */
+  /** Beep heard minus its frame displayed, only with `&beep=1`; positive when the sound is late. */
   skew: Samples;
 }
 
