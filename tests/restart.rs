@@ -1,13 +1,13 @@
 //! What dies comes back, in the same playlist, and alone.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use inlet_common::clock;
 use tests::{
     playlist::{self, Variant},
     publisher::Publisher,
-    rig::{Rig, Stream, scenario, until},
+    rig::{self, Rig, Stream, scenario, until},
     stage, viewer,
 };
 
@@ -95,6 +95,7 @@ async fn an_origin_that_returns_picks_its_presenters_up() {
         })
         .await?;
         ensure!(after.edge() > before.edge(), "numbers went back: {after:?}");
+        stage::complete(&stream).await?;
         let watched = viewer::watch(variant.as_str(), 60, PATIENCE).await?;
         watched.ensure_smooth()?;
         ensure!(rig.api.get(stream.id).await?.live);
@@ -137,12 +138,7 @@ async fn return_of(stream: &Stream) -> Result<Publisher> {
 
 /// A publisher in a process of its own, which can die without a word.
 fn vanishing_publisher(stream: &Stream) -> Result<tokio::process::Child> {
-    let test = std::env::current_exe()?;
-    let folder = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .context("the build folder")?;
-    let program: PathBuf = folder.join("publisher");
+    let program = rig::program("publisher")?;
     let size = format!("{}x{}", stage::SIZE.0, stage::SIZE.1);
     tokio::process::Command::new(&program)
         .args([

@@ -80,14 +80,13 @@ async fn ffprobe_understands_both_manifests() {
 async fn sound_and_picture_stay_together() {
     scenario(async |rig: &mut Rig| {
         let (stream, publisher, _) = stage::on_air(rig, "sound").await?;
-        for manifest in [&stream.hls, &stream.dash] {
-            let watched = viewer::watch(manifest, 150, PATIENCE).await?;
-            let skews = watched.skews();
-            ensure!(skews.len() >= 3, "{manifest}: beeps at {:?}", watched.beeps);
-            let worst = skews.iter().copied().map(f64::abs).fold(0.0, f64::max);
-            // `media.md`'s promise; a frame of the picture lasts 33 ms.
-            ensure!(worst < 0.040, "{manifest}: sound is late by {skews:?} s");
-        }
+        // Over DASH the browser tests look: FFmpeg subtracts the window from the
+        // stream's age without a sign, and repeats a young stream's first segment.
+        let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
+        let skews = watched.skews();
+        ensure!(skews.len() >= 3, "beeps at {:?}", watched.beeps);
+        let worst = skews.iter().copied().map(f64::abs).fold(0.0, f64::max);
+        ensure!(worst < 0.040, "sound is late by {skews:?} s");
         publisher.stop().await
     })
     .await;
@@ -100,7 +99,7 @@ async fn a_presenter_with_vp8_is_played() {
         let mut options = stage::options(&stream);
         options.codec = Codec::Vp8;
         let publisher = Publisher::start(options).await?;
-        let playlist = stage::playing(&stream).await?;
+        let playlist = stage::complete(&stream).await?;
         ensure_rungs(&playlist)?;
         let watched = viewer::watch(first(&playlist)?.url.as_str(), 60, PATIENCE).await?;
         watched.ensure_smooth()?;

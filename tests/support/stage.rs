@@ -24,7 +24,7 @@ pub fn options(stream: &Stream) -> Options {
     options
 }
 
-/// A new stream on air, and its playlist once it plays.
+/// A new stream on air, and its playlist once every viewer can play it.
 ///
 /// # Errors
 ///
@@ -32,8 +32,32 @@ pub fn options(stream: &Stream) -> Options {
 pub async fn on_air(rig: &Rig, name: &str) -> Result<(Stream, Publisher, Multivariant)> {
     let stream = rig.api.create(name).await?;
     let publisher = Publisher::start(options(&stream)).await?;
-    let playlist = playing(&stream).await?;
+    let playlist = complete(&stream).await?;
     Ok((stream, publisher, playlist))
+}
+
+/// Waits until every rendition has complete segments: FFmpeg knows no parts, and
+/// a playlist without a segment is empty to it.
+///
+/// # Errors
+///
+/// When that takes longer than [`PLAYBACK`].
+pub async fn complete(stream: &Stream) -> Result<Multivariant> {
+    let playlist = playing(stream).await?;
+    let variants = playlist.variants.iter().map(|variant| &variant.url);
+    for url in variants.chain(&playlist.audio) {
+        until("complete segments", PLAYBACK, async || {
+            let media = playlist::media(url).await?;
+            ensure!(
+                media.segments.len() >= 2,
+                "{url}: {} segments",
+                media.segments.len()
+            );
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(playlist)
 }
 
 /// Waits until every variant of the stream has a part.

@@ -38,6 +38,12 @@ export class TestPicture {
     this.#context = context;
     this.#audio = new AudioContext({ latencyHint: "interactive" });
     this.#destination = this.#audio.createMediaStreamDestination();
+    // Chromium renders a destination only while something feeds it. Without this the track
+    // would stop between two beeps, and its RTP time with it.
+    const quiet = this.#audio.createConstantSource();
+    quiet.offset.value = 0;
+    quiet.connect(this.#destination);
+    quiet.start();
     this.resume();
 
     // At 0 fps a frame is taken exactly when it has been drawn.

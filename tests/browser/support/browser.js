@@ -37,7 +37,6 @@ export class Browser {
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       headless: true,
-      ignoreDefaultArgs: ["--mute-audio"],
       args: FLAGS,
       viewport: { width: 1280, height: 720 },
     });

@@ -2,16 +2,14 @@
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join, resolve } from "node:path";
 
-const require = createRequire(import.meta.url);
-const package_ = (name) => dirname(require.resolve(`${name}/package.json`));
+const MODULES = resolve(import.meta.dirname, "../node_modules");
 
 const SCRIPTS = {
-  "hls.js": join(package_("hls.js"), "dist/hls.min.js"),
-  "dash.js": join(package_("dashjs"), "dist/modern/umd/dash.all.min.js"),
-  shaka: join(package_("shaka-player"), "dist/shaka-player.compiled.js"),
+  "hls.js": join(MODULES, "hls.js/dist/hls.min.js"),
+  "dash.js": join(MODULES, "dashjs/dist/modern/umd/dash.all.min.js"),
+  shaka: join(MODULES, "shaka-player/dist/shaka-player.compiled.js"),
 };
 
 /** How each player is started on `video` with `manifest`; errors end up in `window.failure`. */

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
+/** The folder with the binaries; `make build` fills it. */
 const BIN = resolve(process.env.INLET_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug"));
 /** Pictures small enough that two cores carry browser, ladder and player. */
 export const SIZE = "854x480";
@@ -38,6 +39,7 @@ export async function until(what, patienceMs, probe) {
 /** An origin and an edge, and a stream to begin with. */
 export class Stage {
   static async open() {
+    if (!existsSync(join(BIN, "demo"))) throw new Error(`no demo in ${BIN}: run \`make build\``);
     const folder = mkdtempSync(join(tmpdir(), "inlet-browser-"));
     const process = spawn(
       join(BIN, "demo"),

@@ -33,7 +33,6 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::runtime::Handle;
-use webrtc::peer_connection::RTCPeerConnectionState;
 
 pub use whip::Refused;
 
@@ -227,12 +226,7 @@ impl Publisher {
 
     /// Waits until the connection is lost, and says how.
     pub async fn lost(&mut self) -> anyhow::Error {
-        use RTCPeerConnectionState::{Closed, Failed};
-        let is_over = |state: &RTCPeerConnectionState| matches!(state, Failed | Closed);
-        match self.peer.state.wait_for(is_over).await {
-            Ok(state) => anyhow!("the connection is {}", *state),
-            Err(_) => anyhow!("the connection is gone"),
-        }
+        self.peer.over().await
     }
 
     /// Ends the session politely: DELETE, then DTLS close.

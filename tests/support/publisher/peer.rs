@@ -4,15 +4,17 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rtc::{
     interceptor::{Registry, Slot},
     peer_connection::configuration::{
         interceptor_registry::{configure_nack, configure_twcc_sender_only},
         media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine},
     },
+    peer_connection::transport::RTCDtlsTransportState,
     rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind},
 };
 use tokio::sync::watch;
@@ -39,8 +41,7 @@ const AUDIO: u8 = 111;
 pub(super) struct Peer {
     connection: Arc<dyn PeerConnection>,
     resource: Resource,
-    /// Follows the state of the connection.
-    pub(super) state: watch::Receiver<RTCPeerConnectionState>,
+    state: watch::Receiver<RTCPeerConnectionState>,
     /// The two tracks, until the media threads take them.
     pub(super) tracks: Option<(Track, Track)>,
 }
@@ -97,6 +98,38 @@ impl Peer {
         };
         peer.wait_connected().await?;
         Ok(peer)
+    }
+
+    /// Waits until the connection is over, and says how.
+    ///
+    /// The crate knows of a DTLS close in its transport and does not tell it by
+    /// the state of the connection: so the transport is asked, ten times a second.
+    pub(super) async fn over(&mut self) -> anyhow::Error {
+        use RTCPeerConnectionState::{Closed, Failed};
+        let mut ask = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            let state = *self.state.borrow_and_update();
+            if matches!(state, Failed | Closed) {
+                return anyhow!("the connection is {state}");
+            }
+            if self.is_dtls_closed().await {
+                return anyhow!("the edge closed DTLS");
+            }
+            tokio::select! {
+                _ = ask.tick() => {}
+                _ = self.state.changed() => {}
+            }
+        }
+    }
+
+    async fn is_dtls_closed(&self) -> bool {
+        let Some(sender) = self.connection.get_senders().await.into_iter().next() else {
+            return true;
+        };
+        match sender.transport().await {
+            Ok(Some(dtls)) => !matches!(dtls.state().await, Ok(RTCDtlsTransportState::Connected)),
+            _ => true,
+        }
     }
 
     async fn wait_connected(&mut self) -> Result<()> {

@@ -250,6 +250,17 @@ async fn ready(process: &mut Process, admin: u16) -> Result<()> {
     }
 }
 
+/// Path of one of our programs, wherever the others were found.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = binaries()?.join(name);
+    ensure!(path.is_file(), "no {}: run `make build`", path.display());
+    Ok(path)
+}
+
 /// The folder with the binaries: `INLET_BIN`, else where this program lies.
 fn binaries() -> Result<PathBuf> {
     let folder = match env::var_os("INLET_BIN") {

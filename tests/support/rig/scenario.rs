@@ -27,14 +27,14 @@ pub async fn scenario(test: impl AsyncFnOnce(&mut Rig) -> Result<()>) {
     };
     let mut rig = match Rig::start(layout).await {
         Ok(rig) => rig,
-        Err(error) => panic!("{error:?}\n(files in {})", folder.display()),
+        Err(error) => panic!("{error:#}\n(files in {})", folder.display()),
     };
     let mut outcome = test(&mut rig).await;
     if outcome.is_ok() {
         outcome = rig.stop().await;
     }
     if let Err(error) = outcome {
-        panic!("{error:?}\n{}(files in {})", rig.tails(), folder.display());
+        panic!("{error:#}\n{}(files in {})", rig.tails(), folder.display());
     }
     drop(rig);
     fs::remove_dir_all(&folder).ok();
