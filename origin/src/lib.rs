@@ -10,7 +10,7 @@
 //!  ingest::Track::handle_packet            ingest/           pure: reorder with a deadline,
 //!    │  Frame { capture, data, key }       ingest/depacketize  frames; one clock for both tracks
 //!    ▼
-//!  live::Publication                       live/             owns the stream's timeline: which
+//!  live (one task per stream)              live/             owns the stream's timeline: which
 //!    │  transcode::Input                                     frame number is due, and when
 //!    ▼
 //!  worker process per stream               transcode/        decode · scale · encode (FFmpeg)
@@ -19,7 +19,7 @@
 //!  package::Packager::handle_output        package/          pure: CMAF chunks, parts, segments
 //!    │
 //!    ▼
-//!  store::Stream                           store.rs          what viewers may fetch right now
+//!  store::Stream                           store/            what viewers may fetch right now
 //!    │  watch: waiters wake once per part
 //!    ▼
 //!  http::…                                 http/             playlists, segments, pages

@@ -329,3 +329,70 @@ impl Track {
 fn quarter_turns(value: u8) -> u8 {
     value & 0b11
 }
+
+#[cfg(test)]
+mod tests {
+    use inlet_common::{
+        clock,
+        roq::FlowId,
+        rtp::{Header, Ssrc},
+    };
+
+    use super::*;
+
+    fn vp8(sequence: u16, payload: &[u8]) -> Bytes {
+        let header = Header {
+            marker: true,
+            payload_type: 96,
+            sequence,
+            timestamp: 0,
+            ssrc: Ssrc(7),
+        };
+        let mut wire = Vec::new();
+        header.encode(&[], &mut wire);
+        wire.extend_from_slice(payload);
+        wire.into()
+    }
+
+    fn requests(track: &mut Track) -> (usize, Option<Instant>) {
+        let mut requests = 0;
+        loop {
+            match track.poll_output() {
+                Output::KeyFrameWanted(ssrc) => {
+                    assert_eq!(ssrc, Ssrc(7));
+                    requests += 1;
+                }
+                Output::Frame(_) => {}
+                Output::Timeout(timeout) => return (requests, timeout),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_frame_is_asked_for_until_one_comes() {
+        let (now, utc) = (clock::now(), clock::utc());
+        let mut clock = Clock::default();
+        let mut track = Track::new(&control::Track {
+            flow: FlowId(1),
+            codec: Codec::Vp8,
+            payload_types: vec![96],
+            clock_rate: 90_000,
+            fmtp: None,
+            ssrc: Some(Ssrc(7)),
+            extensions: Vec::new(),
+        });
+        let key = [0x10, 0x02, 0, 0, 0x9D, 0x01, 0x2A, 0x00, 0x05, 0xD0, 0x02];
+        track.handle_packet(now, utc, &mut clock, &vp8(1, &key));
+        assert_eq!(requests(&mut track), (0, None));
+
+        track.want_key_frame(now);
+        track.want_key_frame(now);
+        let (asked, again) = requests(&mut track);
+        assert_eq!((asked, again), (1, Some(now + KEY_FRAME_INTERVAL)));
+        track.handle_timeout(now + KEY_FRAME_INTERVAL, utc, &mut clock);
+        assert_eq!(requests(&mut track).0, 1);
+
+        track.handle_packet(now, utc, &mut clock, &vp8(2, &key));
+        assert_eq!(requests(&mut track), (0, None));
+    }
+}

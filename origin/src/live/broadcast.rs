@@ -6,7 +6,10 @@
 //! nothing else.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,6 +65,8 @@ pub struct Settings {
     pub part_delay: Histogram,
     /// What is counted.
     pub metrics: Metrics,
+    /// Turns of all broadcasts' tasks.
+    pub turns: AtomicU64,
     /// Every broadcast's task, to be awaited when the process stops.
     pub tasks: TaskTracker,
 }
@@ -159,6 +164,7 @@ impl Broadcast {
                 () = sleep_until(timeout) => {}
                 _ = beat.tick() => self.handle_beat(),
             }
+            self.settings.turns.fetch_add(1, Ordering::Relaxed);
             self.handle_timeout();
             if self.is_over() {
                 break;

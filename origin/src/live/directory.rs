@@ -116,6 +116,15 @@ impl Directory {
             .map(|running| running.status.clone())
     }
 
+    /// Every live stream, in the order of ids.
+    pub fn live(&self) -> Vec<(StreamId, Status)> {
+        let streams = self.lock();
+        streams
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, entry.running.as_ref()?.status.clone())))
+            .collect()
+    }
+
     /// How many streams are live.
     pub fn live_count(&self) -> usize {
         self.lock()

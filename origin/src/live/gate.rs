@@ -184,6 +184,11 @@ impl Gate {
         self.directory.live_count()
     }
 
+    /// Turns of all streams' tasks so far; it stands still only when they do.
+    pub fn turns(&self) -> u64 {
+        self.settings.turns.load(Ordering::Relaxed)
+    }
+
     /// Takes no new presenter from now on.
     pub fn close_to_newcomers(&self) {
         self.is_draining.store(true, Ordering::Relaxed);

@@ -9,16 +9,22 @@
 //! presenters away, waits for running ones until the deadline, and then seals
 //! what is open.
 
+mod admin;
 mod check;
+mod reload;
+mod watch;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use inlet_common::{
     clock,
     lifecycle::{Ended, Lifecycle, Phase, Tasks},
     roq,
     service::{
-        admin,
         credential::{self, Secret},
         listener::{BindError, Listener, ListenerMetrics, Options},
         logging, metrics as prometheus,
@@ -41,10 +47,7 @@ use crate::{
     transcode::{self, supervisor},
 };
 
-/// What systemd shows beside the service is renewed so often.
-const STATUS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long `systemctl status` and drain look for the end of the last stream.
+/// How often drain looks whether the last stream has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
 
 /// Why the origin cannot start.
@@ -111,7 +114,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     origin.spawn(&config, &lifecycle, &prometheus, &mut tasks);
     let reload = {
         let path = path.to_owned();
-        async move || reload_files(&path, &certificates, &log)
+        async move || reload::files(&path, &certificates, &log)
     };
     tokio::spawn(signals.drive(lifecycle.clone(), reload));
     lifecycle.advance(Phase::Ready);
@@ -169,6 +172,8 @@ impl Origin {
         let metrics = listen(config.metrics, Options::default(), None, "metrics")?;
         let admin = listen(config.admin.listen, Options::default(), None, "admin")?;
         let endpoint = bind_link(config, &mut certificates)?;
+        let secret_file = config.admin.token_file.as_deref();
+        let admin_secret = secret_file.map(Secret::load).transpose()?;
         let directory = Arc::<live::Directory>::default();
         let store = Arc::<store::Directory>::default();
         let viewer_metrics = Arc::new(http::Metrics::new());
@@ -182,18 +187,14 @@ impl Origin {
             registry: registry.clone(),
             part_delay: viewer_metrics.part_delay(),
             metrics: live::Metrics::new(),
+            turns: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         };
         Ok(Self {
             web,
             metrics,
             admin,
-            admin_secret: config
-                .admin
-                .token_file
-                .as_deref()
-                .map(Secret::load)
-                .transpose()?,
+            admin_secret,
             endpoint,
             certificates,
             registry,
@@ -236,16 +237,14 @@ impl Origin {
         tasks.spawn_infallible("metrics", metrics);
         let upkeep = prometheus.clone().upkeep(closing.clone());
         tasks.spawn_infallible("metrics upkeep", upkeep);
-        let ready: admin::ReadyCheck = Arc::new(|| Ok(()));
         let routes = admin::router(
             lifecycle.clone(),
-            ready,
             self.admin_secret,
-            axum::Router::new(),
+            Arc::clone(&self.directory),
         );
         let admin = self.admin.serve(routes, closing.clone());
         tasks.spawn_infallible("admin", admin);
-        let watch = watch(Arc::clone(&self.gate), closing.clone());
+        let watch = watch::run(Arc::clone(&self.gate), closing.clone());
         tasks.spawn_infallible("watch", watch);
         let (gate, registry) = (self.gate, self.registry);
         // Edges hear why their sessions ended before their links close.
@@ -298,50 +297,6 @@ fn bind_link(
         Arc::new(quinn::TokioRuntime),
     )
     .map_err(|source| Error::BindLink { address, source })
-}
-
-/// Tells systemd what goes on, and that it goes on: its watchdog is fed only
-/// while the runtime turns.
-async fn watch(gate: Arc<live::Gate>, closing: CancellationToken) {
-    let progress = systemd::Progress::new("runtime");
-    let watchdog = systemd::watchdog(vec![progress.clone()], closing.clone());
-    let beat = async {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let mut status = tokio::time::interval(STATUS_INTERVAL);
-        loop {
-            tokio::select! {
-                () = closing.cancelled() => return,
-                _ = tick.tick() => progress.advance(),
-                _ = status.tick() => {
-                    systemd::status(&format!("{} live streams", gate.live_count()));
-                }
-            }
-        }
-    };
-    tokio::join!(watchdog, beat);
-}
-
-/// Reads certificates and the log filter anew; the rest of the configuration
-/// takes a restart, which the log says.
-fn reload_files(path: &Path, certificates: &[Arc<Certificates>], log: &logging::Handle) {
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "configuration refused; the old one stays");
-            return;
-        }
-    };
-    if let Err(error) = log.reload(&config.log) {
-        tracing::error!(%error, "log filter refused; the old one stays");
-    }
-    for certificate in certificates {
-        if let Err(error) = certificate.reload(clock::utc()) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "certificate refused; the old one stays");
-        }
-    }
-    tracing::info!("log filter and certificates reloaded; other keys take a restart");
 }
 
 fn hostname() -> String {

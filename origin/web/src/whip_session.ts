@@ -1,6 +1,6 @@
 // One WHIP session: a peer connection, from the offer to the DELETE.
 //
-// A session is never revived: when it breaks, `publisher.ts` opens the next one.
+// A session is never revived: when it breaks, `whip.ts` opens the next one.
 
 import {
   preferredAudioCodecs,
