@@ -54,7 +54,7 @@ after(async () => {
 });
 
 step("the player waits politely while nobody is live", async () => {
-  player = await browser.page(`${stream.iframe_url}?measure=1`);
+  player = await browser.page(`${stream.iframe_url}?measure=1&beep=1`);
   await until("waiting", 5_000, async () => (await inlet(player)).state === "waiting");
   await screenshot(player, "player-waiting");
 });
@@ -149,7 +149,7 @@ step("after closing the tab and going live again the player goes on without a re
 
 step("the player page plays LL-DASH, with sound", async (context) => {
   await player.close();
-  player = await browser.page(`${stream.iframe_url}?protocol=dash&measure=1`);
+  player = await browser.page(`${stream.iframe_url}?protocol=dash&measure=1&beep=1`);
   const readings = await advances(player, 300, 30_000);
   await screenshot(player, "player-dash");
   const state = await inlet(player);
