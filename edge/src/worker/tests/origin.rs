@@ -116,11 +116,14 @@ impl Origin {
     }
 }
 
-/// An address that no other test uses, with a port that the kernel gives to
-/// nobody: an origin must be able to come back where it was.
+/// An address that no other test uses, in this process or another one, with a
+/// port that the kernel gives to nobody: an origin must be able to come back
+/// where it was.
 fn own_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
-    SocketAddr::from(([127, 0, 77, NEXT.fetch_add(1, Ordering::Relaxed)], 4433))
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, number, high, low], 4433))
 }
 
 impl Drop for Origin {
