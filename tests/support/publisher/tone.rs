@@ -1,5 +1,5 @@
 //! The beep that goes with the picture: 1 kHz for 60 ms on every
-//! [`BEEP_EVERY`](crate::strip::BEEP_EVERY)th frame, silence otherwise.
+//! [`BEEP_EVERY`]th frame, silence otherwise.
 //!
 //! The sound is computed from the sample's number alone, so that it begins at
 //! the capture time of its frame to the sample.
