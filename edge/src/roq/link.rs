@@ -285,7 +285,12 @@ impl Link {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         out.clear();
-        self.active.as_mut()?.poll_transmit(now, max_segments, out)
+        let active = self.active.as_mut()?;
+        let transmit = active.poll_transmit(now, max_segments, out);
+        if transmit.is_none() && active.is_closing() && !self.is_stopping {
+            self.lose(now);
+        }
+        transmit
     }
 
     /// What has happened.
@@ -365,7 +370,10 @@ impl Link {
     /// Takes no new session and tells the origin.
     pub fn drain(&mut self, now: Instant) {
         self.is_draining = true;
-        self.send(&Message::Drain);
+        // Otherwise it follows the origin's HELLO.
+        if self.is_up() {
+            self.send(&Message::Drain);
+        }
         self.drive(now);
     }
 
