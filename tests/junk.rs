@@ -250,8 +250,9 @@ async fn link_from_an_edge(rig: &Rig) -> Result<()> {
     rand::rng().fill_bytes(&mut noise);
 
     let connection = greet(rig, &endpoint).await?;
-    // Half a message: the origin takes the connection for an edge's, and waits.
-    let (mut control, _) = connection.open_bi().await?;
+    // Half a message: the origin takes the connection for an edge's, and waits,
+    // as long as somebody reads what it says.
+    let (mut control, _answers) = connection.open_bi().await?;
     control.write_all(&[0]).await?;
     for flow in 1..60_u8 {
         let mut datagram = vec![flow];
