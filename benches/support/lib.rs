@@ -6,6 +6,7 @@
 //! | [`process`] | CPU time and memory of a process |
 //! | [`sink`] | an origin that takes every session and throws the media away |
 //! | [`fleet`] | many presenters on one thread |
+//! | [`viewer`] | Chromium on the player page |
 //!
 //! Two cores carry everything that a benchmark starts, so figures of one run
 //! are compared with figures of the same run, and medians with medians.
@@ -14,3 +15,4 @@ pub mod figure;
 pub mod fleet;
 pub mod process;
 pub mod sink;
+pub mod viewer;
