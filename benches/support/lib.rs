@@ -6,6 +6,7 @@
 //! | [`process`] | CPU time and memory of a process |
 //! | [`sink`] | an origin that takes every session and throws the media away |
 //! | [`fleet`] | many presenters on one thread |
+//! | [`transcode`] | one ladder by the worker and by the `ffmpeg` command line |
 //! | [`viewer`] | Chromium on the player page |
 //!
 //! Two cores carry everything that a benchmark starts, so figures of one run
@@ -15,4 +16,5 @@ pub mod figure;
 pub mod fleet;
 pub mod process;
 pub mod sink;
+pub mod transcode;
 pub mod viewer;
