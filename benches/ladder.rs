@@ -64,11 +64,12 @@ fn run() -> Result<()> {
         let Resolution { width, height } = resolution;
         let source = Source::make(resolution)?;
         let ladder = Ladder::default().for_source(resolution);
-        let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), 0);
+        let (mut ours, mut theirs, mut memory, mut rate) = (Vec::new(), Vec::new(), 0, 0);
         for _ in 0..TURNS {
             let cost = runtime.block_on(worker(&pool, &source, &ladder))?;
             ours.push(1_000.0 * cost.cpu.as_secs_f64() / SECONDS as f64);
             memory = memory.max(cost.memory_kib);
+            rate = cost.bitrate;
             let cpu = command_line(&source, &ladder)?;
             theirs.push(1_000.0 * cpu.as_secs_f64() / SECONDS as f64);
         }
@@ -76,7 +77,8 @@ fn run() -> Result<()> {
         let (ours, theirs) = (median(ours), median(theirs));
         say(format!(
             "{width}x{height}, {rungs} rungs: {ours:.0} ms of CPU per second of media, \
-             ffmpeg {theirs:.0} ms; the worker held at most {memory} KiB"
+             ffmpeg {theirs:.0} ms; the worker made {} kbps and held at most {memory} KiB",
+            rate / 1_000
         ));
         let name = format!("ladder of {height}p, {rungs} rungs");
         figures.push(Figure::new(format!("{name}: CPU per second"), "ms", ours).against(theirs));

@@ -90,16 +90,14 @@ async fn watch(stream: &Stream, way: &Way) -> Result<Inlet> {
     let inlet = measured.context("nothing was measured")?;
     let measure = &inlet.measure;
     say(format!(
-        "{}: p50 {:?} ms, p95 {:?} ms of {} frames; {} skipped, {} unreadable, {} stalls; \
-         target {:?} s behind the newest part",
+        "{}: p50 {:.0} ms, p95 {:.0} ms of {} frames; {} skipped, {} unreadable, {} stalls",
         way.name,
-        measure.p50,
-        measure.p95,
+        measure.p50.unwrap_or(f64::NAN),
+        measure.p95.unwrap_or(f64::NAN),
         measure.samples,
         measure.skipped,
         measure.undecoded,
         inlet.stalls,
-        inlet.target
     ));
     ensure!(measure.samples > 100, "too few frames were read");
     Ok(inlet)

@@ -20,7 +20,10 @@ use inlet_origin::{
         supervisor::{Handle, Pool, Supervisor},
     },
 };
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::{
+    sys::wait::{Id, WaitPidFlag, waitid},
+    unistd::Pid,
+};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::process::{CpuTime, memory_kib};
@@ -102,6 +105,8 @@ impl Source {
 pub struct Cost {
     /// User and system time.
     pub cpu: Duration,
+    /// Bits per second of all rungs together.
+    pub bitrate: u64,
     /// Resident memory at most, KiB.
     pub memory_kib: u64,
 }
@@ -121,6 +126,8 @@ pub async fn worker(pool: &Pool, source: &Source, ladder: &[Rung]) -> Result<Cos
         outputs,
         asked: 0,
         answered: vec![0; ladder.len()],
+        bytes: 0,
+        repeated: 0,
     };
     for input in source.inputs()? {
         while stream.open_ticks() > MAX_OPEN_TICKS {
@@ -132,7 +139,10 @@ pub async fn worker(pool: &Pool, source: &Source, ladder: &[Rung]) -> Result<Cos
     while stream.open_ticks() > 0 {
         stream.receive().await?;
     }
+    let repeated = stream.repeated;
+    ensure!(repeated <= FPS / 10, "{repeated} pictures were shown again");
     Ok(Cost {
+        bitrate: stream.bytes * 8 / SECONDS,
         cpu: CpuTime::of(pid)?.since(before).total(),
         memory_kib: memory_kib(pid, "VmHWM")?,
     })
@@ -152,6 +162,8 @@ struct Stream {
     asked: u64,
     /// Frames of each rung.
     answered: Vec<u64>,
+    bytes: u64,
+    repeated: u64,
 }
 
 impl Stream {
@@ -162,9 +174,12 @@ impl Stream {
     async fn receive(&mut self) -> Result<()> {
         let output = timeout(PATIENCE, self.outputs.recv()).await;
         match output.context("no answer")?.context("no supervisor")? {
-            Output::Video { rung, .. } => {
+            Output::Video { rung, data, .. } => {
                 *self.answered.get_mut(rung).context("no such rung")? += 1;
+                self.bytes += data.len() as u64;
             }
+            // A picture that is shown twice costs next to nothing to encode.
+            Output::Report(report) => self.repeated += u64::from(report.repeated_frames),
             Output::Restarted => bail!("the worker died"),
             Output::KeyFrameNeeded => bail!("the worker lost a picture"),
             _ => {}
@@ -179,7 +194,6 @@ impl Stream {
 ///
 /// When `ffmpeg` fails.
 pub fn command_line(source: &Source, ladder: &[Rung]) -> Result<Duration> {
-    let before = children()?;
     let mut filter = format!("[0:v]split={}", ladder.len());
     (0..ladder.len()).for_each(|rung| filter += &format!("[s{rung}]"));
     let mut outputs = String::new();
@@ -194,23 +208,15 @@ pub fn command_line(source: &Source, ladder: &[Rung]) -> Result<Duration> {
         );
     }
     let (video, audio) = (source.video.0.display(), source.audio.0.display());
-    let sound = ffmpeg(
+    let (sound, cpu) = timed_ffmpeg(
         &format!(
             "-threads 1 -filter_complex_threads 1 -r {FPS} -i {video} -c:a libopus -i {audio} \
              -filter_complex {filter} {outputs} -map 1:a -c:a aac -b:a 128k"
         ),
         "aac",
-    );
-    drop(sound?);
-    Ok(children()?.saturating_sub(before))
-}
-
-/// Time of all processes that were waited for.
-fn children() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = [usage.user_time(), usage.system_time()]
-        .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6);
-    Ok(Duration::from_secs_f64(seconds.iter().sum()))
+    )?;
+    drop(sound);
+    Ok(cpu)
 }
 
 /// A file that is removed with it.
@@ -231,18 +237,31 @@ impl Drop for File {
     }
 }
 
-/// Runs `ffmpeg` with an output file of its own.
 fn ffmpeg(arguments: &str, suffix: &str) -> Result<File> {
+    Ok(timed_ffmpeg(arguments, suffix)?.0)
+}
+
+/// Runs `ffmpeg` with an output file of its own; its CPU time.
+fn timed_ffmpeg(arguments: &str, suffix: &str) -> Result<(File, Duration)> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Relaxed);
     let name = format!("inlet-bench-{}-{number}.{suffix}", std::process::id());
     let file = File(std::env::temp_dir().join(name));
-    let status = Command::new("ffmpeg")
+    let mut child = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
         .args(arguments.split_whitespace())
         .arg::<&Path>(&file.0)
-        .status()
+        .spawn()
         .context("starting ffmpeg")?;
+    // Read between its end and its burial. The time of all children would not
+    // do: a worker that has just ended may be buried in between.
+    let pid = i32::try_from(child.id())?;
+    waitid(
+        Id::Pid(Pid::from_raw(pid)),
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+    )?;
+    let cpu = CpuTime::of(pid)?.total();
+    let status = child.wait()?;
     ensure!(status.success(), "{status}: ffmpeg {arguments}");
-    Ok(file)
+    Ok((file, cpu))
 }

@@ -35,14 +35,9 @@ pub enum Event {
 
 /// What the benchmarks read of `window.inlet`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Inlet {
     /// Times that playback ran dry.
     pub stalls: u32,
-    /// Seconds behind the newest part that the player aims at, where it does.
-    pub target: Option<f64>,
-    /// Seconds in front of the position, from the page's own count.
-    pub latency: Option<f64>,
     /// What the frame strip says.
     pub measure: Measure,
 }
