@@ -251,7 +251,7 @@ async fn link_from_an_edge(rig: &Rig) -> Result<()> {
 
     let connection = greet(rig, &endpoint).await?;
     // Half a message: the origin takes the connection for an edge's, and waits.
-    let (mut control, _) = connection.open_bi().await?;
+    let (mut control, _answers) = connection.open_bi().await?;
     control.write_all(&[0]).await?;
     let mut streams = Vec::new();
     for flow in 1..60_u8 {
@@ -274,7 +274,7 @@ async fn link_from_an_edge(rig: &Rig) -> Result<()> {
     connection.close(0_u32.into(), b"");
 
     let connection = greet(rig, &endpoint).await?;
-    let (mut control, _) = connection.open_bi().await?;
+    let (mut control, _answers) = connection.open_bi().await?;
     control.write_all(&noise).await.ok();
     let closed = tokio::time::timeout(Duration::from_secs(10), connection.closed()).await;
     closed.context("noise on the control stream was taken for an edge")?;
