@@ -157,9 +157,11 @@ test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## 
 # --- Measuring -------------------------------------------------------------
 
 .PHONY: bench soak
-bench: packages-test web ## Run the benchmarks, or the one named by BENCH=.
+bench: packages-test web $(BROWSER)/node_modules/.package-lock.json ## Run the benchmarks, or the one named by BENCH=.
+	$(call step,Release binaries)
+	cargo build --locked --release -p inlet-edge -p inlet-origin -p benches --bins
 	$(call step,Benchmarks)
-	cargo bench --locked -p benches $(if $(BENCH),--bench $(BENCH))
+	$(NODE) INLET_BIN=$(BUILD)/release cargo bench --locked -p benches $(if $(BENCH),--bench $(BENCH),--benches)
 
 soak: packages-test build ## Publish for MINUTES= minutes and watch for leaks and stalls.
 	$(call step,Soak of $(MINUTES) minutes)

@@ -14,6 +14,8 @@ use std::{
 
 use inlet_common::config::{self, Bitrate, Check, Error, Log, TlsFiles};
 
+use crate::whip::rate::Rule;
+
 pub mod file;
 
 #[cfg(test)]
@@ -121,6 +123,8 @@ pub struct Limits {
     pub admissions: usize,
     /// Connections to the WHIP listener.
     pub http_connections: usize,
+    /// How often a stream key, and a source, may be refused.
+    pub refused: Rule,
 }
 
 impl Config {
@@ -282,7 +286,13 @@ impl ConfigFile {
             limits.http_connections,
             16..=1_000_000,
         );
+        check.range("limits.refused_burst", limits.refused_burst, 1..=10_000);
         let hour = Duration::from_secs(3600);
+        check.span(
+            "limits.refused_interval",
+            limits.refused_interval,
+            Duration::from_secs(1)..=hour,
+        );
         check.span("drain.timeout", self.drain.timeout, Duration::ZERO..=hour);
     }
 
@@ -348,6 +358,10 @@ impl From<file::Limits> for Limits {
             sessions_per_worker: file.sessions_per_worker as usize,
             admissions: file.admissions as usize,
             http_connections: file.http_connections as usize,
+            refused: Rule {
+                burst: file.refused_burst,
+                interval: file.refused_interval,
+            },
         }
     }
 }

@@ -16,7 +16,7 @@
 //!    └─ 128–191 (S)RTP, RTCP
 //!    ▼  lookup by source address, then by ICE ufrag (only a STUN request that
 //!    │  passes its integrity check may introduce an address)
-//!  Session::handle_datagram(now, …)        whip/session.rs   wraps str0m in RTP mode
+//!  Session::handle_datagram(now, …)        whip/session/     wraps str0m in RTP mode
 //!    │  ICE · DTLS · SRTP; drained until its next timeout
 //!    ▼  an RTP packet
 //!  Sender::packet(flow, rtp)               roq/sender.rs     datagram or stream; counts drops
@@ -32,7 +32,7 @@
 //!    ▼
 //!  read and judge the offer                whip/sdp.rs       pure; reason codes 2100–2104
 //!    ▼
-//!  Session::accept                         whip/session.rs   ICE-lite answer, all our candidates
+//!  Session::accept                         whip/session/     ICE-lite answer, all our candidates
 //!    ▼  Command::Open, with the finished session
 //!  the worker asks the origin              roq/control.rs    OPEN → ACCEPT or REJECT
 //!    ▼

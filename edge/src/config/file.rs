@@ -215,6 +215,12 @@ pub struct Limits {
     /// Connections to the WHIP listener, 16–1,000,000; above it new ones wait.
     /// Default 4096. Each needs a descriptor.
     pub http_connections: u32,
+    /// Offers of one stream key, and of one source, that may be refused in a
+    /// row, 1–10,000; then they get 429 with 2200. Default 5.
+    pub refused_burst: u32,
+    /// Time after which one more of them may be made, 1 s–1 h. Default 10 s.
+    #[serde(with = "duration")]
+    pub refused_interval: Duration,
 }
 
 impl Default for Limits {
@@ -223,6 +229,8 @@ impl Default for Limits {
             sessions_per_worker: 500,
             admissions: 64,
             http_connections: 4096,
+            refused_burst: 5,
+            refused_interval: Duration::from_secs(10),
         }
     }
 }

@@ -169,6 +169,14 @@ const FAULTS: &[(&str, &str)] = &[
         "limits.http_connections: 1 is out of range",
     ),
     (
+        "[limits]\nrefused_burst = 0",
+        "limits.refused_burst: 0 is out of range",
+    ),
+    (
+        "[limits]\nrefused_interval = \"0s\"",
+        "limits.refused_interval: 0s is out of range",
+    ),
+    (
         "[drain]\ntimeout = \"2h\"",
         "drain.timeout: 2h is out of range",
     ),

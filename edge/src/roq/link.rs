@@ -22,7 +22,6 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -116,8 +115,6 @@ pub struct Counters {
     pub frames_cancelled: u64,
     /// Key frames that the origin asked for.
     pub keyframes_wanted: u64,
-    /// Packets on audio flows and RTCP.
-    pub datagrams: u64,
     /// RTCP or control messages of the origin that made no sense.
     pub unreadable: u64,
     /// Connections that came up.
@@ -182,21 +179,6 @@ impl Link {
         })
     }
 
-    /// Takes another certificate, for connections made from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`NotForQuic`]; the earlier one stays.
-    pub fn set_tls(&mut self, tls: Arc<rustls::ClientConfig>) -> Result<(), NotForQuic> {
-        let config = Config {
-            tls,
-            ..self.config.clone()
-        };
-        self.client = config.client()?;
-        self.config = config;
-        Ok(())
-    }
-
     /// Tells the wall time; often enough for it to be right to a millisecond.
     pub const fn set_utc(&mut self, now: Instant, utc: UtcTime) {
         self.utc = (now, utc);
@@ -205,11 +187,6 @@ impl Link {
     /// Whether the origin can be asked.
     pub fn is_up(&self) -> bool {
         self.active.as_ref().is_some_and(Active::is_up)
-    }
-
-    /// Where datagrams of this link go to and come from.
-    pub const fn origin(&self) -> SocketAddr {
-        self.config.origin
     }
 
     /// Sums for metrics.
@@ -285,7 +262,12 @@ impl Link {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         out.clear();
-        self.active.as_mut()?.poll_transmit(now, max_segments, out)
+        let active = self.active.as_mut()?;
+        let transmit = active.poll_transmit(now, max_segments, out);
+        if transmit.is_none() && active.is_closing() && !self.is_stopping {
+            self.lose(now);
+        }
+        transmit
     }
 
     /// What has happened.
@@ -340,7 +322,6 @@ impl Link {
         };
         let mut packet = Vec::with_capacity(32);
         Rtcp::SenderReport(report).encode(&mut packet);
-        self.counters.datagrams += 1;
         if let Fate::Dropped(reason) = sender.rtcp(
             &mut active.channel(now, Owner { key: key.0, track }),
             &packet,
@@ -365,7 +346,10 @@ impl Link {
     /// Takes no new session and tells the origin.
     pub fn drain(&mut self, now: Instant) {
         self.is_draining = true;
-        self.send(&Message::Drain);
+        // Otherwise it follows the origin's HELLO.
+        if self.is_up() {
+            self.send(&Message::Drain);
+        }
         self.drive(now);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /sessions` | `{"phase", "link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
+//! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
 //! | `POST /drain` | 202; as the first SIGTERM |
 
 use std::sync::Arc;

@@ -183,6 +183,7 @@ impl Edge {
             max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
             max_admissions: config.limits.admissions,
             open_timeout: config.roq.open_timeout,
+            refused: config.limits.refused,
         };
         let sessions = workers::session_config(config)?;
         Ok(Self {

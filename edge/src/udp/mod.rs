@@ -106,12 +106,6 @@ impl Socket {
         self.state.max_gso_segments()
     }
 
-    /// Whether datagrams may be cut in two on their way: then a path's MTU
-    /// cannot be probed.
-    pub fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
-    }
-
     /// Sends.
     ///
     /// # Errors

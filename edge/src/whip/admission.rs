@@ -9,11 +9,17 @@
 //! session that the origin accepts a moment later would block the stream. Here
 //! the task sees that nobody waits any more and ends the session.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::RandomState,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use inlet_common::{
     clock,
-    ids::SessionId,
+    ids::{PublishPath, SessionId},
     lifecycle::{Lifecycle, Phase},
     reason::ReasonCode,
     roq::control::CloseReason,
@@ -23,6 +29,7 @@ use tracing::Instrument as _;
 
 use super::{
     metrics,
+    rate::{Caller, Charge, Limited, Refusals, Rule},
     resource::{Directory, Place, Secret},
     sdp::Offer,
     session::{AcceptError, Config as SessionConfig, Session},
@@ -79,6 +86,8 @@ pub struct Limits {
     pub max_admissions: usize,
     /// How long a worker waits for the origin.
     pub open_timeout: Duration,
+    /// How often a stream key, and a source, may be refused.
+    pub refused: Rule,
 }
 
 /// The way in: all workers, and who is on them.
@@ -89,6 +98,7 @@ pub struct Gateway {
     directory: Directory,
     admissions: Arc<Semaphore>,
     open_timeout: Duration,
+    refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
@@ -126,6 +136,7 @@ impl Gateway {
             sessions,
             admissions: Arc::new(Semaphore::new(limits.max_admissions)),
             open_timeout: limits.open_timeout,
+            refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
             drained: watch::Sender::new(0),
         })
@@ -144,6 +155,34 @@ impl Gateway {
             ReasonCode::Draining,
             "this server is about to stop: try again, another one will answer",
         ))
+    }
+
+    /// Tells whether an offer from there may be made at all. Whom it is charged
+    /// to comes back, for [`Gateway::note_refusal`].
+    ///
+    /// # Errors
+    ///
+    /// [`Limited`] after too many refused ones.
+    pub fn check_rate(
+        &self,
+        source: IpAddr,
+        path: Option<&PublishPath>,
+    ) -> Result<Caller, Limited> {
+        let refusals = self.refusals();
+        let caller = refusals.caller(source, path);
+        refusals.check(caller, clock::now())?;
+        Ok(caller)
+    }
+
+    /// An offer has been refused through its presenter's own fault.
+    pub fn note_refusal(&self, caller: Caller, charge: Charge) {
+        let forgotten = self.refusals().note(caller, charge, clock::now());
+        metrics::forgotten(forgotten);
+    }
+
+    /// A panic elsewhere does not make them wrong.
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers an offer and asks the origin.

@@ -10,6 +10,8 @@ const REQUESTS: &str = "inlet_edge_whip_requests_total";
 const SETUP: &str = "inlet_edge_session_setup_seconds";
 const ADMISSIONS: &str = "inlet_edge_whip_admissions";
 const ABANDONED: &str = "inlet_edge_whip_abandoned_total";
+const LIMITED: &str = "inlet_edge_whip_limited_total";
+const FORGOTTEN: &str = "inlet_edge_whip_refusals_forgotten_total";
 
 /// Tells the recorder what the names mean; call it once, after it is installed.
 pub fn describe() {
@@ -21,6 +23,14 @@ pub fn describe() {
     describe_counter!(
         ABANDONED,
         "sessions that nobody waited for any more when the origin accepted them"
+    );
+    describe_counter!(
+        LIMITED,
+        "offers turned away for too many refused ones, of the stream key or the source"
+    );
+    describe_counter!(
+        FORGOTTEN,
+        "stream keys and sources whose refusals were forgotten for lack of room"
     );
 }
 
@@ -43,6 +53,16 @@ pub(super) fn set_up(took: Duration) {
 /// Counts a session that was accepted after its presenter had gone.
 pub(super) fn abandoned() {
     counter!(ABANDONED).increment(1);
+}
+
+/// Counts an offer that was turned away unread; `by` is what stood in its way.
+pub(super) fn limited(by: &'static str) {
+    counter!(LIMITED, "by" => by).increment(1);
+}
+
+/// Counts refusals that were forgotten before their time.
+pub(super) fn forgotten(count: u64) {
+    counter!(FORGOTTEN).increment(count);
 }
 
 /// Counts an admission while it is held.

@@ -8,12 +8,14 @@
 //! | [`routes`] | methods, paths and statuses |
 //! | [`sdp`] | reading and judging the offer |
 //! | [`admission`] | from the offer to a session on a worker |
+//! | [`rate`] | who has been refused too often |
 //! | [`resource`] | the directory of session URLs |
 //! | [`session`] | ICE, DTLS, SRTP and the tracks of one presenter |
 //! | [`metrics`] | what the HTTP side counts |
 
 pub mod admission;
 pub mod metrics;
+pub mod rate;
 pub mod resource;
 mod respond;
 pub mod routes;

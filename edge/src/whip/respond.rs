@@ -14,7 +14,11 @@ use axum::{
 };
 use inlet_common::{ids::PublishPath, reason::ReasonCode};
 
-use super::{metrics, sdp::Fault};
+use super::{
+    metrics,
+    rate::{Charge, Limited},
+    sdp::Fault,
+};
 use crate::worker::Refusal;
 
 /// The media type of an offer and an answer.
@@ -153,6 +157,29 @@ impl Failure {
             _ => refusal.message,
         };
         Self::new(refusal.code, message).retry_after(refusal.retry_after)
+    }
+
+    /// What it costs the presenter; `None` where it is not its doing.
+    pub(super) fn charge(&self) -> Option<Charge> {
+        let charge = match self.code {
+            Some(ReasonCode::AlreadyPublishing) => Charge::Paced,
+            _ => Charge::Full,
+        };
+        let is_own_fault =
+            self.status.is_client_error() && self.status != StatusCode::TOO_MANY_REQUESTS;
+        is_own_fault.then_some(charge)
+    }
+
+    /// Too many refused attempts.
+    pub(super) fn limited(limited: Limited) -> Self {
+        // Rounded up: who comes back in time shall be let in.
+        let seconds = limited.wait.as_millis().div_ceil(1000);
+        let message = format!(
+            "too many refused attempts of this {}: try again in {seconds} s",
+            limited.by
+        );
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Self::new(ReasonCode::RateLimited, message).retry_after(Some(seconds))
     }
 
     /// Names the seconds after which to try again, where that makes sense.

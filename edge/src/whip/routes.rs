@@ -12,13 +12,13 @@
 //! in the URL wins over any `Authorization`: some SDKs misspell the scheme.
 //! Whether the token is right only the origin knows.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    extract::{ConnectInfo, Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -79,11 +79,12 @@ type PathText = Result<Path<String>, PathRejection>;
 
 async fn endpoint(
     State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
     path: PathText,
     request: Request,
 ) -> Response {
     match *request.method() {
-        Method::POST => match publish(&gateway, path, request).await {
+        Method::POST => match publish(&gateway, source, path, request).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         },
@@ -122,12 +123,36 @@ async fn session(
 
 async fn publish(
     gateway: &Arc<Gateway>,
+    source: SocketAddr,
     path: PathText,
     request: Request,
 ) -> Result<Response, Failure> {
-    let begun = clock::now();
     let (head, body) = request.into_parts();
-    let path = publish_path(path, &head.headers)?;
+    let path = publish_path(path, &head.headers);
+    let caller = gateway.check_rate(source.ip(), path.as_ref().ok());
+    let caller = caller.map_err(|limited| {
+        metrics::limited(limited.by);
+        Failure::limited(limited)
+    })?;
+    let outcome = match path {
+        Ok(path) => admit(gateway, path, &head, body).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &outcome
+        && let Some(charge) = failure.charge()
+    {
+        gateway.note_refusal(caller, charge);
+    }
+    outcome
+}
+
+async fn admit(
+    gateway: &Arc<Gateway>,
+    path: PublishPath,
+    head: &Parts,
+    body: Body,
+) -> Result<Response, Failure> {
+    let begun = clock::now();
     gateway
         .check_open()
         .map_err(|refusal| Failure::refused(refusal, &path))?;

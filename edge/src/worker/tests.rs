@@ -29,8 +29,9 @@ use crate::{
     whip::session::{self, Session, presenter::Presenter},
 };
 
-/// Nothing here takes longer unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing here takes longer unless it hangs, however busy the machine is: so
+/// long wait both the tests and what they test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Bench {
     pki: Pki,
@@ -50,6 +51,10 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_idle_timeout(PATIENCE)
+    }
+
+    fn with_idle_timeout(idle_timeout: Duration) -> Self {
         let pki = Pki::new();
         let origin = Origin::start(&pki, None);
         let mut link = roq::Config::new(
@@ -58,7 +63,8 @@ impl Bench {
             "pop".to_owned(),
             pki.client.clone(),
         );
-        link.idle_timeout = Duration::from_secs(2);
+        link.idle_timeout = idle_timeout;
+        link.open_timeout = PATIENCE;
         let (sender, events) = mpsc::unbounded_channel();
         let config = Config {
             index: 0,
@@ -86,7 +92,9 @@ impl Bench {
             .unwrap();
         let address = socket.local_addr().unwrap();
         let (mut presenter, offer) = Presenter::new(address, clock::now());
-        let config = session::Config::new().unwrap();
+        let mut config = session::Config::new().unwrap();
+        config.connect_timeout = PATIENCE;
+        config.silence_timeout = PATIENCE;
         let (session, answer) = Session::accept(
             &offer,
             SessionId::random(),
@@ -97,7 +105,12 @@ impl Bench {
         )
         .unwrap();
         presenter.answer(&answer.sdp);
-        (Publisher { socket, presenter }, Box::new(session))
+        let publisher = Publisher {
+            socket,
+            presenter,
+            frames: 0,
+        };
+        (publisher, Box::new(session))
     }
 
     fn open(&self, session: Box<Session>) -> Result<(), Refusal> {
@@ -139,7 +152,10 @@ impl Bench {
     /// Everything heard until `done`.
     fn hear_until(&mut self, mut done: impl FnMut(&Heard) -> bool) -> Vec<Heard> {
         let mut heard = Vec::new();
+        let end = clock::now() + PATIENCE;
         loop {
+            // The link asks for the time for ever.
+            assert!(clock::now() < end, "not heard");
             let next = self.origin.heard.recv_timeout(PATIENCE).unwrap();
             let is_done = done(&next);
             heard.push(next);
@@ -159,6 +175,8 @@ impl Bench {
 struct Publisher {
     socket: UdpSocket,
     presenter: Presenter,
+    /// Played so far.
+    frames: u32,
 }
 
 impl Publisher {
@@ -199,9 +217,11 @@ impl Publisher {
 
     /// One frame each 10 ms, so that a test is quick.
     fn play(&mut self, frames: u32) {
-        for frame in 0..frames {
+        for at in 0..frames {
+            let frame = self.frames;
+            self.frames += 1;
             self.presenter
-                .send_video(clock::now(), frame * 900, 3, frame % 30 == 0);
+                .send_video(clock::now(), frame * 900, 3, at % 30 == 0);
             self.presenter.send_audio(clock::now(), frame * 480);
             self.run_for(Duration::from_millis(10));
         }
@@ -284,7 +304,7 @@ fn a_refusal_reaches_the_presenter_and_frees_the_session() {
 
 #[test]
 fn a_broken_link_is_made_anew_under_running_sessions() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with_idle_timeout(Duration::from_secs(2));
     let (mut publisher, id) = bench.publish();
     publisher.play(5);
     bench.hear_until(|heard| matches!(heard, Heard::Frame(..)));
@@ -406,15 +426,18 @@ fn no_more_sessions_than_there_is_room_for() {
 #[test]
 fn a_flow_is_named_once() {
     // Two sessions' flows never meet on one connection.
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     let (mut one, _) = bench.publish();
     let (mut two, _) = bench.publish();
-    one.play(3);
-    two.play(3);
     let mut flows = std::collections::BTreeSet::<FlowId>::new();
-    bench.hear_until(|heard| {
-        if let Heard::Frame(flow, _) = heard {
-            flows.insert(*flow);
+    // A busy machine may give up any frame as too old.
+    wait_until("frames on two flows", || {
+        one.play(1);
+        two.play(1);
+        for heard in bench.origin.heard.try_iter() {
+            if let Heard::Frame(flow, _) = heard {
+                flows.insert(flow);
+            }
         }
         flows.len() == 2
     });

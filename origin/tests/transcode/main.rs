@@ -3,13 +3,12 @@
 //! This program is its own worker: called with the worker's argument it runs
 //! one, else it runs the checks named on the command line, all without one.
 //! Media comes from the `ffmpeg` command line, and what the worker makes is
-//! decoded again. `measure_cpu` runs only when it is named.
+//! decoded again.
 
 #![expect(clippy::print_stdout, reason = "a test runner")]
 #![expect(clippy::unwrap_used, reason = "a test, though without `#[test]`")]
 
 mod checks;
-mod cpu;
 mod media;
 mod processes;
 mod rig;
@@ -122,15 +121,11 @@ fn run_checks(arguments: &[String]) -> ExitCode {
             }
         })
     };
-    let measure: Check = ("measure_cpu", cpu::measure);
     let mut checks = if wants_ignored {
         vec![]
     } else {
         CHECKS.to_vec()
     };
-    if wants_ignored || (!names.is_empty() && is_named(measure.0)) {
-        checks.push(measure);
-    }
     checks.retain(|(name, _)| names.is_empty() || is_named(name));
     for (name, check) in &checks {
         if is_listing {

@@ -11,6 +11,7 @@
 
 mod api;
 mod certificates;
+mod lone_edge;
 mod metrics;
 mod ports;
 mod process;
@@ -28,6 +29,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 pub use api::{Api, Stream};
+pub use lone_edge::LoneEdge;
 pub use metrics::Metrics;
 pub use ports::Ports;
 pub use process::Process;

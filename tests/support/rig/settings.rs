@@ -84,6 +84,10 @@ certificate = "{certificates}/edge.pem"
 key = "{certificates}/edge.key"
 ca = "{certificates}/ca.pem"
 
+[limits]
+# Junk is refused over and over, and shall be read each time.
+refused_burst = 1000
+
 [admin]
 listen = "127.0.0.1:{edge_admin}"
 

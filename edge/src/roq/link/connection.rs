@@ -122,6 +122,11 @@ impl Active {
         now.saturating_duration_since(self.started)
     }
 
+    /// Whether it has been closed from here.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
     pub(super) const fn parts(&mut self) -> (&mut Connection, &mut Arena, &mut Owners) {
         (&mut self.connection, &mut self.arena, &mut self.owners)
     }
@@ -269,6 +274,14 @@ impl Link {
                     tracing::debug!(%error, "control stream over");
                     return;
                 }
+                // How an origin that stops takes its leave. The close carries
+                // the acknowledgement that it waits for, so the connection
+                // is kept until that has gone out.
+                Err(Broken::Ended) => {
+                    tracing::info!("origin has ended the link");
+                    active.close(now);
+                    return;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "link given up");
                     self.counters.unreadable += 1;
@@ -350,6 +363,9 @@ impl Link {
         self.next_clock = now;
         tracing::info!(origin = %hello.name, version = hello.version, "link up");
         self.outputs.push_back(Output::Up);
+        if self.is_draining {
+            self.send(&Message::Drain);
+        }
         self.reopen_all();
     }
 
@@ -361,8 +377,12 @@ impl Link {
         self.backoff.note_failure(now);
         self.clock_offset = None;
         if active.is_up {
-            self.counters.broken += 1;
-            tracing::warn!("link down");
+            if active.is_closing {
+                tracing::info!("link closed");
+            } else {
+                self.counters.broken += 1;
+                tracing::warn!("link down");
+            }
             self.outputs.push_back(Output::Down);
         }
         self.suspend_all(now);

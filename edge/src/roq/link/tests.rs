@@ -10,7 +10,7 @@ use inlet_common::{
         control::{
             self, Codec, HeaderExtension, Reject, TargetRate, Totals, Track, VIDEO_ORIENTATION,
         },
-        datagram,
+        datagram, error_code,
     },
     rtp::{self, Header, Ssrc, rtcp},
 };
@@ -505,4 +505,55 @@ fn junk_is_counted_and_harmless() {
     media.play(&mut net, 5, 2);
     net.run_for(Duration::from_millis(100));
     assert_eq!(net.origin.frames.len(), 5);
+}
+
+#[test]
+fn an_origin_that_stops_is_left_in_order_and_at_once() {
+    let mut net = Net::up();
+    let media = Media::open(&mut net);
+    net.origin.tell(&Message::Drain);
+    net.origin.finish();
+    let before = net.now;
+    net.run_until(|net| !net.origin.lost.is_empty());
+    assert!(
+        net.now < before + 4 * net.delay,
+        "no timeout was waited for"
+    );
+    assert_eq!(net.origin.finished, 1, "the end was acknowledged");
+    let [quinn_proto::ConnectionError::ApplicationClosed(close)] = net.origin.lost.as_slice()
+    else {
+        panic!("{:?}", net.origin.lost);
+    };
+    assert_eq!(close.error_code, error_code::NO_ERROR.into());
+    assert!(!net.link.is_up() && net.outputs.contains(&Output::Down));
+    let counters = net.link.counters();
+    assert_eq!((counters.unreadable, counters.broken), (0, 0));
+
+    net.run_until(|net| net.link.is_up());
+    net.run_until(|net| {
+        let messages = net.origin.messages.iter();
+        let epochs = messages.filter_map(|message| match message {
+            Message::Open(open) if open.session == media.id => Some(open.epoch),
+            _ => None,
+        });
+        epochs.max() == Some(1)
+    });
+}
+
+#[test]
+fn an_origin_that_comes_back_is_told_of_the_drain() {
+    let drains = |net: &Net| {
+        let messages = net.origin.messages.iter();
+        messages
+            .filter(|message| **message == Message::Drain)
+            .count()
+    };
+    let mut net = Net::new();
+    net.link.drain(net.now);
+    net.run_until(|net| drains(net) == 1);
+    net.origin.kill(&net.pki);
+    net.run_until(|net| !net.link.is_up());
+    net.run_until(|net| drains(net) == 2);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(drains(&net), 2);
 }

@@ -1,7 +1,7 @@
 //! Every line of the HTTP contract, through the real router, judge and engine;
 //! only the worker's thread is played, since it speaks for the origin.
 
-use std::{net::SocketAddr, sync::Mutex};
+use std::sync::Mutex;
 
 use axum::http::{Request, response::Parts};
 use inlet_common::{
@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     whip::{
         admission::{Limits, Worker},
+        rate::Rule,
         session::Config,
     },
     worker::{Command, Event, Refusal, SendError},
@@ -23,6 +24,7 @@ use crate::{
 mod cors;
 mod ends;
 mod publishing;
+mod rate;
 mod reading;
 mod refusals;
 
@@ -116,10 +118,37 @@ impl Edge {
         Self::limited(answer, 100, 10)
     }
 
+    /// Its origin refuses everybody, and the rate of that is as shipped.
+    fn strict(code: ReasonCode) -> Self {
+        let refuse = move |_, reply: Reply| {
+            let message = "as the origin says".to_owned();
+            let refusal = Refusal {
+                code,
+                message,
+                retry_after: None,
+            };
+            reply.send(Err(refusal)).ok();
+        };
+        Self::made(refuse, 100, 10, Rule::default())
+    }
+
     fn limited(
         answer: impl Fn(SessionId, Reply) + Send + Sync + 'static,
         max_sessions: usize,
         max_admissions: usize,
+    ) -> Self {
+        let lenient = Rule {
+            burst: 1_000,
+            ..Rule::default()
+        };
+        Self::made(answer, max_sessions, max_admissions, lenient)
+    }
+
+    fn made(
+        answer: impl Fn(SessionId, Reply) + Send + Sync + 'static,
+        max_sessions: usize,
+        max_admissions: usize,
+        refused: Rule,
     ) -> Self {
         let told = Arc::<Told>::default();
         let (requests, received) = mpsc::unbounded_channel();
@@ -133,6 +162,7 @@ impl Edge {
             max_sessions,
             max_admissions,
             open_timeout: Duration::from_secs(3),
+            refused,
         };
         let lifecycle = Lifecycle::new();
         lifecycle.advance(Phase::Ready);
@@ -145,7 +175,14 @@ impl Edge {
         }
     }
 
+    /// Sends a request as the listener would hand it on.
     async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_from("192.0.2.7", request).await
+    }
+
+    async fn send_from(&self, source: &str, mut request: Request<Body>) -> Answer {
+        let peer = SocketAddr::new(source.parse().unwrap(), 50_000);
+        request.extensions_mut().insert(ConnectInfo(peer));
         let response = router(Arc::clone(&self.gateway))
             .oneshot(request)
             .await

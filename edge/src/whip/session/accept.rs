@@ -283,7 +283,6 @@ fn track(mid: &str, section: &Section, formats: &[Format]) -> SessionTrack {
             pli: any(|format| format.pli),
             fir: any(|format| format.fir),
             remb: any(|format| format.remb),
-            transport_cc: any(|format| format.transport_cc),
         },
     )
 }

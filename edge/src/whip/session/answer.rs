@@ -42,6 +42,13 @@ pub(super) fn finish(
             out.push_str(&format!(";{}", start_bitrate(config)));
         }
         out.push_str("\r\n");
+        if line.starts_with("c=")
+            && section
+                .and_then(|at| chosen.get(at))
+                .is_some_and(|formats| is_video(formats))
+        {
+            out.push_str(&bandwidth(config));
+        }
     }
     end_section(&mut out, section, &mut has_candidates, chosen, config);
     out
@@ -53,11 +60,20 @@ fn start_bitrate(config: &Config) -> String {
     format!("x-google-start-bitrate={}", config.start_bitrate / 1000)
 }
 
-fn is_fmtp_of(line: &str, formats: &[Format]) -> bool {
-    let is_video = formats
+/// The most that may be sent (RFC 3890 §6.2), which Chromium and Firefox both
+/// read; its place is right behind `c=`.
+fn bandwidth(config: &Config) -> String {
+    format!("b=TIAS:{}\r\n", config.max_bitrate)
+}
+
+fn is_video(formats: &[Format]) -> bool {
+    formats
         .first()
-        .is_some_and(|format| format.codec.kind() == Kind::Video);
-    is_video
+        .is_some_and(|format| format.codec.kind() == Kind::Video)
+}
+
+fn is_fmtp_of(line: &str, formats: &[Format]) -> bool {
+    is_video(formats)
         && line
             .strip_prefix("a=fmtp:")
             .and_then(|rest| rest.split(' ').next()?.parse().ok())

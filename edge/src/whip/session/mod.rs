@@ -107,6 +107,8 @@ enum Phase {
 #[derive(Debug)]
 struct Remb {
     limit: Option<u64>,
+    /// The most that may ever be sent.
+    max: u64,
     next: Option<Instant>,
 }
 
@@ -183,11 +185,9 @@ impl Session {
         config: &Config,
         now: Instant,
     ) -> Self {
-        // A presenter without transport-wide feedback knows of its path only
-        // what we tell it: without a REMB it would stay where it began.
-        let needs_remb = tracks
-            .iter()
-            .any(|track| track.feedback.remb && !track.feedback.transport_cc);
+        // From the start: a presenter without transport-wide feedback knows of
+        // its path only what we tell it, and one with it knows no other bound.
+        let takes_remb = tracks.iter().any(|track| track.feedback.remb);
         Self {
             id,
             ufrag,
@@ -202,7 +202,8 @@ impl Session {
             silence_timeout: config.silence_timeout,
             keyframes: Keyframes::default(),
             remb: Remb {
-                limit: needs_remb.then_some(config.max_bitrate),
+                limit: takes_remb.then_some(config.max_bitrate),
+                max: config.max_bitrate,
                 next: None,
             },
             heard: Vec::new(),
@@ -334,14 +335,13 @@ impl Session {
     }
 
     /// Limits what the presenter sends, in bits per second, audio and video
-    /// together; `None` takes the limit away.
+    /// together; `None` leaves [`Config::max_bitrate`] alone.
     pub fn set_target_bitrate(&mut self, limit: Option<u64>, now: Instant) {
-        if self.remb.limit == limit || self.phase == Phase::Ended {
+        let limit = limit.map_or(self.remb.max, |limit| limit.min(self.remb.max));
+        if self.remb.limit == Some(limit) || self.phase == Phase::Ended {
             return;
         }
-        // There is no "no limit" in a REMB: one that is out of reach says it.
-        const OUT_OF_REACH: u64 = 1_000_000_000;
-        self.remb.limit = Some(limit.unwrap_or(OUT_OF_REACH));
+        self.remb.limit = Some(limit);
         self.remb.next = Some(now);
         self.ask_what_is_due(now);
         self.drive(Input::Timeout(now));

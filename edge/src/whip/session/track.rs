@@ -20,7 +20,6 @@ pub(super) struct Feedback {
     pub(super) pli: bool,
     pub(super) fir: bool,
     pub(super) remb: bool,
-    pub(super) transport_cc: bool,
 }
 
 /// One track.

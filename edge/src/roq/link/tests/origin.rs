@@ -16,8 +16,9 @@ use inlet_common::{
     rtp::{self, Packet},
 };
 use quinn_proto::{
-    Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
-    ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
+    Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
 };
 
 use super::*;
@@ -59,6 +60,10 @@ pub(super) struct Origin {
     pub(super) frames: Vec<usize>,
     pub(super) resets: usize,
     pub(super) is_lazy: bool,
+    /// Control streams whose end was acknowledged.
+    pub(super) finished: usize,
+    /// How connections ended.
+    pub(super) lost: Vec<ConnectionError>,
 }
 
 fn server_config(pki: &Pki, uni_streams: u32) -> ServerConfig {
@@ -90,6 +95,8 @@ impl Origin {
             frames: Vec::new(),
             resets: 0,
             is_lazy: false,
+            finished: 0,
+            lost: Vec::new(),
         }
     }
 
@@ -135,6 +142,14 @@ impl Origin {
     pub(super) fn tell(&mut self, message: &Message) {
         for peer in self.peers.values_mut() {
             peer.tell(message);
+        }
+    }
+
+    /// Ends the control stream of every connection, as an origin that stops.
+    pub(super) fn finish(&mut self) {
+        for peer in self.peers.values_mut() {
+            let control = peer.control.unwrap();
+            peer.connection.send_stream(control).finish().unwrap();
         }
     }
 
@@ -202,6 +217,10 @@ impl Origin {
                 self.read_control(peer)
             }
             Event::Stream(StreamEvent::Readable { id }) => self.read_frame(peer, id),
+            Event::Stream(StreamEvent::Finished { id }) if peer.control == Some(id) => {
+                self.finished += 1;
+            }
+            Event::ConnectionLost { reason } => self.lost.push(reason),
             _ => {}
         }
     }
