@@ -54,5 +54,9 @@ test("after SIGKILL the stream resumes within 2 s in the same playlist", async (
   await advances(beside, 90);
   assert.equal(await watching.evaluate(() => window.notReloaded), true);
   assert.equal((await inlet(beside)).stalls, stallsBeside, "the other stream noticed");
+  // One stream had its worker replaced, and it was not the bystander's.
+  const metrics = await (await fetch(stage.urls.metrics.origin)).text();
+  const restarts = [...metrics.matchAll(/^inlet_origin_worker_restarts_total\S* (\d+)$/gm)];
+  assert.equal(restarts.reduce((sum, [, count]) => sum + Number(count), 0), 1);
   failed = false;
 });
