@@ -8,14 +8,17 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use inlet_common::rtp::{Header, Ssrc, rtcp::SenderReport};
+use inlet_common::{
+    roq::control::CloseReason,
+    rtp::{Header, Ssrc, rtcp::SenderReport},
+};
 use str0m::{
     media::{KeyframeRequestKind, SenderFeedback},
     rtp::{RtpPacket, Ssrc as EngineSsrc},
     stats::MediaIngressStats,
 };
 
-use super::{MAX_UNANNOUNCED, Output, Rtp, Session, track::Verdict};
+use super::{MAX_SOURCES, MAX_UNANNOUNCED, Output, Rtp, Session, track::Verdict};
 use crate::demux;
 
 /// Seconds from NTP's epoch, 1900, to Unix's (RFC 5905 §6).
@@ -72,7 +75,12 @@ impl Session {
     }
 
     /// A source has passed the integrity check for the first time.
-    fn note_source(&mut self, ssrc: u32, payload_type: u8) {
+    pub(super) fn note_source(&mut self, ssrc: u32, payload_type: u8) {
+        if self.heard.len() >= MAX_SOURCES {
+            tracing::warn!(id = %self.id, "presenter with too many sources sent away");
+            self.end(CloseReason::Other);
+            return;
+        }
         self.heard.push(ssrc);
         if self.tentative == Some(ssrc) {
             self.tentative = None;

@@ -68,6 +68,11 @@ const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 /// Sources beyond the announced ones that a session may bring to the engine.
 const MAX_UNANNOUNCED: usize = 16;
 
+/// Sources that a session may be heard of in all its life. A presenter has two
+/// or three, and a new one for each camera it changes to; who brings more makes
+/// the engine, which forgets none, grow, and is sent away.
+const MAX_SOURCES: usize = 64;
+
 /// One presenter's media session.
 pub struct Session {
     id: SessionId,

@@ -274,6 +274,22 @@ fn forged_sources_do_not_pile_up() {
 }
 
 #[test]
+fn a_presenter_of_too_many_sources_is_sent_away() {
+    let mut pair = Pair::connected();
+    let payload_type = pair.session.tracks[1].described.payload_types[0];
+    for ssrc in 1..=65 {
+        assert!(pair.session.heard.len() <= MAX_SOURCES);
+        pair.session.note_source(ssrc, payload_type);
+    }
+    let ended = pair
+        .session
+        .outputs
+        .iter()
+        .any(|output| matches!(output, Output::Ended(CloseReason::Other)));
+    assert!(ended);
+}
+
+#[test]
 fn a_limit_reaches_the_presenter_and_is_repeated() {
     let mut pair = Pair::connected();
     pair.present(3);
