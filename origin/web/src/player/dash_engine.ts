@@ -22,7 +22,7 @@ const SETTINGS: MediaPlayerSettingClass = {
     // Target latency and catch-up rates are the manifest's ServiceDescription.
     applyServiceDescription: true,
     buffer: { bufferToKeep: 6, bufferPruningInterval: 4, fastSwitchEnabled: true },
-    abr: { limitBitrateByPortal: true, initialBitrate: { video: 3_000 } },
+    abr: { limitBitrateByPortal: false, initialBitrate: { video: 3_000 } },
     // The page asks again by itself, and attaches a fresh engine.
     retryAttempts: { MPD: 2, MediaSegment: 3, InitializationSegment: 3 },
     retryIntervals: { MPD: 300, MediaSegment: 200, InitializationSegment: 200 },
