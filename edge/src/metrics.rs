@@ -63,23 +63,6 @@ const DROP_REASONS: [(DropReason, &str); 8] = [
     (DropReason::DatagramSize, "datagram_size"),
 ];
 
-const fn end_label(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Deleted => "deleted",
-        CloseReason::DtlsClosed => "dtls_closed",
-        CloseReason::Timeout => "timeout",
-        CloseReason::NeverConnected => "never_connected",
-        CloseReason::Replaced => "replaced",
-        CloseReason::TokenReset => "token_reset",
-        CloseReason::Deactivated => "deactivated",
-        CloseReason::StreamDeleted => "stream_deleted",
-        CloseReason::Draining => "draining",
-        CloseReason::LinkLost => "link_lost",
-        CloseReason::Internal => "internal",
-        CloseReason::Other => "other",
-    }
-}
-
 /// Handles of the workers' metrics.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is described where it is registered")]
@@ -193,7 +176,7 @@ impl Media {
 
     /// A session has ended.
     pub fn note_end(&self, reason: CloseReason) {
-        counter!("inlet_edge_session_ends_total", "reason" => end_label(reason)).increment(1);
+        counter!("inlet_edge_session_ends_total", "reason" => reason.as_str()).increment(1);
     }
 }
 

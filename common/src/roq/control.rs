@@ -241,6 +241,26 @@ pub enum CloseReason {
     Other,
 }
 
+impl CloseReason {
+    /// The reason as it stands in messages and in the label of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::DtlsClosed => "dtls_closed",
+            Self::Timeout => "timeout",
+            Self::NeverConnected => "never_connected",
+            Self::Replaced => "replaced",
+            Self::TokenReset => "token_reset",
+            Self::Deactivated => "deactivated",
+            Self::StreamDeleted => "stream_deleted",
+            Self::Draining => "draining",
+            Self::LinkLost => "link_lost",
+            Self::Internal => "internal",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What a session carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -435,6 +455,18 @@ mod tests {
         }
         assert_eq!(decoder.poll_message().unwrap(), Some(Message::Unknown));
         assert_eq!(decoder.poll_message().unwrap(), Some(Message::Drain));
+    }
+
+    #[test]
+    fn a_reason_reads_the_same_in_labels_and_messages() {
+        for reason in [
+            CloseReason::DtlsClosed,
+            CloseReason::NeverConnected,
+            CloseReason::Other,
+        ] {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, reason.as_str());
+        }
     }
 
     #[test]

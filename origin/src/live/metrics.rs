@@ -75,8 +75,7 @@ impl Metrics {
 
     /// Counts the end of a session.
     pub fn ended(&self, reason: CloseReason) {
-        counter!("inlet_origin_sessions_ended_total", "reason" => reason_label(reason))
-            .increment(1);
+        counter!("inlet_origin_sessions_ended_total", "reason" => reason.as_str()).increment(1);
     }
 
     /// Adds what a track has counted since `before`.
@@ -123,22 +122,5 @@ impl TrackMetrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-fn reason_label(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Deleted => "deleted",
-        CloseReason::DtlsClosed => "dtls_closed",
-        CloseReason::Timeout => "timeout",
-        CloseReason::NeverConnected => "never_connected",
-        CloseReason::Replaced => "replaced",
-        CloseReason::TokenReset => "token_reset",
-        CloseReason::Deactivated => "deactivated",
-        CloseReason::StreamDeleted => "stream_deleted",
-        CloseReason::Draining => "draining",
-        CloseReason::LinkLost => "link_lost",
-        CloseReason::Internal => "internal",
-        CloseReason::Other => "other",
     }
 }
