@@ -1,0 +1,176 @@
+//! CreatePermission and ChannelBind (RFC 8656 §10.2, §12.2).
+//!
+//! CreatePermission is judged by address alone, as the RFC has it; what is then
+//! sent is judged again, with its port.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use super::{Relay, answer::Reply};
+use crate::turn::{
+    allocation::{Key, Protocol},
+    auth::Identity,
+    channel::Refused,
+    peer_policy::{self, Own},
+    wire::{ChannelNumber, ErrorCode, Family, Message},
+};
+
+/// Peers of one CreatePermission; a datagram of 1,500 bytes holds 118.
+const MAX_PEERS: usize = 128;
+
+impl Relay {
+    pub(super) fn create_permission(
+        &mut self,
+        now: Instant,
+        reply: &Reply,
+        message: &Message<'_>,
+        identity: &Identity,
+    ) {
+        let key = match self.owned(&reply.client, &identity.username) {
+            Ok(key) => key,
+            Err(code) => return self.refuse(reply, code),
+        };
+        let mut peers = Vec::new();
+        for peer in message.peers().take(MAX_PEERS) {
+            match peer.ok_or(ErrorCode::BadRequest).and_then(|peer| {
+                self.judge_ip(key, peer)?;
+                Ok(peer.ip())
+            }) {
+                Ok(ip) => peers.push(ip),
+                // All or nothing.
+                Err(code) => return self.refuse(reply, code),
+            }
+        }
+        if peers.is_empty() {
+            return self.refuse(reply, ErrorCode::BadRequest);
+        }
+        for ip in peers {
+            if !self.install(now, key, ip) {
+                return self.refuse(reply, ErrorCode::InsufficientCapacity);
+            }
+        }
+        self.succeed(reply, |encoder| encoder);
+    }
+
+    pub(super) fn channel_bind(
+        &mut self,
+        now: Instant,
+        reply: &Reply,
+        message: &Message<'_>,
+        identity: &Identity,
+    ) {
+        let key = match self.owned(&reply.client, &identity.username) {
+            Ok(key) => key,
+            Err(code) => return self.refuse(reply, code),
+        };
+        match self.bind_channel(now, key, message) {
+            Ok(()) => self.succeed(reply, |encoder| encoder),
+            Err(code) => self.refuse(reply, code),
+        }
+    }
+
+    fn bind_channel(
+        &mut self,
+        now: Instant,
+        key: Key,
+        message: &Message<'_>,
+    ) -> Result<(), ErrorCode> {
+        let said = &message.attributes;
+        let number = said.channel_number.and_then(ChannelNumber::new);
+        let number = number.ok_or(ErrorCode::BadRequest)?;
+        let peer = said.xor_peer_address.ok_or(ErrorCode::BadRequest)?;
+        // RFC 6062 §5: a TCP allocation has no channels.
+        if self.protocol(key) != Some(Protocol::Udp) {
+            return Err(ErrorCode::Forbidden);
+        }
+        self.judge(key, peer)?;
+        let settings = &self.settings;
+        let allocation = self.allocations.get_mut(key.0);
+        let allocation = allocation.ok_or(ErrorCode::AllocationMismatch)?;
+        let share = allocation.place.share();
+        let bound = allocation
+            .channels
+            .bind(now, number, peer, || share.channel(&settings.limits));
+        bound.map_err(|refused| match refused {
+            Refused::Taken => ErrorCode::BadRequest,
+            Refused::Quota => ErrorCode::InsufficientCapacity,
+        })?;
+        // RFC 8656 §12.2: a binding installs or refreshes the permission too.
+        match self.install(now, key, peer.ip()) {
+            true => Ok(()),
+            false => Err(ErrorCode::InsufficientCapacity),
+        }
+    }
+
+    fn install(&mut self, now: Instant, key: Key, ip: IpAddr) -> bool {
+        let limits = self.settings.limits;
+        let Some(allocation) = self.allocations.get_mut(key.0) else {
+            return false;
+        };
+        allocation.permissions.expire(now);
+        let share = allocation.place.share();
+        let is_installed = (allocation.permissions).install(now, ip, || share.permission(&limits));
+        let at = allocation.next_expiry();
+        self.schedule.set(key.0, at);
+        is_installed
+    }
+
+    pub(super) fn protocol(&self, key: Key) -> Option<Protocol> {
+        self.allocation(key).map(|allocation| allocation.protocol)
+    }
+
+    /// Whether an allocation may have this peer, by address alone.
+    fn judge_ip(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
+        self.check_family(key, peer)?;
+        let ip = peer_policy::real(peer.ip());
+        let is_bound = self.is_bound_to_stream(key);
+        let is_ours =
+            self.shared.is_media_ip(ip) || (!is_bound && self.shared.ports.is_relay_ip(ip));
+        match self.settings.peers.permits_ip(ip, is_ours) {
+            true => Ok(()),
+            false => Err(ErrorCode::Forbidden),
+        }
+    }
+
+    /// Whether an allocation may have this peer.
+    pub(super) fn judge(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
+        self.check_family(key, peer)?;
+        match self.permits(key, peer) {
+            true => Ok(()),
+            false => Err(ErrorCode::Forbidden),
+        }
+    }
+
+    /// The guard, on the address that a packet would really reach.
+    pub(super) fn permits(&self, key: Key, peer: SocketAddr) -> bool {
+        let real = SocketAddr::new(peer_policy::real(peer.ip()), peer.port());
+        let is_relayed = self.shared.ports.owner(real).is_some();
+        // A credential made for a stream reaches media alone.
+        let is_ours = self.shared.media_worker(&real).is_some()
+            || (is_relayed && !self.is_bound_to_stream(key));
+        let own = match is_ours {
+            true => Own::Reachable,
+            false => Own::Stranger,
+        };
+        self.settings.peers.permits(real, own)
+    }
+
+    fn is_bound_to_stream(&self, key: Key) -> bool {
+        let allocation = self.allocation(key);
+        allocation.is_some_and(|allocation| allocation.stream.is_some())
+    }
+
+    /// RFC 8656 §10.2: 443 for a peer of a family that there is no relayed
+    /// address of.
+    fn check_family(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
+        let has_family = self
+            .allocation(key)
+            .is_some_and(|allocation| allocation.relayed(Family::of(&peer)).is_some());
+        match has_family {
+            true => Ok(()),
+            false => Err(ErrorCode::PeerAddressFamilyMismatch),
+        }
+    }
+}
