@@ -150,7 +150,7 @@ impl Edge {
             Some(files) => {
                 let loaded = Certificates::load(files.clone(), certificate("http"))?;
                 certificates.push(Arc::clone(&loaded));
-                Some(Arc::new(tls::https_server(loaded, None)?))
+                Some(Arc::new(tls::tcp_server(loaded, None)?))
             }
             None => None,
         };
