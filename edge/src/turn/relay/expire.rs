@@ -87,7 +87,7 @@ impl Relay {
         for family in families {
             self.close_relay(key, family);
         }
-        self.pending.remove(&key);
+        self.forget_pending(key);
         self.schedule.remove(key.0);
         if let Some(allocation) = self.allocations.try_remove(key.0) {
             self.by_client.remove(&allocation.client);
