@@ -100,6 +100,7 @@ impl Relay {
             let via = allocation.client.via;
             self.tally.note_ended(&self.metrics, via, family);
         }
+        self.disconnect(key, family);
         self.close_relay(key, family);
     }
 
