@@ -16,6 +16,7 @@ mod operations;
 mod peers;
 mod permissions;
 mod port_wishes;
+mod random;
 mod refresh;
 mod refusals;
 mod rig;
