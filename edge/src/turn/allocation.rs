@@ -12,7 +12,7 @@ use super::{
     client::Client,
     permission::Permissions,
     quota::Place,
-    wire::{Family, ReservationToken, TransactionId},
+    wire::{ErrorCode, Family, ReservationToken, TransactionId},
 };
 
 /// Names an allocation within its worker; used anew once it has ended.
@@ -74,6 +74,8 @@ pub struct Allocation {
     pub lifetime: Duration,
     /// The token that this request got.
     pub token: Option<ReservationToken>,
+    /// The family that this request asked for and did not get, and why.
+    pub missing: Option<(Family, ErrorCode)>,
     /// Its relayed addresses, IPv4 first.
     pub relays: [Option<Relayed>; 2],
     /// When it was made.

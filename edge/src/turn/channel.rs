@@ -90,6 +90,12 @@ impl Channels {
         }
     }
 
+    /// Forgets a channel.
+    pub fn unbind(&mut self, number: ChannelNumber) {
+        self.by_number.retain(|channel| channel.number != number);
+        self.by_peer.retain(|(_, bound)| *bound != number);
+    }
+
     /// Forgets those whose time is over.
     pub fn expire(&mut self, now: Instant) {
         let before = self.by_number.len();

@@ -186,6 +186,9 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) use self::tests::REFUSED;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

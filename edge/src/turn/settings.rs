@@ -32,7 +32,8 @@ impl Settings {
         let asked = asked.map_or(Duration::ZERO, |seconds| {
             Duration::from_secs(u64::from(seconds))
         });
-        asked.clamp(self.default_lifetime, self.max_lifetime)
+        // Not `clamp`, which panics when an operator's maximum is below.
+        asked.max(self.default_lifetime).min(self.max_lifetime)
     }
 
     /// Where a client of this family is sent (RFC 8489 §14.15 wants the same

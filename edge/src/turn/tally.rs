@@ -120,6 +120,12 @@ impl Tally {
         }
     }
 
+    /// What was dropped for this reason since the last telling.
+    #[cfg(test)]
+    pub(super) fn dropped(&self, reason: Dropped) -> u64 {
+        self.dropped.get(reason as usize).copied().unwrap_or(0)
+    }
+
     /// A request was refused.
     pub fn note_refused(&mut self, method: Method, code: ErrorCode) {
         let key = (method, code);

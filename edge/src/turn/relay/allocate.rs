@@ -38,7 +38,7 @@ pub(super) struct Pending {
     /// The family that was asked for in addition and cannot be had.
     missing: Option<(Family, ErrorCode)>,
     /// The port in reserve, of a pair.
-    reserved: Option<u16>,
+    reserved: Option<(Family, u16)>,
     /// A reserved port was claimed; no other will do.
     is_claimed: bool,
 }
@@ -90,6 +90,7 @@ impl Relay {
             transaction: reply.transaction,
             lifetime: asked.lifetime,
             token: None,
+            missing: None,
             relays: [None; 2],
             created: now,
             expires: now + asked.lifetime,
@@ -125,7 +126,7 @@ impl Relay {
         if self.pending.contains_key(&key) {
             // Its answer is under way.
         } else if is_same {
-            self.tell_allocated(reply, key, None);
+            self.tell_allocated(reply, key);
         } else {
             self.refuse(reply, ErrorCode::AllocationMismatch);
         }
@@ -234,7 +235,7 @@ impl Relay {
         if wish == Wish::Pair
             && let Some(pending) = self.pending.get_mut(&key)
         {
-            pending.reserved = Some(port + 1);
+            pending.reserved = Some((family, port + 1));
         }
         self.bind(key, family, port);
         Ok(())
@@ -312,16 +313,22 @@ impl Relay {
         let relayed = allocation
             .and_then(|allocation| allocation.relayed_mut(relay.family))
             .and_then(Option::take);
-        let reserved = self
-            .pending
-            .get_mut(&relay.allocation)
-            .and_then(|pending| pending.reserved.take());
-        for port in relayed
-            .map(|relayed| relayed.port)
-            .into_iter()
-            .chain(reserved)
+        if let Some(relayed) = relayed {
+            self.shared.ports.give_back(relay.family, relayed.port);
+        }
+        if let Some(pending) = self.pending.get_mut(&relay.allocation)
+            && let Some((family, port)) = pending.reserved.take()
         {
-            self.shared.ports.give_back(relay.family, port);
+            self.shared.ports.give_back(family, port);
+        }
+    }
+
+    /// Forgets that an allocation waits for its sockets; a port in reserve that
+    /// nobody was told of goes back.
+    pub(super) fn forget_pending(&mut self, key: Key) {
+        let reserved = self.pending.remove(&key).and_then(|it| it.reserved);
+        if let Some((family, port)) = reserved {
+            self.shared.ports.give_back(family, port);
         }
     }
 
@@ -345,7 +352,8 @@ impl Relay {
             return;
         };
         self.keep_reserve(now, key, &pending);
-        if let Some(allocation) = self.allocation(key) {
+        if let Some(allocation) = self.allocations.get_mut(key.0) {
+            allocation.missing = missing;
             let (via, families) = (allocation.client.via, allocation.families());
             self.schedule.set(key.0, allocation.expires);
             for family in families {
@@ -353,16 +361,16 @@ impl Relay {
             }
             tracing::debug!(transport = via.index(), "allocation made");
         }
-        self.tell_allocated(&pending.reply, key, missing);
+        self.tell_allocated(&pending.reply, key);
     }
 
     /// Puts the second port of a pair aside, for whoever shows its token.
     fn keep_reserve(&mut self, now: Instant, key: Key, pending: &Pending) {
-        let (Some(port), Some(allocation)) = (pending.reserved, self.allocations.get_mut(key.0))
+        let (Some((family, port)), Some(allocation)) =
+            (pending.reserved, self.allocations.get_mut(key.0))
         else {
             return;
         };
-        let family = allocation.families().next().unwrap_or(Family::V4);
         let mut token = [0; 8];
         self.rng.fill_bytes(&mut token);
         let token = ReservationToken(token);
@@ -389,7 +397,7 @@ impl Relay {
         }
     }
 
-    fn tell_allocated(&mut self, reply: &Reply, key: Key, missing: Option<(Family, ErrorCode)>) {
+    fn tell_allocated(&mut self, reply: &Reply, key: Key) {
         let Some(allocation) = self.allocation(key) else {
             return;
         };
@@ -397,7 +405,7 @@ impl Relay {
             .relays
             .map(|relay| relay.map(|relay| relay.address));
         let lifetime = u32::try_from(allocation.lifetime.as_secs()).unwrap_or(u32::MAX);
-        let token = allocation.token;
+        let (token, missing) = (allocation.token, allocation.missing);
         self.succeed(reply, |mut encoder| {
             for address in addresses.into_iter().flatten() {
                 encoder = encoder.xor_relayed_address(address);

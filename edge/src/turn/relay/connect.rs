@@ -214,7 +214,7 @@ impl Relay {
         let key = relay.allocation;
         let allocation = self.allocation(key)?;
         let client = allocation.client;
-        if !allocation.permissions.has(now, peer.ip()) {
+        if allocation.expires <= now || !allocation.permissions.has(now, peer.ip()) {
             self.tally.note_dropped(Dropped::NoPermission);
             return None;
         }
@@ -248,6 +248,10 @@ impl Relay {
         else {
             return self.refuse(reply, ErrorCode::BadRequest);
         };
+        // A control connection stays one.
+        if self.by_client.contains_key(&reply.client) {
+            return self.refuse(reply, ErrorCode::BadRequest);
+        }
         let worker = (id.0 >> 24) as u16;
         if worker != self.worker {
             return self.outputs.push_back(Output::Migrate {
@@ -268,7 +272,7 @@ impl Relay {
         let State::Waiting { until } = connection.state else {
             return self.refuse(reply, ErrorCode::BadRequest);
         };
-        if until <= now || self.by_client.contains_key(&reply.client) {
+        if until <= now {
             return self.refuse(reply, ErrorCode::BadRequest);
         }
         if let Some(mut connection) = self.peers.remove(id) {
@@ -305,7 +309,16 @@ impl Relay {
 
     /// Ends every connection of an allocation with it (RFC 6062 §5.1).
     pub(super) fn disconnect_all(&mut self, key: Key) {
-        let mut ids: Vec<ConnectionId> = self.peers.of(key).map(|(id, _)| *id).collect();
+        for family in [Family::V4, Family::V6] {
+            self.disconnect(key, family);
+        }
+    }
+
+    /// Ends every connection to peers of one family.
+    pub(super) fn disconnect(&mut self, key: Key, family: Family) {
+        let of_family = self.peers.of(key);
+        let of_family = of_family.filter(|(_, it)| Family::of(&it.peer) == family);
+        let mut ids: Vec<ConnectionId> = of_family.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         for id in ids {
             let connection = self.peers.remove(id);

@@ -39,6 +39,16 @@ impl Relay {
         self.schedule.set(key.0, at);
     }
 
+    /// Ends a client's allocation if its time is over: a request may come before
+    /// [`Relay::handle_timeout`].
+    pub(super) fn end_if_over(&mut self, now: Instant, client: &Client) {
+        if let Some(key) = self.by_client.get(client).copied()
+            && self.allocation(key).is_some_and(|it| it.expires <= now)
+        {
+            self.end(now, key);
+        }
+    }
+
     /// A client's connection has ended, and its allocation with it.
     pub fn handle_client_closed(&mut self, now: Instant, client: &Client) {
         if let Some(key) = self.by_client.get(client).copied() {
@@ -77,7 +87,7 @@ impl Relay {
         for family in families {
             self.close_relay(key, family);
         }
-        self.pending.remove(&key);
+        self.forget_pending(key);
         self.schedule.remove(key.0);
         if let Some(allocation) = self.allocations.try_remove(key.0) {
             self.by_client.remove(&allocation.client);
@@ -90,6 +100,7 @@ impl Relay {
             let via = allocation.client.via;
             self.tally.note_ended(&self.metrics, via, family);
         }
+        self.disconnect(key, family);
         self.close_relay(key, family);
     }
 

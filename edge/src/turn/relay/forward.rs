@@ -83,6 +83,10 @@ pub struct MediaHop<'a> {
 /// address, and the head of DATA.
 const MAX_PREFIX: usize = 20 + 24 + 4;
 
+/// Longest data that a Data indication's length can count, with what stands in
+/// front of them.
+const MAX_DATA: usize = 0xFFFC - (MAX_PREFIX - 20);
+
 /// What stands in front of data on their way to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
@@ -235,6 +239,9 @@ impl Relay {
                 data,
             }
         } else if let Some(worker) = self.shared.media_worker(&real) {
+            if !self.settings.peers.permits(real, Own::Reachable) {
+                return self.drop_data(Dropped::Forbidden);
+            }
             Forward::ToMedia {
                 worker,
                 hop: MediaHop {
@@ -308,6 +315,9 @@ impl Relay {
         }
         if !allocation.permissions.has(now, peer.ip()) {
             return self.drop_data(Dropped::NoPermission);
+        }
+        if data.len() > MAX_DATA {
+            return self.drop_data(Dropped::Malformed);
         }
         let share = allocation.place.share();
         if !share.may_pass(age, data.len(), &self.settings.limits) {

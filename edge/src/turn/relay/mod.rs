@@ -31,6 +31,8 @@ mod listing;
 mod permit;
 mod refresh;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},

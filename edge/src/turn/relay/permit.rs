@@ -17,7 +17,8 @@ use crate::turn::{
     wire::{ChannelNumber, ErrorCode, Family, Message},
 };
 
-/// Peers of one CreatePermission; a datagram of 1,500 bytes holds 118.
+/// Peers of one CreatePermission; a datagram of 1,500 bytes holds 118. More get
+/// 508.
 const MAX_PEERS: usize = 128;
 
 impl Relay {
@@ -33,7 +34,7 @@ impl Relay {
             Err(code) => return self.refuse(reply, code),
         };
         let mut peers = Vec::new();
-        for peer in message.peers().take(MAX_PEERS) {
+        for peer in message.peers().take(MAX_PEERS + 1) {
             match peer.ok_or(ErrorCode::BadRequest).and_then(|peer| {
                 self.judge_ip(key, peer)?;
                 Ok(peer.ip())
@@ -43,8 +44,10 @@ impl Relay {
                 Err(code) => return self.refuse(reply, code),
             }
         }
-        if peers.is_empty() {
-            return self.refuse(reply, ErrorCode::BadRequest);
+        match peers.len() {
+            0 => return self.refuse(reply, ErrorCode::BadRequest),
+            1..=MAX_PEERS => {}
+            _ => return self.refuse(reply, ErrorCode::InsufficientCapacity),
         }
         for ip in peers {
             if !self.install(now, key, ip) {
@@ -90,6 +93,7 @@ impl Relay {
         let allocation = self.allocations.get_mut(key.0);
         let allocation = allocation.ok_or(ErrorCode::AllocationMismatch)?;
         let share = allocation.place.share();
+        let is_new = allocation.channels.peer(now, number).is_none();
         let bound = allocation
             .channels
             .bind(now, number, peer, || share.channel(&settings.limits));
@@ -98,10 +102,13 @@ impl Relay {
             Refused::Quota => ErrorCode::InsufficientCapacity,
         })?;
         // RFC 8656 §12.2: a binding installs or refreshes the permission too.
-        match self.install(now, key, peer.ip()) {
-            true => Ok(()),
-            false => Err(ErrorCode::InsufficientCapacity),
+        if self.install(now, key, peer.ip()) {
+            return Ok(());
         }
+        if is_new && let Some(allocation) = self.allocations.get_mut(key.0) {
+            allocation.channels.unbind(number);
+        }
+        Err(ErrorCode::InsufficientCapacity)
     }
 
     fn install(&mut self, now: Instant, key: Key, ip: IpAddr) -> bool {

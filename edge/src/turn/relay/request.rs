@@ -76,6 +76,7 @@ impl Relay {
         if message.attributes.is_malformed {
             return self.refuse(&reply, ErrorCode::BadRequest);
         }
+        self.end_if_over(now, &client);
         match message.method {
             Method::Allocate => self.allocate(now, reply, message, identity),
             Method::Refresh => self.refresh(now, &reply, message, &identity),

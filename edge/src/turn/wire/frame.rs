@@ -4,7 +4,7 @@
 //! to four bytes, and its length does not count the padding. Anything else on a
 //! TURN connection ends it: there is no way to find the next message.
 
-use super::channel_data;
+use super::{channel_data, message::MAGIC_COOKIE};
 
 /// Longest frame: a STUN header and what its length field can say.
 pub const MAX_FRAME: usize = 20 + 0xFFFC;
@@ -39,8 +39,14 @@ impl<'a> Framing<'a> {
             };
         };
         let len = usize::from(u16::from_be_bytes([l1, l2]));
+        // As soon as it can be seen: another protocol must not keep a
+        // connection until the length that it seems to have.
+        let has_cookie = || {
+            let mut cookie = stream.iter().skip(4).zip(MAGIC_COOKIE);
+            cookie.all(|(byte, expected)| *byte == expected)
+        };
         let (used, padded) = match kind {
-            0x00..=0x03 if len.is_multiple_of(4) => (20 + len, 20 + len),
+            0x00..=0x03 if len.is_multiple_of(4) && has_cookie() => (20 + len, 20 + len),
             0x40..=0x4F => {
                 let used = channel_data::HEADER + len;
                 (used, used.next_multiple_of(4))

@@ -21,6 +21,8 @@ mod encode;
 mod frame;
 mod integrity;
 mod message;
+#[cfg(test)]
+mod tests;
 
 pub use attribute::{
     ConnectionId, EvenPort, Family, PasswordAlgorithm, ReservationToken, Transport,

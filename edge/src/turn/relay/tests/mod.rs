@@ -1,0 +1,28 @@
+//! Behaviour of the engine, one file each, under virtual time.
+//!
+//! `rig` holds the workers and plays their driver, `caller` is a client.
+
+mod allocate;
+mod caller;
+mod capacity;
+mod channels;
+mod connect;
+mod connection_bind;
+mod credentials;
+mod data;
+mod families;
+mod hairpin;
+mod operations;
+mod peers;
+mod permissions;
+mod port_wishes;
+mod random;
+mod refresh;
+mod refusals;
+mod rig;
+mod strangers;
+
+use self::{
+    caller::{Answer, Caller},
+    rig::{Rig, Went},
+};
