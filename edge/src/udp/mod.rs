@@ -191,11 +191,22 @@ fn grow_buffers(socket: &socket2::Socket) {
     }
 }
 
-/// Buffers for one batch, used for all sockets of a thread in turn.
+/// Batches of one round: what a socket holds is read in several calls, so that
+/// datagrams to one destination come together although others lie between.
+const MAX_ROUND: usize = 8;
+
+/// A round ends once it has so many bytes: more would fall out of the caches
+/// before they are sent on.
+const ROUND_BYTES: usize = 256 * 1024;
+
+/// Buffers for one round, used for all sockets of a thread in turn.
+///
+/// Most of this memory is never touched: a buffer is used as far as what comes
+/// is long.
 #[derive(Debug)]
 pub struct Receiver {
     storage: Vec<u8>,
-    metas: [RecvMeta; BATCH_SIZE],
+    metas: Vec<RecvMeta>,
     filled: usize,
 }
 
@@ -225,9 +236,10 @@ pub enum Batch {
 
 impl Default for Receiver {
     fn default() -> Self {
+        let buffers = BATCH_SIZE * MAX_ROUND;
         Self {
-            storage: vec![0; RECEIVE_BUFFER * BATCH_SIZE],
-            metas: [RecvMeta::default(); BATCH_SIZE],
+            storage: vec![0; RECEIVE_BUFFER * buffers],
+            metas: vec![RecvMeta::default(); buffers],
             filled: 0,
         }
     }
@@ -241,20 +253,52 @@ impl Receiver {
     /// Other than that nothing is there.
     pub fn receive(&mut self, socket: &Socket) -> io::Result<Batch> {
         self.filled = 0;
-        let mut chunks = self.storage.chunks_mut(RECEIVE_BUFFER);
+        self.receive_more(socket)
+    }
+
+    /// Receives several batches, as long as they are small; read all of them
+    /// with [`Receiver::datagrams`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::receive`]; an error behind a first batch is met again by
+    /// the next call.
+    pub fn receive_round(&mut self, socket: &Socket) -> io::Result<Batch> {
+        let first = self.receive(socket)?;
+        if first != Batch::Full {
+            return Ok(first);
+        }
+        while self.filled < self.metas.len() && self.bytes() < ROUND_BYTES {
+            match self.receive_more(socket) {
+                Ok(Batch::Full) => {}
+                Ok(Batch::Last | Batch::Empty) => return Ok(Batch::Last),
+                Err(_) => return Ok(Batch::Full),
+            }
+        }
+        Ok(Batch::Full)
+    }
+
+    fn bytes(&self) -> usize {
+        let filled = self.metas.iter().take(self.filled);
+        filled.map(|meta| meta.len).sum()
+    }
+
+    fn receive_more(&mut self, socket: &Socket) -> io::Result<Batch> {
+        let chunks = self.storage.chunks_mut(RECEIVE_BUFFER);
+        let mut chunks = chunks.skip(self.filled);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let metas = self.metas.get_mut(self.filled..).unwrap_or_default();
+        let metas = metas.get_mut(..BATCH_SIZE).unwrap_or_default();
         let received = socket.inner.try_io(|| {
-            socket.state.recv(
-                UdpSockRef::from(&socket.inner),
-                &mut buffers,
-                &mut self.metas,
-            )
+            socket
+                .state
+                .recv(UdpSockRef::from(&socket.inner), &mut buffers, metas)
         });
         match received {
-            Ok(filled) => {
-                self.filled = filled;
-                Ok(match filled < BATCH_SIZE {
+            Ok(received) => {
+                self.filled += received;
+                Ok(match received < BATCH_SIZE {
                     true => Batch::Last,
                     false => Batch::Full,
                 })
@@ -264,7 +308,7 @@ impl Receiver {
         }
     }
 
-    /// The datagrams of the batch.
+    /// The datagrams that were received.
     pub fn datagrams(&self) -> impl Iterator<Item = Incoming<'_>> {
         let chunks = self.storage.chunks(RECEIVE_BUFFER);
         self.metas

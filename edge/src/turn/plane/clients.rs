@@ -10,7 +10,7 @@ use mio::Registry;
 
 use super::{
     IDLE_TIMEOUT, Plane, ToMedia,
-    run::Run,
+    run::Runs,
     streams::{Migrant, Read, Stream},
 };
 use crate::{
@@ -113,9 +113,9 @@ impl Plane {
                 held.as_slice()
             }
         };
-        let mut run = Run::default();
-        let used = self.take_frames(now, at, &client, all, registry, &mut run, to_media);
-        self.io.flush(&mut run);
+        let mut runs = Runs::default();
+        let used = self.take_frames(now, at, &client, all, registry, &mut runs, to_media);
+        self.io.flush(&mut runs);
         let rest = all.get(used.unwrap_or(all.len())..).unwrap_or_default();
         if used.is_none() {
             self.close_stream(now, at, registry);
@@ -140,7 +140,7 @@ impl Plane {
         client: &Client,
         all: &'b [u8],
         registry: &Registry,
-        run: &mut Run<'b>,
+        runs: &mut Runs<'b>,
         to_media: &mut ToMedia<'_>,
     ) -> Option<usize> {
         let mut used = 0;
@@ -163,7 +163,7 @@ impl Plane {
             match Framing::next(rest) {
                 Framing::Whole(frame) => {
                     let forward = self.relay.handle_client(now, *client, frame.message);
-                    self.io.pass(forward, run, to_media);
+                    self.io.pass(forward, runs, to_media);
                     used += frame.len;
                     self.settle(now, registry);
                 }

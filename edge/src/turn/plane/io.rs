@@ -6,7 +6,7 @@ use super::{
     ToMedia,
     peers::Peers,
     ring::{Hop, Ring},
-    run::{Run, Sink},
+    run::{Run, Runs, Sink, Way},
     sockets::Sockets,
     streams::Streams,
 };
@@ -37,11 +37,11 @@ pub(super) struct Io {
 }
 
 impl Io {
-    /// Passes data on: into the run, a connection, another worker or media.
+    /// Passes data on: into a run, a connection, another worker or media.
     pub(super) fn pass<'b>(
         &mut self,
         forward: Forward<'b>,
-        run: &mut Run<'b>,
+        runs: &mut Runs<'b>,
         to_media: &mut ToMedia<'_>,
     ) {
         match forward {
@@ -56,17 +56,20 @@ impl Io {
                     let is_sent = self.sockets.send_unfragmented(relay, peer, data);
                     return self.note_dropped(Dropped::Unsent, usize::from(!is_sent));
                 }
-                let sink = Sink::Relay(relay);
-                if !run.takes(sink, peer, None, data.len()) {
-                    self.flush(run);
+                let way = Way {
+                    sink: Sink::Relay(relay),
+                    destination: peer,
+                    source: None,
+                };
+                if let Some(run) = runs.push(way, None, data) {
+                    self.send(&run);
                 }
-                run.push_to_peer(sink, peer, data);
             }
             Forward::ToClient {
                 client,
                 prefix,
                 data,
-            } => self.pass_to_client(client, prefix, data, run),
+            } => self.pass_to_client(client, prefix, data, runs),
             Forward::ToRelay {
                 worker,
                 from,
@@ -93,16 +96,18 @@ impl Io {
         client: Client,
         prefix: Prefix,
         data: &'b [u8],
-        run: &mut Run<'b>,
+        runs: &mut Runs<'b>,
     ) {
         match client.via {
             Via::Udp { listener, local } => {
-                let len = prefix.bytes().len() + data.len() + prefix.padding(false).len();
-                let sink = Sink::Listener(listener);
-                if !run.takes(sink, client.remote, local, len) {
-                    self.flush(run);
+                let way = Way {
+                    sink: Sink::Listener(listener),
+                    destination: client.remote,
+                    source: local,
+                };
+                if let Some(run) = runs.push(way, Some(prefix), data) {
+                    self.send(&run);
                 }
-                run.push_to_client(sink, &client, local, prefix, data);
             }
             Via::Tcp(stream) | Via::Tls(stream) => {
                 let pieces = [prefix.bytes(), data, prefix.padding(true)];
@@ -113,11 +118,14 @@ impl Io {
         }
     }
 
-    /// Sends a run and empties it.
-    pub(super) fn flush(&mut self, run: &mut Run<'_>) {
-        if run.is_empty() {
-            return;
+    /// Sends all runs.
+    pub(super) fn flush(&mut self, runs: &mut Runs<'_>) {
+        for run in runs.drain() {
+            self.send(&run);
         }
+    }
+
+    fn send(&mut self, run: &Run<'_>) {
         let socket = match run.sink() {
             Sink::Relay(id) => self.sockets.relayed_by_id(id),
             Sink::Listener(at) => {
@@ -129,7 +137,6 @@ impl Io {
             Some(socket) => run.send(socket),
             None => run.len(),
         };
-        run.clear();
         self.note_dropped(Dropped::Unsent, lost);
     }
 

@@ -39,7 +39,7 @@ use std::{
 
 use inlet_common::clock::UtcTime;
 
-use self::{io::Io, ring::Hop, run::Run};
+use self::{io::Io, ring::Hop, run::Runs};
 use super::{
     client::{Client, Via},
     relay::{Icmp, MediaHop, Output, Relay},
@@ -56,8 +56,8 @@ pub use self::{
     ring::{Ring, rings},
 };
 
-/// Batches read from one socket per turn: timers must not wait longer.
-const MAX_BATCHES: usize = 8;
+/// Rounds read from one socket per turn: timers must not wait longer.
+const MAX_BATCHES: usize = 4;
 
 /// Idle time after which a connection without an allocation is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -122,7 +122,7 @@ impl Plane {
             let Some(listener) = self.io.sockets.listener(at) else {
                 return false;
             };
-            let batch = match receiver.receive(&listener.socket) {
+            let batch = match receiver.receive_round(&listener.socket) {
                 Ok(Batch::Empty) => return false,
                 Ok(batch) => batch,
                 Err(error) => {
@@ -131,7 +131,7 @@ impl Plane {
                 }
             };
             let is_wildcard = listener.is_wildcard;
-            let mut run = Run::default();
+            let mut runs = Runs::default();
             for datagram in receiver.datagrams() {
                 let client = Client {
                     via: Via::Udp {
@@ -142,9 +142,9 @@ impl Plane {
                 };
                 // Contract 1.
                 let forward = self.relay.handle_client(now, client, datagram.contents);
-                self.io.pass(forward, &mut run, to_media);
+                self.io.pass(forward, &mut runs, to_media);
             }
-            self.io.flush(&mut run);
+            self.io.flush(&mut runs);
             self.settle(now, registry);
             if batch == Batch::Last {
                 return false;
@@ -168,21 +168,21 @@ impl Plane {
                 };
                 self.relay.handle_icmp(now, relay, error.destination, icmp);
             }
-            let batch = match receiver.receive(&relayed.socket) {
+            let batch = match receiver.receive_round(&relayed.socket) {
                 Ok(Batch::Empty) => return false,
                 Ok(batch) => batch,
                 // The errors behind it are read in the next turn.
                 Err(_) => return true,
             };
-            let mut run = Run::default();
+            let mut runs = Runs::default();
             for datagram in receiver.datagrams() {
                 // Contract 1.
                 let forward =
                     self.relay
                         .handle_peer(now, relay, datagram.source, datagram.contents);
-                self.io.pass(forward, &mut run, &mut |_| false);
+                self.io.pass(forward, &mut runs, &mut |_| false);
             }
-            self.io.flush(&mut run);
+            self.io.flush(&mut runs);
             if batch == Batch::Last {
                 return false;
             }
@@ -200,13 +200,13 @@ impl Plane {
         let Some(parcel) = self.io.ring.receive() else {
             return false;
         };
-        let mut run = Run::default();
+        let mut runs = Runs::default();
         for (hop, data) in parcel.hops() {
             match hop {
                 Hop::ToRelay { from, to } => {
                     // Contract 1.
                     let forward = self.relay.handle_hop(now, from, to, data);
-                    self.io.pass(forward, &mut run, to_media);
+                    self.io.pass(forward, &mut runs, to_media);
                 }
                 Hop::ToMedia { from, to, stream } => {
                     let hop = MediaHop {
@@ -221,7 +221,7 @@ impl Plane {
                 }
             }
         }
-        self.io.flush(&mut run);
+        self.io.flush(&mut runs);
         for migrant in parcel.into_migrants() {
             self.adopt_migrant(now, migrant, registry);
         }
@@ -241,10 +241,10 @@ impl Plane {
             return false;
         };
         if worker == self.io.worker {
-            let mut run = Run::default();
+            let mut runs = Runs::default();
             let forward = self.relay.handle_hop(now, from, to, data);
-            self.io.pass(forward, &mut run, &mut |_| false);
-            self.io.flush(&mut run);
+            self.io.pass(forward, &mut runs, &mut |_| false);
+            self.io.flush(&mut runs);
         } else {
             self.io.ring.push(worker, Hop::ToRelay { from, to }, data);
         }
