@@ -24,7 +24,7 @@ fn steps() -> impl Strategy<Value = (usize, Step)> {
         4 => peer.prop_map(|peer| Step::Arrive { peer }),
         2 => (0..CALLERS).prop_map(|to| Step::Hairpin { to }),
         3 => (0_u64..400_000).prop_map(|millis| Step::Pass { millis }),
-        1 => (0_u64..300_000).prop_map(|millis| Step::Lag { millis }),
+        3 => (0_u64..700_000).prop_map(|millis| Step::Lag { millis }),
         1 => Just(Step::Close),
     ];
     (0..CALLERS, step)
@@ -38,6 +38,7 @@ proptest! {
         let mut world = World::new();
         for (index, step) in &steps {
             world.step(*index, step);
+            world.probe();
             if !matches!(step, Step::Lag { .. }) {
                 world.check();
             }

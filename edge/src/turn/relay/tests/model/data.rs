@@ -2,9 +2,28 @@
 
 use std::net::SocketAddr;
 
-use super::{PEERS, Went, World, at};
+use super::{CALLERS, NUMBERS, PEERS, Went, World, at};
 
 impl World {
+    /// Tries every way that data could take.
+    pub(in super::super) fn probe(&mut self) {
+        for index in 0..CALLERS {
+            for peer in PEERS {
+                self.send(index, at(peer));
+                self.arrive(index, at(peer));
+            }
+            for number in 0..NUMBERS {
+                self.send_on(index, number);
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, index: usize, peer: SocketAddr) {
+        let went = self.rig.send(&self.callers[index], peer, b"data");
+        let is_sent = matches!(went, Went::Peer { peer: to, .. } if to == peer);
+        assert_eq!(is_sent, self.may_pass(index, peer), "{went:?}");
+    }
+
     pub(super) fn send_on(&mut self, index: usize, number: u16) {
         let went = self
             .rig
