@@ -17,11 +17,15 @@ use inlet_common::config::{self, Bitrate, Check, Error, Log, TlsFiles};
 use crate::whip::rate::Rule;
 
 pub mod file;
+pub mod turn;
 
 #[cfg(test)]
 mod tests;
 
 pub use file::ConfigFile;
+pub use turn::Appliance;
+
+use file::Role;
 
 /// Most workers: each has a UDP port of its own and a connection to the origin.
 const MAX_WORKERS: u16 = 256;
@@ -34,12 +38,17 @@ const MAX_POP_NAME: usize = 63;
 pub struct Config {
     /// This point of presence's name; `None` means the machine's host name.
     pub pop: Option<String>,
+    /// Whether presenters are taken by WHIP; without it, `http`, `roq` and the
+    /// addresses of `media` are of no use.
+    pub is_whip: bool,
     /// The listener for presenters.
     pub http: Http,
     /// How media come in.
     pub media: Media,
     /// The link to the origin.
     pub roq: Roq,
+    /// The STUN and TURN server; `None` without the role.
+    pub turn: Option<Appliance>,
     /// The listener for operators.
     pub admin: Admin,
     /// Where Prometheus scrapes.
@@ -157,16 +166,35 @@ impl ConfigFile {
         self.check_media(&mut check);
         self.check_roq(&mut check);
         self.check_limits(&mut check);
+        check.require(
+            !self.roles.0.is_empty(),
+            "roles",
+            "is empty: name whip, turn, or both",
+        );
+        if self.has_role(Role::Turn) {
+            self.turn
+                .check(&mut check, !is_empty(&self.http.certificate));
+        }
         check.finish(path)?;
         Ok(self.build())
     }
 
+    fn has_role(&self, role: Role) -> bool {
+        self.roles.0.contains(&role)
+    }
+
     fn check_listeners(&self, check: &mut Check) {
-        let tcp = [
-            ("http.listen", self.http.listen),
+        let mut tcp = vec![
             ("admin.listen", self.admin.listen),
             ("metrics.listen", self.metrics.listen),
         ];
+        if self.has_role(Role::Whip) {
+            tcp.insert(0, ("http.listen", self.http.listen));
+        }
+        if self.has_role(Role::Turn) {
+            let turn = self.turn.tcp.iter().chain(&self.turn.tls);
+            tcp.extend(turn.map(|address| ("turn.tcp", *address)));
+        }
         for (index, (key, address)) in tcp.iter().enumerate() {
             let earlier = tcp.iter().take(index).find(|(_, other)| {
                 // Port 0 is a fresh port each time.
@@ -298,7 +326,10 @@ impl ConfigFile {
 
     /// Puts checked values in their final form.
     fn build(self) -> Config {
+        let (is_whip, is_turn) = (self.has_role(Role::Whip), self.has_role(Role::Turn));
         let tls = file(self.http.certificate).zip(file(self.http.key));
+        let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+        let turn = self.turn.build(tls.as_ref(), &self.media.public);
         let host = split_host(&self.roq.origin).map_or("", |(host, _)| host);
         let origin_name = match self.roq.origin_name {
             name if name.is_empty() => host.to_owned(),
@@ -306,9 +337,11 @@ impl ConfigFile {
         };
         Config {
             pop: Some(self.pop.name).filter(|name| !name.is_empty()),
+            is_whip,
+            turn: is_turn.then_some(turn),
             http: Http {
                 listen: self.http.listen,
-                tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+                tls,
             },
             media: self.media.into(),
             roq: Roq {

@@ -23,15 +23,18 @@ pub enum Refused {
     UnknownUfrag,
     /// A Binding request that fails its integrity check.
     Integrity,
+    /// A relayed presenter's credential is bound to another stream.
+    OtherStream,
 }
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Unknown,
         Self::Stranger,
         Self::UnknownUfrag,
         Self::Integrity,
+        Self::OtherStream,
     ];
 
     const fn label(self) -> &'static str {
@@ -40,6 +43,7 @@ impl Refused {
             Self::Stranger => "stranger",
             Self::UnknownUfrag => "unknown_ufrag",
             Self::Integrity => "integrity",
+            Self::OtherStream => "other_stream",
         }
     }
 }

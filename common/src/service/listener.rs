@@ -1,21 +1,22 @@
-//! TCP, TLS and HTTP in front of an axum router, all of it bounded.
+//! TCP and TLS in front of an axum router, of TURN, or of both on one port;
+//! all of it bounded.
 //!
 //! ```text
-//!  accept ─▶ (TLS handshake) ─▶ HTTP/1.1 or HTTP/2 ─▶ Router
-//!    │ MAX connections   │ a number at once, a time each
-//!    └ beyond it the kernel's backlog waits
+//!  accept ─▶ arrival ─▶ HTTP/1.1 or HTTP/2 ─▶ Router
+//!    │          │  └──▶ TURN ─▶ Divert, which keeps the connection
+//!    │          └ PROXY header, first bytes, TLS handshake: a time each,
+//!    │            handshakes a number at once, half-open ones a number per source
+//!    └ MAX connections, beyond it the kernel's backlog waits
 //! ```
 //!
 //! hyper has no time limit for a client that connects and says nothing, nor
 //! for an idle HTTP/2 connection; `activity` has. The peer's address reaches
 //! handlers as `ConnectInfo<SocketAddr>`.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -26,15 +27,26 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 mod activity;
+mod arrival;
+mod classify;
 mod connection;
+mod half_open;
 mod metrics;
+mod proxy;
+mod service;
+mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use metrics::ListenerMetrics;
+use arrival::{Arrived, Ended, To};
+use classify::Expected;
+use half_open::HalfOpen;
+use metrics::Reason;
+use service::Stream;
 
-/// Connections that wait in the kernel while we are busy.
-const BACKLOG: i32 = 1024;
+pub use metrics::ListenerMetrics;
+pub use service::{Divert, Diverted, Place, Service, Tls};
+pub use socket::BindError;
 
 /// Pause after `accept` failed for want of descriptors or memory; trying on at
 /// once would only burn the CPU that could free them.
@@ -50,7 +62,9 @@ pub struct Options {
     pub max_handshakes: usize,
     /// Longest TLS handshake, waiting included. Default 10 s.
     pub handshake_timeout: Duration,
-    /// Longest time from a connection to its first request. Default 10 s.
+    /// Longest time from a connection to its first request; also for a trusted
+    /// proxy's header, and for the first bytes that tell TURN from HTTP, each.
+    /// Default 10 s.
     pub first_request_timeout: Duration,
     /// Longest time without a request on a connection. Default 60 s.
     pub idle_timeout: Duration,
@@ -58,6 +72,17 @@ pub struct Options {
     pub write_timeout: Duration,
     /// How long open connections may finish after shutdown began. Default 5 s.
     pub shutdown_timeout: Duration,
+    /// Where TURN is served: most connections of one source (an IPv4 address,
+    /// an IPv6 /64) that have not yet shown what they are for. More are closed.
+    /// Default 64.
+    pub max_half_open: usize,
+    /// Whose connections must begin with a PROXY header of version 2, and whose
+    /// word for the client's address is taken. Default nobody: a header is then
+    /// never read.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether an IPv6 address leaves IPv4 alone, so that `0.0.0.0` and `[::]`
+    /// can have the same port. Default false.
+    pub ipv6_only: bool,
 }
 
 impl Default for Options {
@@ -70,17 +95,20 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(5),
+            max_half_open: 64,
+            trusted_proxies: Vec::new(),
+            ipv6_only: false,
         }
     }
 }
 
-/// A bound TCP socket that will serve HTTP.
+/// A bound TCP socket that will serve HTTP, TURN, or both.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
     options: Options,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Tls,
     metrics: ListenerMetrics,
 }
 
@@ -93,17 +121,17 @@ impl Listener {
     pub fn bind(
         address: SocketAddr,
         options: Options,
-        tls: Option<Arc<ServerConfig>>,
+        tls: impl Into<Tls>,
         metrics: ListenerMetrics,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError { address, source };
-        let tcp = bind(address).map_err(failed)?;
+        let tcp = socket::bind(address, &options).map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
         Ok(Self {
             tcp,
             address,
             options,
-            tls,
+            tls: tls.into(),
             metrics,
         })
     }
@@ -114,11 +142,16 @@ impl Listener {
     }
 
     /// Serves until `shutdown`, then lets open connections finish their
-    /// requests within [`Options::shutdown_timeout`].
-    pub async fn serve(self, router: Router, shutdown: CancellationToken) {
+    /// requests within [`Options::shutdown_timeout`]. Those that were diverted
+    /// are not waited for.
+    pub async fn serve(self, service: impl Into<Service>, shutdown: CancellationToken) {
+        let service = service.into();
+        let tls = self.tls.config().map(|config| service.offer(config));
         let shared = Arc::new(Shared {
-            router,
-            tls: self.tls.map(TlsAcceptor::from),
+            expected: service.expected(&self.tls),
+            service,
+            tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+            half_open: HalfOpen::new(self.options.max_half_open),
             handshakes: Semaphore::new(self.options.max_handshakes),
             metrics: self.metrics,
             shutdown: shutdown.clone(),
@@ -136,10 +169,7 @@ impl Listener {
                 continue;
             };
             let shared = Arc::clone(&shared);
-            connections.spawn(async move {
-                serve_one(&shared, stream, peer).await;
-                drop(place);
-            });
+            connections.spawn(async move { serve_one(&shared, stream, peer, place).await });
         }
         // From here on the kernel refuses new connections.
         drop(self.tcp);
@@ -153,98 +183,66 @@ impl Listener {
 
 /// What every connection of a listener uses.
 struct Shared {
-    router: Router,
+    service: Service,
     tls: Option<TlsAcceptor>,
+    expected: Expected,
+    half_open: HalfOpen,
     handshakes: Semaphore,
     metrics: ListenerMetrics,
     shutdown: CancellationToken,
     options: Options,
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
 /// Takes the next connection once there is a place for it.
-async fn accept(tcp: &TcpListener, places: &Arc<Semaphore>, shared: &Shared) -> Option<Accepted> {
+async fn accept(
+    tcp: &TcpListener,
+    places: &Arc<Semaphore>,
+    shared: &Shared,
+) -> Option<(TcpStream, SocketAddr, Place)> {
     // Never closed, so there is always a permit to come.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
     match tcp.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
-        Err(error) if is_of_the_peer(&error) => None,
+        Ok((stream, peer)) => Some((stream, peer, Place::new(permit, shared.metrics.open()))),
+        Err(error) if socket::is_of_the_peer(&error) => None,
         Err(error) => {
             tracing::warn!(%error, "cannot accept");
-            shared.metrics.accept_failed();
+            shared.metrics.dropped(Reason::Accept);
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-/// The peer gave up before we took its connection; nothing is wrong here.
-fn is_of_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}
-
-async fn serve_one(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
-    let _open = shared.metrics.open();
-    if let Err(error) = tune(&stream, &shared.options) {
+async fn serve_one(shared: &Shared, stream: TcpStream, peer: SocketAddr, place: Place) {
+    if let Err(error) = socket::tune(&stream, &shared.options) {
         tracing::debug!(%error, "cannot set socket options");
     }
-    let Some(tls) = &shared.tls else {
-        return connection::serve(shared, TokioIo::new(stream), peer).await;
-    };
-    let handshake = async {
-        let permit = shared.handshakes.acquire().await.ok();
-        let stream = tls.accept(stream).await;
-        drop(permit);
-        stream
-    };
-    // Until the handshake is done there is no request that could be finished.
-    let outcome = tokio::select! {
+    // Until it has arrived there is no request that could be finished.
+    let arrived = tokio::select! {
+        biased;
+        arrived = arrival::arrive(shared, stream, peer) => arrived,
         () = shared.shutdown.cancelled() => return,
-        outcome = timeout(shared.options.handshake_timeout, handshake) => outcome,
     };
-    match outcome {
-        Ok(Ok(stream)) => connection::serve(shared, TokioIo::new(stream), peer).await,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            shared.metrics.handshake_failed();
+    let arrived = match arrived {
+        Ok(arrived) => arrived,
+        Err(Ended::ByPeer) => return,
+        Err(Ended::ByUs(reason)) => {
+            tracing::debug!(?reason, "connection ended before it was served");
+            shared.metrics.dropped(reason);
+            return;
         }
-        Err(_) => shared.metrics.handshake_timed_out(),
+    };
+    let Arrived { peer, local, .. } = arrived;
+    match (arrived.to, arrived.stream) {
+        (To::Http(router), Stream::Plain(stream)) => {
+            connection::serve(shared, router, TokioIo::new(stream), peer).await;
+        }
+        (To::Http(router), Stream::Tls(stream)) => {
+            connection::serve(shared, router, TokioIo::new(stream), peer).await;
+        }
+        (To::Turn(divert), stream) => match Diverted::new(stream, peer, local, place) {
+            Ok(diverted) => divert.take(diverted),
+            Err(error) => tracing::debug!(%error, "connection failed while it was handed over"),
+        },
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // A restart must not wait for the last connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn tune(stream: &TcpStream, options: &Options) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_user_timeout(Some(options.write_timeout))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(options.idle_timeout))
-}
-
-/// An address that cannot be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the operating system said.
-    pub source: io::Error,
 }

@@ -3,8 +3,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`tls`] | certificates that reload, rustls configurations for HTTP and QUIC |
-//! | [`listener`] | TCP, TLS and HTTP in front of an axum router, all of it bounded |
+//! | [`tls`] | certificates that reload, rustls configurations for TCP and QUIC |
+//! | [`listener`] | TCP and TLS in front of an axum router, of TURN, or of both |
 //! | [`metrics`] | the Prometheus recorder, `/metrics`, process figures |
 //! | [`admin`] | health, readiness, and what only an operator may call |
 //! | [`signals`] | SIGTERM, SIGINT and SIGHUP |

@@ -23,15 +23,13 @@ mod tests;
 
 pub use certificates::{Certificates, Error};
 
-/// What an HTTPS listener offers, best first.
-const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
-
 /// The one crypto provider of this project.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// TLS for an HTTPS listener: 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+/// TLS 1.2 and 1.3 for a TCP listener, which adds by itself what it offers by
+/// ALPN.
 ///
 /// With `client_ca`, only clients with a certificate of that CA get in.
 ///
@@ -39,7 +37,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 ///
 /// [`Error::Read`] and [`Error::Pem`] when the CA's file is bad,
 /// [`Error::Unusable`] when rustls refuses what is in it.
-pub fn https_server(
+pub fn tcp_server(
     certificates: Arc<Certificates>,
     client_ca: Option<&Path>,
 ) -> Result<ServerConfig, Error> {
@@ -50,9 +48,7 @@ pub fn https_server(
         Some(ca) => builder.with_client_cert_verifier(client_verifier(ca)?),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(certificates);
-    config.alpn_protocols = HTTP_ALPN.map(<[u8]>::to_vec).to_vec();
-    Ok(config)
+    Ok(builder.with_cert_resolver(certificates))
 }
 
 /// TLS 1.3 for the server's end of a QUIC link; clients must show a
@@ -60,7 +56,7 @@ pub fn https_server(
 ///
 /// # Errors
 ///
-/// As [`https_server`].
+/// As [`tcp_server`].
 pub fn link_server(
     certificates: Arc<Certificates>,
     ca: &Path,
@@ -82,7 +78,7 @@ pub fn link_server(
 ///
 /// # Errors
 ///
-/// As [`https_server`].
+/// As [`tcp_server`].
 pub fn link_client(
     certificates: Arc<Certificates>,
     ca: &Path,

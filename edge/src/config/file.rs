@@ -14,10 +14,14 @@ use std::{
 use inlet_common::config::{Bitrate, Log, duration};
 use serde::{Deserialize, Serialize};
 
+use super::turn::Turn;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConfigFile {
+    /// What this process does.
+    pub roles: Roles,
     /// Who this edge is.
     pub pop: Pop,
     /// The listener for presenters.
@@ -26,6 +30,8 @@ pub struct ConfigFile {
     pub media: Media,
     /// The link to the origin.
     pub roq: Roq,
+    /// The STUN and TURN server.
+    pub turn: Turn,
     /// The listener for operators.
     pub admin: Admin,
     /// The listener for Prometheus.
@@ -36,6 +42,27 @@ pub struct ConfigFile {
     pub drain: Drain,
     /// What is logged, and how. Reload.
     pub log: Log,
+}
+
+/// `roles`: what this process does; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Roles(pub Vec<Role>);
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self(vec![Role::Whip])
+    }
+}
+
+/// One thing that a process may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes presenters by WHIP and forwards their media.
+    Whip,
+    /// Is a STUN and TURN server.
+    Turn,
 }
 
 /// `[pop]`: who this edge is.

@@ -33,6 +33,30 @@ fn the_shipped_file_is_loaded() {
 }
 
 #[test]
+fn the_sample_of_a_turn_server_is_sound() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/turn.toml");
+    let config = Config::load(&path).unwrap();
+    assert!(!config.is_whip);
+    let turn = config.turn.unwrap();
+    assert_eq!(turn.peers.policy, crate::turn::peer_policy::Policy::Open);
+    assert!(turn.listen.certificate.is_some());
+}
+
+#[test]
+fn turn_falls_back_to_what_http_and_media_have() {
+    let text = "roles = [\"whip\", \"turn\"]\n[http]\ncertificate = \"/a.pem\"\n\
+                key = \"/a.key\"\n[media]\npublic = [\"192.0.2.1\"]\n[turn]\ntls = \
+                [\"0.0.0.0:5349\"]\nfleet = [\"192.0.2.9:40000-40015\", \"[2001:db8::9]:7\"]";
+    let turn = load(text).unwrap().turn.unwrap();
+    assert_eq!(turn.listen.certificate.unwrap().key, Path::new("/a.key"));
+    assert_eq!(turn.public, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(
+        (turn.peers.fleet[0].first, turn.peers.fleet[1].last),
+        (40_000, 7)
+    );
+}
+
+#[test]
 fn every_shipped_key_is_explained() {
     let mut before = "";
     for line in SHIPPED.lines() {
@@ -175,6 +199,35 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[limits]\nrefused_interval = \"0s\"",
         "limits.refused_interval: 0s is out of range",
+    ),
+    ("roles = []", "roles: is empty"),
+    (
+        "roles = [\"turn\"]\n[turn]\ntls = [\"0.0.0.0:5349\"]",
+        "turn.tls: needs a certificate",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nudp = []\ntcp = []",
+        "turn.udp: is empty, and so are",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nrelay_addresses = [\"::\"]",
+        "turn.relay_addresses: must be an address",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nfirst_port = 70\n",
+        "turn.first_port: 70 is out of range: use 1024 to 65535",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nfleet = [\"203.0.113.7\"]",
+        "turn.fleet: \"203.0.113.7\" is no range",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nusers = [\"anna\"]",
+        "turn.users: has an entry that is not name:password",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\nmax_lifetime = \"5m\"",
+        "turn.max_lifetime: 5m is out of range",
     ),
     (
         "[drain]\ntimeout = \"2h\"",

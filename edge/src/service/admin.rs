@@ -1,9 +1,15 @@
-//! What only an operator may ask: who is on this edge, and to drain it.
+//! What only an operator may ask: who is on this edge, to drain it, and
+//! credentials for its TURN server.
 //!
 //! | | |
 //! |---|---|
 //! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
 //! | `POST /drain` | 202; as the first SIGTERM |
+//! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |
+//! | `POST /turn/credentials` | 201 with `iceServers` |
+//! | `POST /turn/credentials/{username}/revoke` | 204 |
+
+mod turn;
 
 use std::sync::Arc;
 
@@ -20,20 +26,29 @@ use inlet_common::{
 };
 use serde::Serialize;
 
+use super::appliance::Appliance;
 use crate::whip::admission::Gateway;
 
+/// What the routes speak to.
 #[derive(Clone)]
-struct Admin {
-    gateway: Arc<Gateway>,
-    lifecycle: Lifecycle,
+pub(super) struct Admin {
+    pub(super) gateway: Option<Arc<Gateway>>,
+    pub(super) appliance: Option<Arc<Appliance>>,
+    /// The port that HTTP shares with TURN, and whether it has TLS.
+    pub(super) shared_port: Option<(u16, bool)>,
+    pub(super) lifecycle: Lifecycle,
 }
 
 /// The routes, without the check of the secret.
-pub(super) fn router(gateway: Arc<Gateway>, lifecycle: Lifecycle) -> Router {
-    Router::new()
-        .route("/sessions", get(sessions))
-        .route("/drain", post(drain))
-        .with_state(Admin { gateway, lifecycle })
+pub(super) fn router(admin: Admin) -> Router {
+    let mut routes = Router::new().route("/drain", post(drain));
+    if admin.gateway.is_some() {
+        routes = routes.route("/sessions", get(sessions));
+    }
+    if admin.appliance.is_some() {
+        routes = routes.merge(turn::routes());
+    }
+    routes.with_state(admin)
 }
 
 #[derive(Serialize)]
@@ -52,18 +67,19 @@ struct Entry {
     worker: usize,
 }
 
-async fn sessions(State(admin): State<Admin>) -> Json<Sessions> {
-    let places = admin.gateway.places().into_iter();
+async fn sessions(State(admin): State<Admin>) -> Result<Json<Sessions>, StatusCode> {
+    let gateway = admin.gateway.ok_or(StatusCode::NOT_FOUND)?;
+    let places = gateway.places().into_iter();
     let sessions = places.map(|place| Entry {
         session: place.session,
         worker: place.worker,
     });
-    Json(Sessions {
+    Ok(Json(Sessions {
         is_draining: admin.lifecycle.phase() >= Phase::Draining,
-        is_link_up: admin.gateway.has_origin(),
-        workers: admin.gateway.loads(),
+        is_link_up: gateway.has_origin(),
+        workers: gateway.loads(),
         sessions: sessions.collect(),
-    })
+    }))
 }
 
 async fn drain(State(admin): State<Admin>) -> StatusCode {

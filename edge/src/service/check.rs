@@ -22,9 +22,14 @@ use inlet_common::{
     },
 };
 use metrics::Gauge;
+use socket2::{Domain, Type};
 
-use super::workers;
-use crate::{config::Config, udp::Socket};
+use super::{appliance, workers};
+use crate::{
+    config::{Appliance, Config},
+    turn::{peer_policy::Policy, revocation::Revocations},
+    udp::Socket,
+};
 
 /// `EX_CONFIG` of `sysexits.h`, which systemd shows by name.
 const EX_CONFIG: u8 = 78;
@@ -80,16 +85,23 @@ impl Findings {
     pub(super) fn of(config: &Config, now: UtcTime) -> Self {
         let mut found = Self::default();
         found.note(logging::check_filter(&config.log.filter));
-        if let Some(files) = &config.http.tls {
-            found.certificate("http", files, now);
+        if config.is_whip {
+            if let Some(files) = &config.http.tls {
+                found.certificate("http", files, now);
+            }
+            found.link(config, now);
         }
-        found.link(config, now);
+        if let Some(turn) = &config.turn {
+            found.turn(turn, now);
+        }
         if let Some(file) = &config.admin.token_file {
             found.note(Secret::load(file));
         }
         found.ports(config);
         found.buffers();
-        if let Err(error) = workers::look_up(&config.roq.origin) {
+        if config.is_whip
+            && let Err(error) = workers::look_up(&config.roq.origin)
+        {
             let origin = &config.roq.origin;
             found.problems.push(format!(
                 "roq.origin: {origin} cannot be looked up ({error}): mend the name or the resolver"
@@ -134,14 +146,45 @@ impl Findings {
         }
     }
 
+    fn turn(&mut self, turn: &Appliance, now: UtcTime) {
+        if let Some(files) = &turn.listen.certificate {
+            self.certificate("turn", files, now);
+        }
+        self.note(appliance::credentials(&turn.realm, &turn.credentials));
+        let revocations = turn.listen.revocations.as_deref();
+        self.note(Revocations::load(revocations, now));
+        for address in &turn.listen.udp {
+            self.bound("turn.udp", *address, Socket::bind(*address));
+        }
+        for (key, addresses) in [
+            ("turn.tcp", &turn.listen.tcp),
+            ("turn.tls", &turn.listen.tls),
+        ] {
+            for address in addresses {
+                self.bound(key, *address, bind_tcp(*address));
+            }
+        }
+        if turn.peers.policy == Policy::Open && !turn.peers.allow.is_empty() {
+            self.advice.push(
+                "turn.allow_peers lets strangers reach these networks: be sure that nothing \
+                 there trusts this machine"
+                    .to_owned(),
+            );
+        }
+    }
+
     fn ports(&mut self, config: &Config) {
         for (key, address) in [
-            ("http.listen", config.http.listen),
             ("admin.listen", config.admin.listen),
             ("metrics.listen", config.metrics),
         ] {
             self.bound(key, address, TcpListener::bind(address));
         }
+        if !config.is_whip {
+            return;
+        }
+        let http = config.http.listen;
+        self.bound("http.listen", http, TcpListener::bind(http));
         for worker in 0..config.media.workers {
             let port = match config.media.port {
                 0 => 0,
@@ -177,6 +220,18 @@ impl Findings {
             }
         }
     }
+}
+
+/// Binds as the service does: IPv6 leaves IPv4 alone.
+fn bind_tcp(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    Ok(socket)
 }
 
 /// An error and what caused it, in one line.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  http ─▶ whip ─▶ workers (threads) ─▶ link to the origin
-//!                     └─ events ─▶ directory of sessions
+//!    │                └─ events ─▶ directory of sessions
+//!    └ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
 //!  admin, metrics: listeners of their own
 //! ```
 //!
@@ -12,25 +13,21 @@
 //! until the deadline, and then ends them with BYE and close_notify.
 
 mod admin;
+mod appliance;
 mod check;
+mod reload;
 #[cfg(test)]
 mod tests;
 mod workers;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use inlet_common::{
-    clock,
     lifecycle::{Ended, Lifecycle, Phase, Tasks},
     service::{
         admin::{self as common_admin, ReadyCheck},
         credential::{self, Secret},
-        listener::{BindError, Listener, ListenerMetrics, Options},
+        listener::{BindError, Divert, Listener, ListenerMetrics, Options, Service, Tls},
         logging, metrics as prometheus,
         signals::Signals,
         systemd,
@@ -44,6 +41,8 @@ use tokio_util::sync::CancellationToken;
 pub use check::{check, refuse};
 pub use workers::Error as WorkersError;
 
+pub use appliance::Error as ApplianceError;
+
 use crate::{
     config::Config,
     whip::{
@@ -52,6 +51,8 @@ use crate::{
     },
     worker::Event,
 };
+use appliance::{Appliance, Prepared};
+use reload::Reload;
 use workers::Workers;
 
 /// What systemd shows beside the service is renewed so often.
@@ -60,6 +61,11 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// Histograms whose values are no short spans, and their buckets.
 const BUCKETS: &[(&str, &[f64])] = &[
     ("inlet_edge_session_rtt_seconds", prometheus::RTT_SECONDS),
+    ("inlet_edge_turn_rtt_seconds", prometheus::RTT_SECONDS),
+    (
+        "inlet_edge_turn_allocation_seconds",
+        prometheus::LIFETIME_SECONDS,
+    ),
     (
         "inlet_edge_link_congestion_window_bytes",
         &[
@@ -99,6 +105,9 @@ pub enum Error {
     /// The workers cannot be started.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The TURN server cannot be started.
+    #[error(transparent)]
+    Appliance(#[from] ApplianceError),
 }
 
 /// Runs the edge until it is told to stop.
@@ -112,11 +121,12 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let prometheus = prometheus::install("inlet_edge", env!("CARGO_PKG_VERSION"), BUCKETS)?;
     let lifecycle = Lifecycle::new();
     let edge = Edge::start(&config, &lifecycle).await?;
-    let gateway = Arc::clone(&edge.gateway);
+    let (gateway, appliance) = (edge.gateway(), edge.appliance.clone());
     let reload = Reload {
         path: path.to_owned(),
         config: config.clone(),
         certificates: edge.certificates.clone(),
+        appliance: appliance.clone(),
         log,
     };
     let mut tasks = Tasks::new();
@@ -126,47 +136,50 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     systemd::ready();
     tracing::info!("ready");
     let ended = tasks
-        .run(&lifecycle, gateway.drain(), config.drain_timeout)
+        .run(&lifecycle, drain(gateway, appliance), config.drain_timeout)
         .await;
     Ok(ended)
 }
 
+/// Takes nothing new, and returns when nothing runs any more.
+async fn drain(gateway: Option<Arc<Gateway>>, appliance: Option<Arc<Appliance>>) {
+    let sessions = async {
+        if let Some(gateway) = gateway {
+            gateway.drain().await;
+        }
+    };
+    let allocations = async {
+        if let Some(appliance) = appliance {
+            appliance.drain().await;
+        }
+    };
+    tokio::join!(sessions, allocations);
+}
+
 /// Everything bound and made, nothing served yet.
 struct Edge {
-    http: Listener,
+    whip: Option<Whip>,
+    /// Listeners for TURN alone, by TCP and TLS.
+    turn: Vec<Listener>,
+    appliance: Option<Arc<Appliance>>,
     metrics: Listener,
     admin: Listener,
     admin_secret: Option<Secret>,
     certificates: Vec<Arc<Certificates>>,
     workers: Workers,
-    events: mpsc::UnboundedReceiver<Event>,
+}
+
+/// What the role of taking presenters needs.
+struct Whip {
+    http: Listener,
+    is_https: bool,
     gateway: Arc<Gateway>,
+    events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Edge {
     async fn start(config: &Config, lifecycle: &Lifecycle) -> Result<Self, Error> {
         let mut certificates = Vec::new();
-        let https = match &config.http.tls {
-            Some(files) => {
-                let loaded = Certificates::load(files.clone(), certificate("http"))?;
-                certificates.push(Arc::clone(&loaded));
-                Some(Arc::new(tls::https_server(loaded, None)?))
-            }
-            None => None,
-        };
-        let options = Options {
-            max_connections: config.limits.http_connections,
-            ..Options::default()
-        };
-        let listen = |address, options, tls, kind| {
-            Listener::bind(
-                address,
-                options,
-                tls,
-                ListenerMetrics::new("inlet_edge", kind),
-            )
-        };
-        let http = listen(config.http.listen, options, https, "whip")?;
         let metrics = listen(config.metrics, Options::default(), None, "metrics")?;
         let admin = listen(config.admin.listen, Options::default(), None, "admin")?;
         let secret = config
@@ -175,69 +188,227 @@ impl Edge {
             .as_deref()
             .map(Secret::load)
             .transpose()?;
-        let link = Certificates::load(config.roq.tls.clone(), certificate("roq"))?;
-        certificates.push(Arc::clone(&link));
-        whip::metrics::describe();
-        let (workers, events) = Workers::start(config, link).await?;
-        let limits = Limits {
-            max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
-            max_admissions: config.limits.admissions,
-            open_timeout: config.roq.open_timeout,
-            refused: config.limits.refused,
+        let http = match config.is_whip {
+            true => Some(bind_http(config, &mut certificates)?),
+            false => None,
         };
-        let sessions = workers::session_config(config)?;
+        let turn = bind_turn(config, &mut certificates)?;
+        let link = match config.is_whip {
+            true => {
+                let link = Certificates::load(config.roq.tls.clone(), certificate("roq"))?;
+                certificates.push(Arc::clone(&link));
+                Some(link)
+            }
+            false => None,
+        };
+        let listeners = [&metrics, &admin].into_iter().chain(&http).chain(&turn);
+        let mut listeners: Vec<SocketAddr> = listeners.map(Listener::local_addr).collect();
+        if let Some(turn) = &config.turn {
+            listeners.extend(&turn.listen.udp);
+        }
+        let prepared = config.turn.as_ref();
+        let prepared = prepared.map(|turn| Prepared::new(turn, &listeners));
+        let prepared = prepared.transpose()?;
+        whip::metrics::describe();
+        let (workers, events) = Workers::start(config, link, prepared.as_ref()).await?;
+        let appliance = prepared
+            .zip(config.turn.clone())
+            .map(|(prepared, turn)| Appliance::new(prepared, turn, listeners, workers.handles()));
+        let whip = match http {
+            Some(http) => Some(Whip {
+                http,
+                is_https: config.http.tls.is_some(),
+                gateway: gateway(config, &workers, lifecycle)?,
+                events,
+            }),
+            None => None,
+        };
         Ok(Self {
-            http,
+            whip,
+            turn,
+            appliance,
             metrics,
             admin,
             admin_secret: secret,
             certificates,
-            gateway: Gateway::new(workers.as_gateway(), sessions, limits, lifecycle.clone()),
             workers,
-            events,
         })
+    }
+
+    fn gateway(&self) -> Option<Arc<Gateway>> {
+        self.whip.as_ref().map(|whip| Arc::clone(&whip.gateway))
     }
 
     fn spawn(self, lifecycle: &Lifecycle, prometheus: &prometheus::Metrics, tasks: &mut Tasks) {
         let closing = lifecycle.closing();
+        let gateway = self.gateway();
+        self.announce();
+        let metrics = self.metrics.serve(prometheus.router(), closing.clone());
+        tasks.spawn_infallible("metrics", metrics);
+        let upkeep = prometheus.clone().upkeep(closing.clone());
+        tasks.spawn_infallible("metrics upkeep", upkeep);
+        let admin = admin::Admin {
+            gateway: gateway.clone(),
+            appliance: self.appliance.clone(),
+            shared_port: (self.whip.as_ref())
+                .map(|whip| (whip.http.local_addr().port(), whip.is_https)),
+            lifecycle: lifecycle.clone(),
+        };
+        let ready = ready_check(gateway.clone());
+        let guarded = admin::router(admin);
+        let routes = common_admin::router(lifecycle.clone(), ready, self.admin_secret, guarded);
+        let admin = self.admin.serve(routes, closing.clone());
+        tasks.spawn_infallible("admin", admin);
+        let watched = self.workers.progress();
+        let watch = watch(
+            watched,
+            gateway.clone(),
+            self.appliance.clone(),
+            closing.clone(),
+        );
+        tasks.spawn_infallible("watch", watch);
+        let divert = self.appliance.map(|appliance| appliance as Arc<dyn Divert>);
+        if let Some(divert) = &divert {
+            for listener in self.turn {
+                let serve = listener.serve(Service::Turn(Arc::clone(divert)), closing.clone());
+                tasks.spawn_infallible("turn", serve);
+            }
+        }
+        if let Some(whip) = self.whip {
+            whip.spawn(divert, &closing, tasks);
+        }
+        let handles = self.workers.handles();
+        tasks.spawn_infallible("stop", async move {
+            closing.cancelled().await;
+            match gateway {
+                Some(gateway) => gateway.stop().await,
+                None => workers::stop(&handles),
+            }
+        });
+        self.workers.watch(tasks);
+    }
+
+    fn announce(&self) {
         tracing::info!(
-            http = %self.http.local_addr(),
+            http = ?self.whip.as_ref().map(|whip| whip.http.local_addr()),
+            turn = ?self.turn.iter().map(Listener::local_addr).collect::<Vec<_>>(),
             metrics = %self.metrics.local_addr(),
             admin = %self.admin.local_addr(),
             media = ?self.workers.addresses(),
             "listening"
         );
-        let routes = whip::routes::router(Arc::clone(&self.gateway));
-        let http = self.http.serve(routes, closing.clone());
-        tasks.spawn_infallible("http", http);
-        let metrics = self.metrics.serve(prometheus.router(), closing.clone());
-        tasks.spawn_infallible("metrics", metrics);
-        let upkeep = prometheus.clone().upkeep(closing.clone());
-        tasks.spawn_infallible("metrics upkeep", upkeep);
-        let guarded = admin::router(Arc::clone(&self.gateway), lifecycle.clone());
-        let ready = ready_check(&self.gateway);
-        let routes = common_admin::router(lifecycle.clone(), ready, self.admin_secret, guarded);
-        let admin = self.admin.serve(routes, closing.clone());
-        tasks.spawn_infallible("admin", admin);
-        let watched = self.workers.progress();
-        let watch = watch(watched, Arc::clone(&self.gateway), closing.clone());
-        tasks.spawn_infallible("watch", watch);
-        let (gateway, events) = (Arc::clone(&self.gateway), self.events);
-        tasks.spawn_infallible("events", async move { gateway.listen(events).await });
-        let gateway = self.gateway;
-        tasks.spawn_infallible("stop", async move {
-            closing.cancelled().await;
-            gateway.stop().await;
-        });
-        self.workers.watch(tasks);
     }
 }
 
-fn ready_check(gateway: &Arc<Gateway>) -> ReadyCheck {
-    let gateway = Arc::clone(gateway);
-    Arc::new(move || match gateway.has_origin() {
-        true => Ok(()),
-        false => Err("no link to the origin".to_owned()),
+impl Whip {
+    fn spawn(
+        self,
+        divert: Option<Arc<dyn Divert>>,
+        closing: &CancellationToken,
+        tasks: &mut Tasks,
+    ) {
+        let routes = whip::routes::router(Arc::clone(&self.gateway));
+        let service = match divert {
+            Some(divert) => Service::HttpAndTurn(routes, divert),
+            None => Service::Http(routes),
+        };
+        let http = self.http.serve(service, closing.clone());
+        tasks.spawn_infallible("http", http);
+        let (gateway, events) = (self.gateway, self.events);
+        tasks.spawn_infallible("events", async move { gateway.listen(events).await });
+    }
+}
+
+fn listen(
+    address: SocketAddr,
+    options: Options,
+    tls: impl Into<Tls>,
+    kind: &'static str,
+) -> Result<Listener, BindError> {
+    let metrics = ListenerMetrics::new("inlet_edge", kind);
+    Listener::bind(address, options, tls, metrics)
+}
+
+fn bind_http(
+    config: &Config,
+    certificates: &mut Vec<Arc<Certificates>>,
+) -> Result<Listener, Error> {
+    let https = match &config.http.tls {
+        Some(files) => {
+            let loaded = Certificates::load(files.clone(), certificate("http"))?;
+            certificates.push(Arc::clone(&loaded));
+            Some(Arc::new(tls::tcp_server(loaded, None)?))
+        }
+        None => None,
+    };
+    let proxies = config.turn.as_ref().map(|turn| &turn.listen.proxy_protocol);
+    let options = Options {
+        max_connections: config.limits.http_connections,
+        trusted_proxies: proxies.cloned().unwrap_or_default(),
+        ..Options::default()
+    };
+    Ok(listen(config.http.listen, options, https, "whip")?)
+}
+
+/// Binds the listeners for TURN alone.
+fn bind_turn(
+    config: &Config,
+    certificates: &mut Vec<Arc<Certificates>>,
+) -> Result<Vec<Listener>, Error> {
+    let Some(turn) = config.turn.as_ref().map(|turn| &turn.listen) else {
+        return Ok(Vec::new());
+    };
+    let tls = match &turn.certificate {
+        Some(files) => {
+            let loaded = Certificates::load(files.clone(), certificate("turn"))?;
+            certificates.push(Arc::clone(&loaded));
+            Some(Arc::new(tls::tcp_server(loaded, None)?))
+        }
+        None => None,
+    };
+    let options = Options {
+        max_connections: turn.connections,
+        trusted_proxies: turn.proxy_protocol.clone(),
+        // "0.0.0.0" and "::" stand side by side.
+        ipv6_only: true,
+        ..Options::default()
+    };
+    let mut listeners = Vec::new();
+    for address in &turn.tcp {
+        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlainTurn);
+        listeners.push(listen(*address, options.clone(), tls, "turn")?);
+    }
+    for address in &turn.tls {
+        listeners.push(listen(*address, options.clone(), tls.clone(), "turns")?);
+    }
+    Ok(listeners)
+}
+
+fn gateway(
+    config: &Config,
+    workers: &Workers,
+    lifecycle: &Lifecycle,
+) -> Result<Arc<Gateway>, Error> {
+    let limits = Limits {
+        max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
+        max_admissions: config.limits.admissions,
+        open_timeout: config.roq.open_timeout,
+        refused: config.limits.refused,
+    };
+    let sessions = workers::session_config(config)?;
+    Ok(Gateway::new(
+        workers.as_gateway(),
+        sessions,
+        limits,
+        lifecycle.clone(),
+    ))
+}
+
+/// Presenters need the origin; a TURN server alone is ready when it runs.
+fn ready_check(gateway: Option<Arc<Gateway>>) -> ReadyCheck {
+    Arc::new(move || match &gateway {
+        Some(gateway) if !gateway.has_origin() => Err("no link to the origin".to_owned()),
+        _ => Ok(()),
     })
 }
 
@@ -245,7 +416,8 @@ fn ready_check(gateway: &Arc<Gateway>) -> ReadyCheck {
 /// while every worker and the runtime turn.
 async fn watch(
     mut watched: Vec<systemd::Progress>,
-    gateway: Arc<Gateway>,
+    gateway: Option<Arc<Gateway>>,
+    appliance: Option<Arc<Appliance>>,
     closing: CancellationToken,
 ) {
     let runtime = systemd::Progress::new("runtime");
@@ -259,9 +431,7 @@ async fn watch(
                 () = closing.cancelled() => return,
                 _ = tick.tick() => runtime.advance(),
                 _ = status.tick() => {
-                    let sessions: usize = gateway.loads().iter().sum();
-                    let link = if gateway.has_origin() { "up" } else { "down" };
-                    systemd::status(&format!("{sessions} sessions, link {link}"));
+                    systemd::status(&status_line(gateway.as_deref(), appliance.as_deref()));
                 }
             }
         }
@@ -269,42 +439,15 @@ async fn watch(
     tokio::join!(watchdog, beat);
 }
 
-/// What SIGHUP reads anew.
-struct Reload {
-    path: PathBuf,
-    config: Config,
-    certificates: Vec<Arc<Certificates>>,
-    log: logging::Handle,
-}
-
-impl Reload {
-    /// Certificates and the log filter; the rest of the configuration takes a
-    /// restart, which the log says when something of it has changed.
-    fn run(&self) {
-        let config = match Config::load(&self.path) {
-            Ok(config) => config,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "configuration refused; the old one stays");
-                return;
-            }
-        };
-        if let Err(error) = self.log.reload(&config.log) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "log filter refused; the old one stays");
-        }
-        for certificate in &self.certificates {
-            if let Err(error) = certificate.reload(clock::utc()) {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "certificate refused; the old one stays");
-            }
-        }
-        let log = self.config.log.clone();
-        if (Config { log, ..config }) != self.config {
-            tracing::warn!("some changes in the configuration take a restart");
-        }
-        tracing::info!("certificates and log filter are reloaded");
-    }
+fn status_line(gateway: Option<&Gateway>, appliance: Option<&Appliance>) -> String {
+    let sessions = gateway.map(|gateway| {
+        let sessions: usize = gateway.loads().iter().sum();
+        let link = if gateway.has_origin() { "up" } else { "down" };
+        format!("{sessions} sessions, link {link}")
+    });
+    let allocations = appliance.map(|appliance| format!("{} allocations", appliance.allocations()));
+    let parts: Vec<String> = sessions.into_iter().chain(allocations).collect();
+    parts.join(", ")
 }
 
 /// The gauge that tells when a certificate ends.

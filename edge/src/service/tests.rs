@@ -9,6 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
+use std::path::PathBuf;
+
+use inlet_common::clock;
+
 use super::{check::Findings, *};
 use crate::config::ConfigFile;
 
@@ -81,9 +85,10 @@ async fn an_edge_without_origin_says_so_and_stops_in_order() {
     let lifecycle = Lifecycle::new();
     let prometheus = prometheus::install("inlet_edge", "test", BUCKETS).unwrap();
     let edge = Edge::start(&config, &lifecycle).await.unwrap();
-    let (http, admin) = (edge.http.local_addr(), edge.admin.local_addr());
+    let whip = edge.whip.as_ref().unwrap();
+    let (http, admin) = (whip.http.local_addr(), edge.admin.local_addr());
     let metrics = edge.metrics.local_addr();
-    let gateway = Arc::clone(&edge.gateway);
+    let gateway = edge.gateway().unwrap();
     let mut tasks = Tasks::new();
     edge.spawn(&lifecycle, &prometheus, &mut tasks);
     lifecycle.advance(Phase::Ready);

@@ -1,6 +1,7 @@
 //! Starting the workers from the configuration, and noticing when one ends.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, ToSocketAddrs as _},
     sync::Arc,
@@ -17,10 +18,12 @@ use inlet_common::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::appliance::Prepared;
 use crate::{
     config::{self, Config},
     metrics::Media,
     roq,
+    turn::{metrics as turn_metrics, plane as turn},
     whip::{
         admission::Worker,
         session::{self, NoCertificate},
@@ -66,13 +69,20 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Binds every media socket and starts every worker.
+    /// Binds every socket and starts every worker: with media where there are
+    /// `certificates` for the link, and with the TURN server where it is
+    /// `prepared`.
     pub(super) async fn start(
         config: &Config,
-        certificates: Arc<Certificates>,
+        certificates: Option<Arc<Certificates>>,
+        prepared: Option<&Prepared>,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
-        let link = link_config(config, certificates).await?;
+        let link = match certificates {
+            Some(certificates) => Some(link_config(config, certificates).await?),
+            None => None,
+        };
         let media = Media::register();
+        let mut turn = turn_configs(config, prepared);
         let (events, heard) = mpsc::unbounded_channel();
         let mut workers = Self {
             handles: Vec::new(),
@@ -81,18 +91,40 @@ impl Workers {
         for index in 0..config.media.workers {
             let settings = worker::Config {
                 index,
-                bind: config.media.addresses.clone(),
-                port: config.media.port,
-                public: config.media.public.clone(),
-                max_sessions: config.limits.sessions_per_worker,
-                link: link.clone(),
+                media: link.clone().map(|link| worker::MediaConfig {
+                    bind: config.media.addresses.clone(),
+                    port: config.media.port,
+                    public: config.media.public.clone(),
+                    max_sessions: config.limits.sessions_per_worker,
+                    link,
+                }),
+                turn: turn.next(),
             };
             let (handle, thread) = worker::start(settings, events.clone(), media.clone())
                 .map_err(|source| Error::Start { index, source })?;
             workers.handles.push(handle);
             workers.ends.push(end_of(thread).map_err(Error::Thread)?);
         }
+        if let Some(prepared) = prepared {
+            prepared.shared.set_media(workers.media());
+        }
         Ok((workers, heard))
+    }
+
+    /// Every media address and its worker.
+    fn media(&self) -> HashMap<SocketAddr, u16> {
+        let handles = self.handles.iter();
+        handles
+            .flat_map(|handle| {
+                let addresses = handle.addresses().iter();
+                addresses.map(|address| (*address, handle.index()))
+            })
+            .collect()
+    }
+
+    /// The workers, to be spoken to.
+    pub(super) fn handles(&self) -> Vec<Handle> {
+        self.handles.clone()
     }
 
     /// The workers as admission sees them.
@@ -133,6 +165,35 @@ impl Workers {
             });
         }
     }
+}
+
+/// Asks every worker to end.
+pub(super) fn stop(workers: &[Handle]) {
+    for worker in workers {
+        if let Err(error) = worker.send(worker::Command::Stop) {
+            tracing::debug!(worker = worker.index(), %error, "worker not told to stop");
+        }
+    }
+}
+
+/// What the TURN server of each worker is made of, in order.
+fn turn_configs(
+    config: &Config,
+    prepared: Option<&Prepared>,
+) -> impl Iterator<Item = turn::Config> {
+    let rings = turn::rings(config.media.workers);
+    let parts = config.turn.as_ref().zip(prepared);
+    let metrics = parts.map(|_| turn_metrics::Metrics::register());
+    let parts = parts.zip(metrics).map(|((turn, prepared), metrics)| {
+        rings.into_iter().map(move |ring| turn::Config {
+            udp: turn.listen.udp.clone(),
+            shared: Arc::clone(&prepared.shared),
+            settings: Arc::clone(&prepared.settings),
+            ring,
+            metrics: metrics.clone(),
+        })
+    });
+    parts.into_iter().flatten()
 }
 
 /// Waits for a thread without blocking the runtime, whose own blocking threads

@@ -12,8 +12,10 @@
 //! |---|---|
 //! | `wire` | messages, decoded and encoded |
 //! | `relay` | the engine of one worker, and how it is driven |
+//! | `plane` | its driver: sockets, connections, rings between workers |
 //! | `allocation`, `permission`, `channel` | an allocation and what hangs on it |
 //! | `auth`, `nonce`, `challenge` | who may allocate, and how strangers are answered |
+//! | `revocation` | credentials that were taken back |
 //! | `peer_policy` | who may be a peer |
 //! | `ports`, `quota`, `shared` | what workers share |
 //! | `settings` | what a reload exchanges |
@@ -29,9 +31,11 @@ pub mod metrics;
 pub mod nonce;
 pub mod peer_policy;
 pub mod permission;
+pub mod plane;
 pub mod ports;
 pub mod quota;
 pub mod relay;
+pub mod revocation;
 pub mod settings;
 pub mod shared;
 pub mod tally;

@@ -15,10 +15,20 @@ use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 
 pub mod addresses;
+mod errors;
+mod scatter;
+mod sys;
+
+pub use errors::IcmpError;
+pub use scatter::Pieces;
 
 /// What the kernel is asked to buffer in each direction: 8 MiB is 40 ms of
 /// 1.6 Gbps, or a pause of the thread at a tenth of that.
 const SOCKET_BUFFER: usize = 8 << 20;
+
+/// The same for a relayed socket, of which there are thousands: a quarter of a
+/// second of 30 Mbps.
+const RELAY_BUFFER: usize = 1 << 20;
 
 /// One GRO batch: what one UDP datagram could be at most.
 const RECEIVE_BUFFER: usize = 64 * 1024;
@@ -55,32 +65,44 @@ impl Socket {
     ///
     /// When the address cannot be bound.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket2::Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        let set = [
-            socket.set_recv_buffer_size(SOCKET_BUFFER),
-            socket.set_send_buffer_size(SOCKET_BUFFER),
-        ];
-        for error in set.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "socket buffer not set");
-        }
+        let socket = new(address)?;
+        grow_buffers(&socket);
+        Self::finish(socket, address)
+    }
+
+    /// Binds a socket beside others at the same address, one per worker: the
+    /// kernel spreads clients over them by their address (SO_REUSEPORT). What
+    /// is sent may be fragmented.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::bind`].
+    pub fn bind_shared(address: SocketAddr) -> io::Result<Self> {
+        let socket = new(address)?;
+        socket.set_reuse_port(true)?;
+        grow_buffers(&socket);
+        let bound = Self::finish(socket, address)?;
+        bound.set_may_fragment(true)?;
+        Ok(bound)
+    }
+
+    /// Binds a relayed socket: ICMP errors are kept for
+    /// [`Socket::receive_error`], and what is sent may be fragmented.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::bind`].
+    pub fn bind_relay(address: SocketAddr) -> io::Result<Self> {
+        let socket = new(address)?;
+        socket.set_recv_buffer_size(RELAY_BUFFER)?;
+        let bound = Self::finish(socket, address)?;
+        bound.set_may_fragment(true)?;
+        bound.keep_errors()?;
+        Ok(bound)
+    }
+
+    fn finish(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
         socket.bind(&address.into())?;
-        if let Ok(granted) = socket.recv_buffer_size()
-            && granted < SOCKET_BUFFER
-        {
-            tracing::warn!(
-                granted,
-                wanted = SOCKET_BUFFER,
-                "small socket buffer: raise net.core.rmem_max"
-            );
-        }
         let std: std::net::UdpSocket = socket.into();
         let state = UdpSocketState::new(UdpSockRef::from(&std))?;
         let local = std.local_addr()?;
@@ -89,6 +111,16 @@ impl Socket {
             state,
             local,
         })
+    }
+
+    /// Whether what is sent from now on may be fragmented on its way, which for
+    /// IPv4 is the DF bit.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_may_fragment(&self, may_fragment: bool) -> io::Result<()> {
+        sys::set_may_fragment(&self.inner, self.local.is_ipv6(), may_fragment)
     }
 
     /// Where it is bound.
@@ -128,6 +160,37 @@ impl Socket {
     }
 }
 
+fn new(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM.nonblocking(),
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn grow_buffers(socket: &socket2::Socket) {
+    let set = [
+        socket.set_recv_buffer_size(SOCKET_BUFFER),
+        socket.set_send_buffer_size(SOCKET_BUFFER),
+    ];
+    for error in set.into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "socket buffer not set");
+    }
+    if let Ok(granted) = socket.recv_buffer_size()
+        && granted < SOCKET_BUFFER
+    {
+        tracing::warn!(
+            granted,
+            wanted = SOCKET_BUFFER,
+            "small socket buffer: raise net.core.rmem_max"
+        );
+    }
+}
+
 /// Buffers for one batch, used for all sockets of a thread in turn.
 #[derive(Debug)]
 pub struct Receiver {
@@ -149,6 +212,17 @@ pub struct Incoming<'a> {
     pub contents: &'a [u8],
 }
 
+/// What a call to [`Receiver::receive`] brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// Nothing was there.
+    Empty,
+    /// The socket is empty now; the next datagram brings a new event.
+    Last,
+    /// There may be more.
+    Full,
+}
+
 impl Default for Receiver {
     fn default() -> Self {
         Self {
@@ -160,14 +234,12 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// Receives one batch; read it with [`Receiver::datagrams`]. Returns
-    /// whether there may be more.
+    /// Receives one batch; read it with [`Receiver::datagrams`].
     ///
     /// # Errors
     ///
-    /// Other than that nothing is there, which is `Ok(false)` with an empty
-    /// batch.
-    pub fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
+    /// Other than that nothing is there.
+    pub fn receive(&mut self, socket: &Socket) -> io::Result<Batch> {
         self.filled = 0;
         let mut chunks = self.storage.chunks_mut(RECEIVE_BUFFER);
         let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -182,9 +254,12 @@ impl Receiver {
         match received {
             Ok(filled) => {
                 self.filled = filled;
-                Ok(true)
+                Ok(match filled < BATCH_SIZE {
+                    true => Batch::Last,
+                    false => Batch::Full,
+                })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Batch::Empty),
             Err(error) => Err(error),
         }
     }
@@ -242,7 +317,7 @@ mod tests {
             poll.poll(&mut events, Some(Duration::from_secs(5)))
                 .unwrap();
             assert!(!events.is_empty(), "nothing came");
-            while receiver.receive(&receiving).unwrap() {
+            while receiver.receive(&receiving).unwrap() != Batch::Empty {
                 for datagram in receiver.datagrams() {
                     assert_eq!(datagram.source, sending.local());
                     assert_eq!(datagram.destination, Some([127, 0, 0, 1].into()));

@@ -7,7 +7,7 @@ use inlet_common::{
 };
 use tokio::sync::oneshot;
 
-use crate::whip::session::Session;
+use crate::{turn::plane as turn, whip::session::Session};
 
 /// Asked of a worker, through its bounded channel.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub enum Command {
     },
     /// Takes no new session; [`Event::Drained`] follows when the last has ended.
     Drain,
+    /// Asked of the TURN server.
+    Turn(turn::Command),
     /// Ends every session with [`CloseReason::Draining`] and the links, then
     /// the thread.
     Stop,

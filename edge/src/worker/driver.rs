@@ -1,4 +1,4 @@
-//! A worker's loop: sockets and clock around the [`Engine`].
+//! A worker's loop: sockets and clock around its engines.
 //!
 //! One turn: read the clock once, take commands and datagrams, do what is due,
 //! send. The trap is waking: a turn for each packet costs more than the packet
@@ -6,37 +6,33 @@
 //! thread rests for the remainder of [`MIN_TURN`] before it looks again.
 
 use std::{
+    collections::BTreeSet,
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-        mpsc::Receiver as CommandReceiver,
+        mpsc::{Receiver as CommandReceiver, TryRecvError},
     },
     time::{Duration, Instant},
 };
 
 use inlet_common::{clock, roq::control::CloseReason};
-use quinn_proto::Transmit as LinkTransmit;
 
-use super::{Command, engine::Engine};
+use super::{Command, media, token::Source};
 use crate::{
     metrics::Media,
-    udp::{Outgoing, Receiver, Socket, addresses::Advertised},
+    turn::{plane as turn, relay::MediaHop},
+    udp::Receiver,
 };
 
 /// Least time from one turn to the next while there is work.
 const MIN_TURN: Duration = Duration::from_millis(1);
 
-/// Batches read from one socket per turn: 8 × 32 GRO batches are milliseconds
-/// of a full core, and timers must not wait longer.
-const MAX_BATCHES: usize = 8;
-
 /// Commands per turn.
 const MAX_COMMANDS: usize = 64;
 
-/// Batches sent on the link per turn.
-const MAX_LINK_SENDS: usize = 1024;
+/// Events per turn; what is beyond them comes in the next.
+pub(super) const MAX_EVENTS: usize = 1024;
 
 /// How long a worker that stops waits for the origin to have heard of it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -49,27 +45,18 @@ pub(super) struct Live {
     pub(super) is_link_up: AtomicBool,
 }
 
-/// A media socket and what it goes by.
-#[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) socket: Socket,
-    pub(super) advertised: Advertised,
-    pub(super) candidates: Vec<SocketAddr>,
-}
-
 /// A worker, ready to run.
 pub(super) struct Driver {
-    pub(super) engine: Engine,
     pub(super) poll: mio::Poll,
-    pub(super) listeners: Vec<Listener>,
-    pub(super) link_socket: Socket,
+    pub(super) media: Option<media::Plane>,
+    pub(super) turn: Option<turn::Plane>,
     pub(super) commands: CommandReceiver<Command>,
     pub(super) live: Arc<Live>,
     pub(super) metrics: Media,
     pub(super) receiver: Receiver,
-    pub(super) link_out: Vec<u8>,
-    /// What the kernel had no room for.
-    pub(super) unsent: Option<LinkTransmit>,
+    /// Sources that had more than their share in the last turn: the poll, being
+    /// edge-triggered, does not tell of them again.
+    pub(super) ready: BTreeSet<Source>,
 }
 
 /// Whether to go on.
@@ -82,16 +69,11 @@ enum Next {
 impl Driver {
     /// Runs until told to stop.
     pub(super) fn run(mut self) {
-        let mut events = mio::Events::with_capacity(16);
+        let mut events = mio::Events::with_capacity(MAX_EVENTS);
         let mut now = clock::now();
         loop {
             let timeout = self.timeout(now);
-            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                tracing::error!(%error, "poll failed");
-                self.metrics.socket_errors.increment(1);
-            }
+            self.wait(&mut events, timeout);
             let start = clock::now();
             now = start;
             let (next, had_work) = self.turn(now);
@@ -108,171 +90,162 @@ impl Driver {
         self.stop(now);
     }
 
-    fn timeout(&mut self, now: Instant) -> Duration {
-        if self.unsent.is_some() {
-            return MIN_TURN;
+    /// Sleeps until something comes, and notes where it came.
+    fn wait(&mut self, events: &mut mio::Events, timeout: Duration) {
+        if let Err(error) = self.poll.poll(events, Some(timeout))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "poll failed");
+            self.metrics.socket_errors.increment(1);
         }
-        self.engine.next_timeout().saturating_duration_since(now)
+        let sources = events.iter().map(|event| Source::of(event.token()));
+        self.ready.extend(sources);
+    }
+
+    fn timeout(&mut self, now: Instant) -> Duration {
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let media = self.media.as_mut().map(|media| match media.unsent {
+            Some(_) => now + MIN_TURN,
+            None => media.engine.next_timeout(),
+        });
+        let turn = self.turn.as_ref().map(turn::Plane::next_timeout);
+        let next = media.into_iter().chain(turn).min();
+        next.map_or(MIN_TURN, |at| at.saturating_duration_since(now))
     }
 
     fn turn(&mut self, now: Instant) -> (Next, bool) {
-        let mut next = Next::GoOn;
-        let mut had_work = false;
+        let (next, had_command) = self.take_commands(now);
+        let had_datagrams = self.receive(now);
+        let utc = clock::utc();
+        if let Some(media) = &mut self.media {
+            media.engine.handle_timeout(now, utc);
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.handle_timeout(now, utc, self.poll.registry());
+        }
+        self.send(now);
+        self.tell();
+        (next, had_command || had_datagrams)
+    }
+
+    fn take_commands(&mut self, now: Instant) -> (Next, bool) {
+        let mut had_command = false;
         for _ in 0..MAX_COMMANDS {
             match self.commands.try_recv() {
-                Ok(Command::Stop) => next = Next::Stop,
-                Ok(command) => self.engine.handle_command(now, command),
-                Err(std::sync::mpsc::TryRecvError::Empty) => break,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    next = Next::Stop;
-                    break;
-                }
-            }
-            had_work = true;
-        }
-        had_work |= self.receive_media(now);
-        had_work |= self.receive_link(now);
-        self.engine.handle_timeout(now, clock::utc());
-        self.send(now);
-        self.live
-            .sessions
-            .store(self.engine.sessions(), Ordering::Relaxed);
-        self.live
-            .is_link_up
-            .store(self.engine.link.is_up(), Ordering::Relaxed);
-        (next, had_work)
-    }
-
-    /// Every socket is read each turn until it is empty or has had its share:
-    /// readiness is edge-triggered, and a read that finds nothing is cheap.
-    fn receive_media(&mut self, now: Instant) -> bool {
-        let mut had_work = false;
-        for listener in &self.listeners {
-            for _ in 0..MAX_BATCHES {
-                match self.receiver.receive(&listener.socket) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        // An ICMP error of some presenter's network, mostly.
-                        tracing::debug!(%error, "media socket");
-                        self.metrics.socket_errors.increment(1);
-                        break;
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return (Next::Stop, true),
+                Ok(Command::Turn(command)) => {
+                    if let Some(turn) = &mut self.turn {
+                        let registry = self.poll.registry();
+                        turn.handle_command(now, registry, command);
                     }
                 }
-                had_work = true;
-                for datagram in self.receiver.datagrams() {
-                    let destination = listener.advertised.destination(datagram.destination);
-                    self.engine
-                        .handle_media(now, datagram.source, destination, datagram.contents);
+                Ok(command) => {
+                    if let Some(media) = &mut self.media {
+                        media.engine.handle_command(now, command);
+                    }
                 }
+                Err(TryRecvError::Empty) => return (Next::GoOn, had_command),
             }
+            had_command = true;
         }
-        had_work
+        // The waker's event is spent, and there may be more.
+        self.ready.insert(Source::Waker);
+        (Next::GoOn, had_command)
     }
 
-    fn receive_link(&mut self, now: Instant) -> bool {
-        let mut had_work = false;
-        for _ in 0..MAX_BATCHES {
-            match self.receiver.receive(&self.link_socket) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "link socket");
-                    self.metrics.socket_errors.increment(1);
-                    break;
+    /// Reads each source that has something, up to its share.
+    fn receive(&mut self, now: Instant) -> bool {
+        let ready = std::mem::take(&mut self.ready);
+        let had_work = !ready.is_empty();
+        for source in ready {
+            let has_more = match source {
+                Source::Media(_) | Source::Link => (self.media.as_mut())
+                    .is_some_and(|media| media.receive(now, source, &mut self.receiver)),
+                _ => {
+                    let mut to_media = hand_to(now, &mut self.media);
+                    let (registry, receiver) = (self.poll.registry(), &mut self.receiver);
+                    self.turn.as_mut().is_some_and(|turn| {
+                        turn.receive(now, source, registry, receiver, &mut to_media)
+                    })
                 }
-            }
-            had_work = true;
-            for datagram in self.receiver.datagrams() {
-                let ecn = datagram
-                    .ecn
-                    .and_then(|ecn| quinn_proto::EcnCodepoint::from_bits(ecn as u8));
-                self.engine
-                    .handle_link(now, datagram.source, ecn, datagram.contents);
+            };
+            if has_more {
+                self.ready.insert(source);
             }
         }
         had_work
     }
 
     fn send(&mut self, now: Instant) {
-        for transmit in self.engine.take_transmits() {
-            let mut listeners = self.listeners.iter();
-            let Some(listener) =
-                listeners.find(|listener| listener.candidates.contains(&transmit.source))
-            else {
-                continue;
-            };
-            let outgoing = Outgoing {
-                destination: transmit.destination,
-                source: listener.advertised.source(transmit.source.ip()),
-                contents: &transmit.contents,
-                segment_size: None,
-                ecn: None,
-            };
-            if let Err(error) = listener.socket.send(&outgoing) {
-                // STUN, DTLS and RTCP all come again.
-                tracing::trace!(%error, "not sent");
-                self.metrics.unsent_datagrams.increment(1);
-            }
+        if let Some(media) = &mut self.media {
+            let turn = &mut self.turn;
+            media.send(now, |transmit| {
+                turn.as_mut().is_some_and(|turn| {
+                    let (from, to) = (transmit.source, transmit.destination);
+                    turn.relay_media(now, from, to, &transmit.contents)
+                })
+            });
         }
-        self.send_link(now);
+        if let Some(turn) = &mut self.turn {
+            turn.send(now, self.poll.registry());
+            self.ready.extend(turn.take_again());
+        }
     }
 
-    fn send_link(&mut self, now: Instant) {
-        for _ in 0..MAX_LINK_SENDS {
-            if self.unsent.is_none() {
-                let segments = self.link_socket.max_segments();
-                self.unsent = self
-                    .engine
-                    .link
-                    .poll_transmit(now, segments, &mut self.link_out);
-            }
-            let Some(transmit) = &self.unsent else {
-                return;
-            };
-            let outgoing = Outgoing {
-                destination: transmit.destination,
-                source: transmit.src_ip,
-                contents: self.link_out.get(..transmit.size).unwrap_or_default(),
-                segment_size: transmit.segment_size,
-                ecn: transmit
-                    .ecn
-                    .and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
-            };
-            match self.link_socket.send(&outgoing) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    // QUIC takes it for lost.
-                    tracing::debug!(%error, "link send");
-                    self.metrics.socket_errors.increment(1);
-                }
-                Ok(()) => {}
-            }
-            self.unsent = None;
-        }
+    fn tell(&self) {
+        let Some(media) = &self.media else {
+            return;
+        };
+        let sessions = media.engine.sessions();
+        self.live.sessions.store(sessions, Ordering::Relaxed);
+        let is_up = media.engine.link.is_up();
+        self.live.is_link_up.store(is_up, Ordering::Relaxed);
     }
 
     /// Ends every session and the link, and waits a moment for the origin to
     /// have heard of it.
-    fn stop(mut self, now: Instant) {
-        self.engine.end_all(now, CloseReason::Draining);
+    fn stop(mut self, mut now: Instant) {
+        let mut events = mio::Events::with_capacity(MAX_EVENTS);
+        if let Some(media) = &mut self.media {
+            media.engine.end_all(now, CloseReason::Draining);
+        }
         self.send(now);
-        let mut events = mio::Events::with_capacity(16);
         let deadline = now + STOP_TIMEOUT;
-        let mut now = now;
-        while now < deadline && !self.engine.link.is_flushed() {
+        while now < deadline && self.media.as_ref().is_some_and(is_unheard) {
             let timeout = self.timeout(now).min(deadline - now);
-            if self.poll.poll(&mut events, Some(timeout)).is_err() {
-                break;
-            }
+            self.wait(&mut events, timeout);
             now = clock::now();
-            self.receive_link(now);
-            self.engine.handle_timeout(now, clock::utc());
+            self.ready.retain(|source| *source == Source::Link);
+            self.receive(now);
+            if let Some(media) = &mut self.media {
+                media.engine.handle_timeout(now, clock::utc());
+            }
             self.send(now);
         }
-        self.engine.link.stop(now);
-        self.send_link(now);
+        if let Some(media) = &mut self.media {
+            media.engine.link.stop(now);
+            media.send_link(now);
+        }
         self.live.is_link_up.store(false, Ordering::Relaxed);
         self.live.sessions.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether the origin has yet to acknowledge something.
+fn is_unheard(media: &media::Plane) -> bool {
+    !media.engine.link.is_flushed()
+}
+
+/// Takes what relayed clients send to media of this worker.
+fn hand_to(
+    now: Instant,
+    media: &mut Option<media::Plane>,
+) -> impl FnMut(MediaHop<'_>) -> bool + use<'_> {
+    move |hop| {
+        media
+            .as_mut()
+            .is_some_and(|media| media.engine.handle_relayed(now, &hop))
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use inlet_common::{
     clock::UtcTime,
-    ids::SessionId,
+    ids::{SessionId, StreamId},
     reason::ReasonCode,
     roq::control::{CloseReason, Track},
 };
@@ -29,6 +29,7 @@ use crate::{
     demux::{self, Class},
     metrics::{Media, Refused},
     roq::link::{self, Link},
+    turn::relay::MediaHop,
     whip::session::{self, Session, Transmit},
 };
 
@@ -63,6 +64,7 @@ pub(super) struct Engine {
 #[derive(Debug)]
 struct Waiting {
     session: Box<Session>,
+    stream: StreamId,
     link: link::Key,
     reply: oneshot::Sender<Result<(), Refusal>>,
 }
@@ -117,6 +119,8 @@ impl Engine {
                 self.link.drain(now);
             }
             Command::Stop => self.end_all(now, CloseReason::Draining),
+            // The driver's.
+            Command::Turn(_) => {}
         }
         self.settle(now);
     }
@@ -158,10 +162,12 @@ impl Engine {
             return answer(reply, Err(refusal));
         }
         let tracks: Vec<Track> = session.tracks().cloned().collect();
+        let stream = request.path.stream;
         match self.link.open(now, session.id(), request, tracks) {
             Ok(link) => {
                 let waiting = Waiting {
                     session,
+                    stream,
                     link,
                     reply,
                 };
@@ -179,19 +185,58 @@ impl Engine {
         destination: SocketAddr,
         datagram: &[u8],
     ) {
-        let class = demux::classify(datagram);
+        // Whoever comes directly may reach every stream.
+        self.handle_relayed(
+            now,
+            &MediaHop {
+                from: source,
+                to: destination,
+                stream: None,
+                data: datagram,
+            },
+        );
+    }
+
+    /// Takes a datagram of a presenter who is relayed by this process. A
+    /// credential that was made for a stream reaches no other one. Returns
+    /// whether a session took it.
+    pub(super) fn handle_relayed(&mut self, now: Instant, hop: &MediaHop<'_>) -> bool {
+        let (source, destination) = (hop.from, hop.to);
+        let class = demux::classify(hop.data);
         self.tally.note_class(class);
         let key = match class {
             Class::Rtp | Class::Dtls => self.table.key_of_address(&source).ok_or(Refused::Stranger),
-            Class::Stun => self.introduce(now, source, destination, datagram),
+            Class::Stun => match self.may_introduce(hop) {
+                true => self.introduce(now, source, destination, hop.data),
+                false => Err(Refused::OtherStream),
+            },
             Class::ChannelData | Class::Unknown => Err(Refused::Unknown),
         };
         match key {
-            Ok(key) => self.with_session(now, key, |session| {
-                session.handle_datagram(now, source, destination, datagram);
-            }),
-            Err(reason) => self.tally.note_refused(reason),
+            Ok(key) => {
+                self.with_session(now, key, |session| {
+                    session.handle_datagram(now, source, destination, hop.data);
+                });
+                true
+            }
+            Err(reason) => {
+                self.tally.note_refused(reason);
+                false
+            }
         }
+    }
+
+    /// Whether the session that a relayed STUN message names is one of the
+    /// stream that its sender's credential is bound to.
+    fn may_introduce(&self, hop: &MediaHop<'_>) -> bool {
+        let Some(stream) = hop.stream else {
+            return true;
+        };
+        let by_ufrag = demux::stun_local_ufrag(hop.data);
+        let by_ufrag = by_ufrag.and_then(|ufrag| self.table.key_of_ufrag(ufrag));
+        let key = by_ufrag.or_else(|| self.table.key_of_address(&hop.from));
+        key.and_then(|key| self.table.stream(key))
+            .is_none_or(|of_session| u64::try_from(of_session.0) == Ok(stream))
     }
 
     /// The session that a STUN message belongs to; the one way by which an
@@ -442,6 +487,7 @@ impl Engine {
     fn take_on(&mut self, now: Instant, id: SessionId) {
         let Some(Waiting {
             session,
+            stream,
             link,
             reply,
         }) = self.waiting.remove(&id)
@@ -455,7 +501,7 @@ impl Engine {
             return;
         }
         self.metrics.connecting.increment(1);
-        let key = self.table.insert(*session, link);
+        let key = self.table.insert(*session, stream, link);
         self.with_session(now, key, |session| session.handle_timeout(now));
     }
 

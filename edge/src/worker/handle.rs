@@ -1,6 +1,7 @@
 //! The sending end of a worker's channel, and starting its thread.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
@@ -12,18 +13,21 @@ use std::{
 };
 
 use inlet_common::clock;
-use mio::{Interest, Token, Waker};
+use mio::Waker;
 use rand::Rng as _;
 use tokio::sync::mpsc;
 
 use super::{
     Command, Event,
-    driver::{Driver, Listener, Live},
+    driver::{Driver, Live},
     engine::Engine,
+    media::{self, Listener},
+    token::Source,
 };
 use crate::{
     metrics::Media,
     roq::{self, NotForQuic, link::Link},
+    turn::plane as turn,
     udp::{
         Receiver, Socket,
         addresses::{self, Advertised},
@@ -34,11 +38,20 @@ use crate::{
 /// milliseconds away.
 const MAX_QUEUED_COMMANDS: usize = 1024;
 
-/// Settings of one worker.
-#[derive(Clone, Debug)]
+/// Settings of one worker, which has media, the TURN server, or both.
+#[derive(Debug)]
 pub struct Config {
     /// Which worker it is, from 0.
     pub index: u16,
+    /// Media and the link to the origin; `None` without the role.
+    pub media: Option<MediaConfig>,
+    /// The TURN server; `None` without the role.
+    pub turn: Option<turn::Config>,
+}
+
+/// Settings of one worker's media.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
     /// Addresses to receive media at; the wildcard stands for all of the
     /// machine's.
     pub bind: Vec<IpAddr>,
@@ -68,6 +81,9 @@ pub enum Error {
     /// Something else the kernel refuses.
     #[error("worker")]
     Io(#[from] io::Error),
+    /// The TURN server cannot start.
+    #[error(transparent)]
+    Turn(#[from] turn::Error),
     /// The link's TLS configuration is of no use.
     #[error(transparent)]
     Tls(#[from] NotForQuic),
@@ -153,46 +169,43 @@ pub fn start(
     metrics: Media,
 ) -> Result<(Handle, JoinHandle<()>), Error> {
     let poll = mio::Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), Token(0))?);
-    let mut listeners = bind(&config)?;
-    let mut link_socket = Socket::bind(any_port(config.link.origin))?;
-    let sources = listeners
-        .iter_mut()
-        .map(|listener| listener.socket.source());
-    for (at, source) in sources.chain([link_socket.source()]).enumerate() {
-        poll.registry()
-            .register(source, Token(at + 1), Interest::READABLE)?;
+    let registry = poll.registry();
+    let waker = Arc::new(Waker::new(registry, Source::Waker.token())?);
+    let now = clock::now();
+    let index = config.index;
+    let turn = config.turn.map(|turn| {
+        let waker = Arc::clone(&waker);
+        turn::Plane::new(index, turn, registry, waker, seed(), now)
+    });
+    let turn = turn.transpose()?;
+    let media = config
+        .media
+        .map(|media| start_media(index, media, events, metrics.clone()));
+    let mut media = media.transpose()?;
+    if let Some(media) = &mut media {
+        media.register(registry)?;
     }
+    let listeners = media.iter().flat_map(|media| &media.listeners);
     let addresses: Arc<[SocketAddr]> = listeners
-        .iter()
         .flat_map(|listener| listener.candidates.iter().copied())
         .collect();
-    if addresses.is_empty() {
-        return Err(Error::NoAddress);
-    }
-    let mut seed = [0; 32];
-    rand::rng().fill_bytes(&mut seed);
-    let now = clock::now();
-    let link = Link::new(config.link, seed, now, clock::utc())?;
     let (commands, received) = sync_channel(MAX_QUEUED_COMMANDS);
     let live = Arc::new(Live::default());
     let driver = Driver {
-        engine: Engine::new(link, events, metrics.clone(), config.max_sessions, now),
         poll,
-        listeners,
-        link_socket,
+        media,
+        turn,
         commands: received,
         live: Arc::clone(&live),
         metrics: metrics.clone(),
         receiver: Receiver::default(),
-        link_out: Vec::new(),
-        unsent: None,
+        ready: BTreeSet::new(),
     };
     let thread = std::thread::Builder::new()
-        .name(format!("worker-{}", config.index))
+        .name(format!("worker-{index}"))
         .spawn(move || driver.run())?;
     let handle = Handle {
-        index: config.index,
+        index,
         addresses,
         commands,
         waker,
@@ -202,10 +215,43 @@ pub fn start(
     Ok((handle, thread))
 }
 
-fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
+/// Binds the sockets of media and makes the link.
+fn start_media(
+    index: u16,
+    config: MediaConfig,
+    events: mpsc::UnboundedSender<Event>,
+    metrics: Media,
+) -> Result<media::Plane, Error> {
+    let listeners = bind(index, &config)?;
+    if listeners
+        .iter()
+        .all(|listener| listener.candidates.is_empty())
+    {
+        return Err(Error::NoAddress);
+    }
+    let link_socket = Socket::bind(any_port(config.link.origin))?;
+    let now = clock::now();
+    let link = Link::new(config.link, seed(), now, clock::utc())?;
+    Ok(media::Plane {
+        engine: Engine::new(link, events, metrics.clone(), config.max_sessions, now),
+        listeners,
+        link_socket,
+        link_out: Vec::new(),
+        unsent: None,
+        metrics,
+    })
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    seed
+}
+
+fn bind(index: u16, config: &MediaConfig) -> Result<Vec<Listener>, Error> {
     let port = match config.port {
         0 => 0,
-        base => base.checked_add(config.index).ok_or(Error::Port)?,
+        base => base.checked_add(index).ok_or(Error::Port)?,
     };
     let machine = addresses::machine()?;
     let mut listeners = Vec::with_capacity(config.bind.len());

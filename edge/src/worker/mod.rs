@@ -7,18 +7,22 @@
 //! |---|---|
 //! | `command` | what is asked and heard |
 //! | `handle` | the sending end of the channel, and starting the thread |
-//! | `driver` | the loop: sockets, clock, one turn after another |
-//! | `engine` | what a worker does, without socket or clock |
+//! | `driver` | the loop: clock, commands, one turn after another |
+//! | `token` | what an event is about |
+//! | `media` | the sockets of media and link |
+//! | `engine` | what a worker does with media, without socket or clock |
 //! | `table` | sessions by id, ufrag and address, and their deadlines |
 
 mod command;
 mod driver;
 mod engine;
 mod handle;
+mod media;
 mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 
 pub use command::{Command, Event, OpenRequest, Refusal};
-pub use handle::{Config, Error, Handle, SendError, start};
+pub use handle::{Config, Error, Handle, MediaConfig, SendError, start};

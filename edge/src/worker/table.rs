@@ -5,16 +5,16 @@
 //! that one presenter cannot fill the map.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     time::Instant,
 };
 
-use inlet_common::ids::SessionId;
+use inlet_common::ids::{SessionId, StreamId};
 use slab::Slab;
 
 use super::tally::Reported;
-use crate::{roq::link, whip::session::Session};
+use crate::{roq::link, schedule::Schedule, whip::session::Session};
 
 /// Addresses that one session may be reached by: a phone between Wi-Fi and two
 /// mobile networks, both families each, with room to spare. The oldest goes.
@@ -24,9 +24,9 @@ pub(super) const MAX_ADDRESSES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) session: Session,
+    stream: StreamId,
     pub(super) link: link::Key,
     addresses: VecDeque<SocketAddr>,
-    scheduled: Option<Instant>,
     pub(super) reported: Reported,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Table {
     by_id: HashMap<SessionId, usize>,
     by_ufrag: HashMap<String, usize>,
     by_address: HashMap<SocketAddr, usize>,
-    deadlines: BTreeSet<(Instant, usize)>,
+    schedule: Schedule,
 }
 
 impl Table {
@@ -50,14 +50,14 @@ impl Table {
     }
 
     /// Takes a session in.
-    pub(super) fn insert(&mut self, session: Session, link: link::Key) -> usize {
+    pub(super) fn insert(&mut self, session: Session, stream: StreamId, link: link::Key) -> usize {
         let id = session.id();
         let ufrag = session.local_ufrag().to_owned();
         let key = self.slab.insert(Running {
             session,
+            stream,
             link,
             addresses: VecDeque::new(),
-            scheduled: None,
             reported: Reported::default(),
         });
         self.by_id.insert(id, key);
@@ -73,9 +73,7 @@ impl Table {
         for address in &running.addresses {
             self.by_address.remove(address);
         }
-        if let Some(at) = running.scheduled {
-            self.deadlines.remove(&(at, key));
-        }
+        self.schedule.remove(key);
         Some(running)
     }
 
@@ -93,6 +91,11 @@ impl Table {
 
     pub(super) fn key_of_address(&self, address: &SocketAddr) -> Option<usize> {
         self.by_address.get(address).copied()
+    }
+
+    /// The stream that a session publishes.
+    pub(super) fn stream(&self, key: usize) -> Option<StreamId> {
+        self.slab.get(key).map(|running| running.stream)
     }
 
     pub(super) fn keys(&self) -> Vec<usize> {
@@ -122,33 +125,19 @@ impl Table {
         }
     }
 
-    /// Calls a session at `at`, or earlier if that has been asked for: a
-    /// deadline that has moved away is found out when it comes, which is
-    /// cheaper than to move it with every packet.
+    /// Calls a session at `at`, or earlier if that has been asked for.
     pub(super) fn schedule(&mut self, key: usize, at: Instant) {
-        let Some(running) = self.slab.get_mut(key) else {
-            return;
-        };
-        if running.scheduled.is_some_and(|scheduled| scheduled <= at) {
-            return;
+        if self.slab.contains(key) {
+            self.schedule.set(key, at);
         }
-        if let Some(former) = running.scheduled.replace(at) {
-            self.deadlines.remove(&(former, key));
-        }
-        self.deadlines.insert((at, key));
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.schedule.next()
     }
 
     /// The next session whose deadline has come.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        let &(at, key) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
-        self.deadlines.remove(&(at, key));
-        if let Some(running) = self.slab.get_mut(key) {
-            running.scheduled = None;
-        }
-        Some(key)
+        self.schedule.pop_due(now)
     }
 }

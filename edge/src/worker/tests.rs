@@ -68,11 +68,14 @@ impl Bench {
         let (sender, events) = mpsc::unbounded_channel();
         let config = Config {
             index: 0,
-            bind: vec!["127.0.0.1".parse().unwrap()],
-            port: 0,
-            public: Vec::new(),
-            max_sessions: 4,
-            link,
+            media: Some(MediaConfig {
+                bind: vec!["127.0.0.1".parse().unwrap()],
+                port: 0,
+                public: Vec::new(),
+                max_sessions: 4,
+                link,
+            }),
+            turn: None,
         };
         let (handle, thread) = start(config, sender, Media::register()).unwrap();
         wait_until("link", || handle.is_link_up());

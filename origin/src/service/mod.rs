@@ -275,7 +275,7 @@ fn https(
     };
     let loaded = Certificates::load(files.clone(), metrics::certificate("http"))?;
     certificates.push(Arc::clone(&loaded));
-    Ok(Some(Arc::new(tls::https_server(loaded, None)?)))
+    Ok(Some(Arc::new(tls::tcp_server(loaded, None)?)))
 }
 
 fn bind_link(

@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use super::{
     Options, Shared,
     activity::{Activity, Guarded},
+    metrics::Reason,
 };
 
 /// Most requests at once on one HTTP/2 connection.
@@ -28,13 +29,13 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Serves a connection until the client closes it, it falls idle, or shutdown
 /// has let its last request finish.
-pub(super) async fn serve<I>(shared: &Shared, io: I, peer: SocketAddr)
+pub(super) async fn serve<I>(shared: &Shared, router: &Router, io: I, peer: SocketAddr)
 where
     I: rt::Read + rt::Write + Unpin + Send + 'static,
 {
     let activity = Activity::default();
     let service = {
-        let (router, activity) = (shared.router.clone(), activity.clone());
+        let (router, activity) = (router.clone(), activity.clone());
         service_fn(move |request| respond(router.clone(), activity.clone(), request, peer))
     };
     let builder = builder(&shared.options);
@@ -43,7 +44,7 @@ where
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = activity.ceased(options.first_request_timeout, options.idle_timeout) => {
-            shared.metrics.idle_closed();
+            shared.metrics.dropped(Reason::Idle);
             return;
         }
         () = shared.shutdown.cancelled() => {

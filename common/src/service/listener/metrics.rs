@@ -6,27 +6,26 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 #[derive(Clone, Debug)]
 pub struct ListenerMetrics {
     connections: Gauge,
-    accept_failed: Counter,
-    handshake_failed: Counter,
-    handshake_timed_out: Counter,
-    idle_closed: Counter,
+    dropped: [Counter; Reason::ALL.len()],
 }
 
 impl ListenerMetrics {
     /// Registers `{program}_http_connections` and
-    /// `{program}_http_connections_dropped_total` for a listener.
+    /// `{program}_http_connections_dropped_total` for a listener, of whatever
+    /// it serves.
     pub fn new(program: &'static str, kind: &'static str) -> Self {
         let connections = format!("{program}_http_connections");
-        describe_gauge!(connections.clone(), "open connections of HTTP listeners");
+        describe_gauge!(
+            connections.clone(),
+            "open connections of HTTP and TURN listeners"
+        );
         let dropped = format!("{program}_http_connections_dropped_total");
         describe_counter!(dropped.clone(), "connections ended by us, by reason");
-        let reason = |reason| counter!(dropped.clone(), "kind" => kind, "reason" => reason);
         Self {
             connections: gauge!(connections, "kind" => kind),
-            accept_failed: reason("accept"),
-            handshake_failed: reason("tls_handshake"),
-            handshake_timed_out: reason("tls_timeout"),
-            idle_closed: reason("idle"),
+            dropped: Reason::ALL.map(
+                |reason| counter!(dropped.clone(), "kind" => kind, "reason" => reason.label()),
+            ),
         }
     }
 
@@ -35,20 +34,60 @@ impl ListenerMetrics {
         Open(self.connections.clone())
     }
 
-    pub(super) fn accept_failed(&self) {
-        self.accept_failed.increment(1);
+    pub(super) fn dropped(&self, reason: Reason) {
+        self.dropped[reason as usize].increment(1);
     }
+}
 
-    pub(super) fn handshake_failed(&self) {
-        self.handshake_failed.increment(1);
-    }
+/// Why we ended a connection, or could not accept one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// No descriptor or memory for it.
+    Accept,
+    /// TLS could not be agreed on.
+    TlsHandshake,
+    /// The handshake took too long.
+    TlsTimeout,
+    /// No request for too long.
+    Idle,
+    /// A trusted proxy sent no header, a bad one, or none in time.
+    ProxyHeader,
+    /// No first byte in time, or too few to tell what is spoken.
+    Silent,
+    /// Neither TLS, TURN nor HTTP, or not served here in this form.
+    Unknown,
+    /// ICE by TCP, which is not served.
+    IceTcp,
+    /// Its source has too many half-open ones.
+    HalfOpen,
+}
 
-    pub(super) fn handshake_timed_out(&self) {
-        self.handshake_timed_out.increment(1);
-    }
+impl Reason {
+    /// In the order of the variants.
+    const ALL: [Self; 9] = [
+        Self::Accept,
+        Self::TlsHandshake,
+        Self::TlsTimeout,
+        Self::Idle,
+        Self::ProxyHeader,
+        Self::Silent,
+        Self::Unknown,
+        Self::IceTcp,
+        Self::HalfOpen,
+    ];
 
-    pub(super) fn idle_closed(&self) {
-        self.idle_closed.increment(1);
+    fn label(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::TlsHandshake => "tls_handshake",
+            Self::TlsTimeout => "tls_timeout",
+            Self::Idle => "idle",
+            Self::ProxyHeader => "proxy_header",
+            Self::Silent => "silent",
+            Self::Unknown => "unknown_protocol",
+            Self::IceTcp => "ice_tcp",
+            Self::HalfOpen => "half_open",
+        }
     }
 }
 
@@ -59,5 +98,17 @@ pub(super) struct Open(Gauge);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_counter() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
     }
 }

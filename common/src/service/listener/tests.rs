@@ -1,100 +1,25 @@
 //! Real sockets on the loopback address; HTTP is written by hand, so that a
-//! client can be as slow and as rude as it likes.
+//! client can be as slow and as rude as it likes. Here: HTTP alone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::{extract::ConnectInfo, routing::get};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-};
+use axum::{Router, routing::get};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Notify,
-    task::JoinHandle,
 };
-use tokio_rustls::TlsConnector;
 
-use super::{super::tls, *};
+use super::*;
+use support::{REQUEST, TlsPair, ask, peer_router, serve};
 
-const REQUEST: &[u8] = b"GET /peer HTTP/1.1\r\nHost: a\r\n\r\n";
-
-struct Served {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-fn serve(options: Options, tls: Option<ServerConfig>, router: Router) -> Served {
-    let listener = Listener::bind(
-        "127.0.0.1:0".parse().unwrap(),
-        options,
-        tls.map(Arc::new),
-        ListenerMetrics::new("inlet_test", "test"),
-    )
-    .unwrap();
-    let address = listener.local_addr();
-    let shutdown = CancellationToken::new();
-    let task = tokio::spawn(listener.serve(router, shutdown.clone()));
-    Served {
-        address,
-        shutdown,
-        task,
-    }
-}
-
-fn peer_router() -> Router {
-    Router::new().route(
-        "/peer",
-        get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()),
-    )
-}
-
-/// A self-signed server certificate and a client that trusts it.
-fn tls_pair(alpn: &[u8]) -> (ServerConfig, ClientConfig) {
-    let made = rcgen::generate_simple_self_signed(["edge.test".to_owned()]).unwrap();
-    let certificate = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let mut server = ServerConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    server.alpn_protocols = vec![alpn.to_vec()];
-    let mut client = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    client.alpn_protocols = vec![alpn.to_vec()];
-    (server, client)
-}
-
-/// Sends a request and reads until the head and its body are there.
-async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> String {
-    stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    let mut chunk = [0; 1024];
-    loop {
-        let read = stream.read(&mut chunk).await.unwrap();
-        answer.extend_from_slice(&chunk[..read]);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        if read == 0
-            || text
-                .split_once("\r\n\r\n")
-                .is_some_and(|(_, b)| !b.is_empty())
-        {
-            return text;
-        }
-    }
-}
+mod protected;
+mod proxied;
+mod support;
+mod turn;
 
 #[tokio::test]
 async fn a_handler_sees_the_peer() {
-    let served = serve(Options::default(), None, peer_router());
+    let served = serve(Options::default(), Tls::Off, peer_router());
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let local = stream.local_addr().unwrap();
     let answer = ask(&mut stream, REQUEST).await;
@@ -104,26 +29,26 @@ async fn a_handler_sees_the_peer() {
 
 #[tokio::test]
 async fn https_serves_the_same_router() {
-    let (server, client) = tls_pair(b"http/1.1");
-    let served = serve(Options::default(), Some(server), peer_router());
-    let stream = TcpStream::connect(served.address).await.unwrap();
-    let mut stream = TlsConnector::from(Arc::new(client))
-        .connect(ServerName::try_from("edge.test").unwrap(), stream)
-        .await
-        .unwrap();
+    let pair = TlsPair::new();
+    let served = serve(
+        Options::default(),
+        Tls::Only(Arc::clone(&pair.server)),
+        peer_router(),
+    );
+    let mut stream = pair.connect(served.address, &[b"http/1.1"]).await.unwrap();
     let answer = ask(&mut stream, REQUEST).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_handshake_that_stalls_is_ended_and_others_go_on() {
-    let (server, client) = tls_pair(b"http/1.1");
+    let pair = TlsPair::new();
     let options = Options {
         max_handshakes: 1,
         handshake_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let served = serve(options, Some(server), peer_router());
+    let served = serve(options, Tls::Only(Arc::clone(&pair.server)), peer_router());
     let mut silent = TcpStream::connect(served.address).await.unwrap();
     let mut rest = [0; 1];
     let end = timeout(Duration::from_secs(5), silent.read(&mut rest)).await;
@@ -132,11 +57,7 @@ async fn a_handshake_that_stalls_is_ended_and_others_go_on() {
         "the stalled one is closed"
     );
 
-    let stream = TcpStream::connect(served.address).await.unwrap();
-    let mut stream = TlsConnector::from(Arc::new(client))
-        .connect(ServerName::try_from("edge.test").unwrap(), stream)
-        .await
-        .unwrap();
+    let mut stream = pair.connect(served.address, &[b"http/1.1"]).await.unwrap();
     assert!(ask(&mut stream, REQUEST).await.contains("200 OK"));
 }
 
@@ -146,7 +67,7 @@ async fn silence_and_half_a_request_are_ended() {
         first_request_timeout: Duration::from_millis(200),
         ..Options::default()
     };
-    let served = serve(options, None, peer_router());
+    let served = serve(options, Tls::Off, peer_router());
     for begin in [
         &b""[..],
         b"G",
@@ -168,7 +89,7 @@ async fn beyond_the_bound_connections_wait_for_a_place() {
         max_connections: 1,
         ..Options::default()
     };
-    let served = serve(options, None, peer_router());
+    let served = serve(options, Tls::Off, peer_router());
     let mut first = TcpStream::connect(served.address).await.unwrap();
     assert!(ask(&mut first, REQUEST).await.contains("200 OK"));
     let mut second = TcpStream::connect(served.address).await.unwrap();
@@ -196,7 +117,7 @@ async fn shutdown_lets_a_running_request_finish_and_takes_no_new_one() {
             "done"
         }),
     );
-    let served = serve(Options::default(), None, router);
+    let served = serve(Options::default(), Tls::Off, router);
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let client =
         tokio::spawn(
@@ -234,7 +155,7 @@ async fn shutdown_does_not_wait_for_ever() {
             std::future::pending::<&str>().await
         }),
     );
-    let served = serve(options, None, router);
+    let served = serve(options, Tls::Off, router);
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream
         .write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -250,7 +171,7 @@ async fn shutdown_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let served = serve(Options::default(), None, peer_router());
+    let served = serve(Options::default(), Tls::Off, peer_router());
     let error = Listener::bind(
         served.address,
         Options::default(),

@@ -60,16 +60,23 @@ pub enum Forward<'a> {
     ToMedia {
         /// Which worker's.
         worker: u16,
-        /// From which relayed address.
-        from: SocketAddr,
-        /// To which media address.
-        to: SocketAddr,
-        /// The only stream that the client may reach, where its credential is
-        /// bound to one.
-        stream: Option<u64>,
-        /// What.
-        data: &'a [u8],
+        /// The datagram, and between whom.
+        hop: MediaHop<'a>,
     },
+}
+
+/// A datagram of a relayed client for media of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaHop<'a> {
+    /// The client's relayed address.
+    pub from: SocketAddr,
+    /// The media address.
+    pub to: SocketAddr,
+    /// The only stream that the client may reach, where its credential is bound
+    /// to one.
+    pub stream: Option<u64>,
+    /// The datagram.
+    pub data: &'a [u8],
 }
 
 /// Longest prefix: a Data indication's header, XOR-PEER-ADDRESS with an IPv6
@@ -237,10 +244,12 @@ impl Relay {
             }
             Forward::ToMedia {
                 worker,
-                from: relayed.address,
-                to: real,
-                stream,
-                data,
+                hop: MediaHop {
+                    from: relayed.address,
+                    to: real,
+                    stream,
+                    data,
+                },
             }
         } else if self.settings.peers.permits(real, Own::Stranger) {
             Forward::ToPeer {

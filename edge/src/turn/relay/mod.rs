@@ -60,7 +60,7 @@ use crate::schedule::Schedule;
 
 pub use self::{
     connect::Side,
-    forward::{Forward, Icmp, Prefix},
+    forward::{Forward, Icmp, MediaHop, Prefix},
     listing::Entry,
 };
 
@@ -227,6 +227,11 @@ impl Relay {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.allocations.is_empty()
+    }
+
+    /// The driver could not bind a socket.
+    pub fn note_unbound(&self) {
+        self.metrics.sockets_refused.increment(1);
     }
 
     /// The time since the process began.

@@ -105,9 +105,11 @@ impl Rig {
                 to,
                 data: data.to_vec(),
             },
-            Forward::ToMedia {
-                worker, to, stream, ..
-            } => Went::Media { worker, to, stream },
+            Forward::ToMedia { worker, hop } => Went::Media {
+                worker,
+                to: hop.to,
+                stream: hop.stream,
+            },
         }
     }
 }

@@ -1,0 +1,194 @@
+//! What a listener serves, and how a TURN connection is handed away.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use rustls::{ServerConfig, ServerConnection};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    classify::{Expected, Kind},
+    metrics::Open,
+};
+
+/// What HTTP is called by ALPN, best first.
+const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// What TURN is called by ALPN, [RFC 7443 §3](https://www.rfc-editor.org/rfc/rfc7443#section-3).
+const TURN_ALPN: &[u8] = b"stun.turn";
+
+/// What a listener serves. With TURN, connections are told apart by their
+/// first bytes; without, none are looked at.
+#[derive(Clone)]
+pub enum Service {
+    /// HTTP alone; by TLS alone where the listener has TLS.
+    Http(Router),
+    /// TURN alone, by TCP or TLS, see [`Tls`].
+    Turn(Arc<dyn Divert>),
+    /// HTTP as above, and TURN on the same port.
+    HttpAndTurn(Router, Arc<dyn Divert>),
+}
+
+impl From<Router> for Service {
+    fn from(router: Router) -> Self {
+        Self::Http(router)
+    }
+}
+
+impl Service {
+    pub(super) fn router(&self) -> Option<&Router> {
+        match self {
+            Self::Http(router) | Self::HttpAndTurn(router, _) => Some(router),
+            Self::Turn(_) => None,
+        }
+    }
+
+    /// `config`, offering by ALPN what is served and nothing else.
+    pub(super) fn offer(&self, config: &ServerConfig) -> ServerConfig {
+        let (http, turn): (&[&[u8]], &[&[u8]]) = match self {
+            Self::Http(_) => (&HTTP_ALPN, &[]),
+            Self::Turn(_) => (&[], &[TURN_ALPN]),
+            Self::HttpAndTurn(..) => (&HTTP_ALPN, &[TURN_ALPN]),
+        };
+        let mut config = config.clone();
+        config.alpn_protocols = [http, turn]
+            .concat()
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect();
+        config
+    }
+
+    /// What a client means by a protocol of [`Service::offer`].
+    pub(super) fn agreed(name: &[u8]) -> Kind {
+        match name {
+            TURN_ALPN => Kind::Turn,
+            _ => Kind::Http,
+        }
+    }
+
+    /// What a connection may begin with.
+    pub(super) fn expected(&self, tls: &Tls) -> Expected {
+        match tls {
+            Tls::Off => Expected::Plain {
+                http: self.router().is_some(),
+            },
+            Tls::Only(_) => Expected::Tls,
+            Tls::OrPlainTurn(_) => Expected::TlsOrTurn,
+        }
+    }
+}
+
+/// Whether a listener has TLS, and whether TURN may do without. Which protocols
+/// TLS offers by ALPN follows from the [`Service`], whatever the configuration
+/// says.
+#[derive(Clone, Debug)]
+pub enum Tls {
+    /// Everything comes in the clear.
+    Off,
+    /// Everything comes by TLS.
+    Only(Arc<ServerConfig>),
+    /// As [`Tls::Only`], but TURN may come in the clear too.
+    OrPlainTurn(Arc<ServerConfig>),
+}
+
+impl Tls {
+    pub(super) fn config(&self) -> Option<&ServerConfig> {
+        match self {
+            Self::Off => None,
+            Self::Only(config) | Self::OrPlainTurn(config) => Some(config),
+        }
+    }
+}
+
+impl From<Option<Arc<ServerConfig>>> for Tls {
+    fn from(config: Option<Arc<ServerConfig>>) -> Self {
+        config.map_or(Self::Off, Self::Only)
+    }
+}
+
+/// Takes TURN connections.
+pub trait Divert: Send + Sync {
+    /// Takes a connection. It is called on a task of the listener's runtime
+    /// and must not block; who cannot take another connection drops it.
+    fn take(&self, connection: Diverted);
+}
+
+/// A TURN connection, with nothing read of it but its TLS handshake.
+#[derive(Debug)]
+pub struct Diverted {
+    /// Non-blocking, with TCP_NODELAY, keepalive ([`super::Options::idle_timeout`])
+    /// and TCP_USER_TIMEOUT ([`super::Options::write_timeout`]); in no poller's set.
+    pub stream: std::net::TcpStream,
+    /// The established TLS connection, `None` in the clear. It may hold
+    /// plaintext that has arrived already: read its `reader()` before waiting
+    /// for the socket, and again before each `read_tls`, which fails while
+    /// 16 KiB are unread. It may also have something left to write.
+    pub tls: Option<Box<ServerConnection>>,
+    /// The client, as a trusted proxy told it where there is one. Never an
+    /// IPv4 address in an IPv6 one.
+    pub peer: SocketAddr,
+    /// Where the client connected to, likewise.
+    pub local: SocketAddr,
+    /// Keep it for as long as the connection is open.
+    pub place: Place,
+}
+
+impl Diverted {
+    /// Takes `stream` out of the runtime.
+    pub(super) fn new(
+        stream: Stream,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+        place: Place,
+    ) -> io::Result<Self> {
+        let (stream, tls) = match stream {
+            Stream::Plain(stream) => (stream, None),
+            Stream::Tls(stream) => {
+                let (stream, tls) = stream.into_inner();
+                (stream, Some(Box::new(tls)))
+            }
+        };
+        let local = local.map_or_else(|| stream.local_addr(), Ok)?;
+        Ok(Self {
+            stream: stream.into_std()?,
+            tls,
+            peer: canonical(peer),
+            local: canonical(local),
+            place,
+        })
+    }
+}
+
+/// On a socket for both families IPv4 looks like ::ffff:a.b.c.d.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
+/// A connection's place among [`super::Options::max_connections`]; free again,
+/// and no longer in the gauge of open connections, once this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    _open: Open,
+}
+
+impl Place {
+    pub(super) fn new(permit: OwnedSemaphorePermit, open: Open) -> Self {
+        Self {
+            _permit: permit,
+            _open: open,
+        }
+    }
+}
+
+/// A connection, with or without TLS around it.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}

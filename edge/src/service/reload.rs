@@ -1,0 +1,67 @@
+//! What SIGHUP reads anew: certificates, the log filter, and all of `[turn]` but
+//! its listeners and addresses.
+
+use std::{path::PathBuf, sync::Arc};
+
+use inlet_common::{
+    clock,
+    service::{logging, tls::Certificates},
+};
+
+use super::appliance::Appliance;
+use crate::config::Config;
+
+/// What a reload needs.
+pub(super) struct Reload {
+    pub(super) path: PathBuf,
+    pub(super) config: Config,
+    pub(super) certificates: Vec<Arc<Certificates>>,
+    pub(super) appliance: Option<Arc<Appliance>>,
+    pub(super) log: logging::Handle,
+}
+
+impl Reload {
+    /// Reloads. What is refused leaves the old in place; what takes a restart
+    /// is logged.
+    pub(super) fn run(&self) {
+        let config = match Config::load(&self.path) {
+            Ok(config) => config,
+            Err(error) => return complain(&error, "configuration refused; the old one stays"),
+        };
+        if let Err(error) = self.log.reload(&config.log) {
+            complain(&error, "log filter refused; the old one stays");
+        }
+        for certificate in &self.certificates {
+            if let Err(error) = certificate.reload(clock::utc()) {
+                complain(&error, "certificate refused; the old one stays");
+            }
+        }
+        if let (Some(appliance), Some(turn)) = (&self.appliance, &config.turn)
+            && let Err(error) = appliance.reload(turn.clone())
+        {
+            complain(&error, "TURN settings refused; the old ones stay");
+        }
+        if self.takes_restart(config) {
+            tracing::warn!("some changes in the configuration take a restart");
+        }
+        tracing::info!("reloaded");
+    }
+
+    /// Whether something differs from the start that a reload cannot change.
+    fn takes_restart(&self, mut config: Config) -> bool {
+        config.log = self.config.log.clone();
+        if let (Some(new), Some(old)) = (&config.turn, &self.config.turn)
+            && new.listen == old.listen
+            && new.relay_addresses == old.relay_addresses
+            && new.public == old.public
+            && new.ports == old.ports
+        {
+            config.turn = self.config.turn.clone();
+        }
+        config != self.config
+    }
+}
+
+fn complain(error: &(dyn std::error::Error + 'static), what: &str) {
+    tracing::error!(error, "{what}");
+}
