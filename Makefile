@@ -27,6 +27,8 @@ ARGS ?=
 BENCH ?=
 # What `make soak` takes for one turn.
 MINUTES ?= 60
+# What `make fuzz` takes for each target.
+SECONDS ?= 10
 
 PACKAGES_BUILD := clang libclang-dev pkg-config \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
@@ -45,6 +47,7 @@ WEB := origin/web
 WEB_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print)
 WEB_BUNDLE := $(WEB)/dist/go-live.html
 BROWSER := tests/browser
+FUZZ := tests/fuzz
 
 .PHONY: help
 help: ## List these commands.
@@ -101,10 +104,12 @@ demo: demo-forget build ## Run all of it; SOURCE=none or SOURCE=path/to/file pub
 .PHONY: fmt fmt-check lint doc deny
 fmt: ## Format the Rust code.
 	cargo fmt --all
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
 
 fmt-check:
 	$(call step,Format)
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 
 lint: packages web ## Lint the Rust code, warnings being errors.
 	$(call step,Lint)
@@ -123,7 +128,7 @@ else
 endif
 
 .PHONY: test test-unit test-system test-web test-browser
-test: packages-test web fmt-check deny lint doc test-unit test-system test-web test-browser ## Run everything that must pass.
+test: packages-test web fmt-check deny lint doc test-unit fuzz test-system test-web test-browser ## Run everything that must pass.
 	$(call step,All passed)
 
 test-unit: packages web ## Run the unit and scenario tests.
@@ -135,6 +140,23 @@ else
 	cargo test --locked -p tests --lib
 endif
 	cargo test --locked --workspace --doc
+
+# A workspace of its own, since all of it is built with instrumentation; so
+# `lint` and `deny` do not see it, and nothing of it is ever shipped.
+.PHONY: fuzz fuzz-build
+fuzz-build: packages ## Build the fuzz targets.
+	$(call step,Fuzz targets)
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	cd $(FUZZ) && cargo fuzz build --fuzz-dir . --sanitizer none --target-dir $(BUILD)/fuzz
+
+# What is found is added to the build folder, never to the seeds.
+fuzz: fuzz-build ## Feed each fuzz target for SECONDS= seconds.
+	$(call step,Fuzzing)
+	@cd $(FUZZ) && for target in $$(ls seeds); do \
+	    corpus=$(BUILD)/fuzz-corpus/$$target; mkdir -p $$corpus; \
+	    cargo fuzz run --fuzz-dir . --sanitizer none --target-dir $(BUILD)/fuzz \
+	        $$target $$corpus seeds/$$target -- -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1; \
+	done
 
 test-system: packages-test build ## Run the tests of the real binaries.
 	$(call step,System tests)

@@ -3,6 +3,7 @@
 
 mod foreign;
 mod holes;
+mod protection;
 mod round_trip;
 mod stream;
 mod vectors;

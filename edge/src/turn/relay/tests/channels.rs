@@ -67,8 +67,12 @@ fn a_channel_lasts_ten_minutes_and_its_permission_five() {
         rig.send_on(&anna, 0x4000, b"x"),
         Went::Peer { .. }
     ));
-    rig.pass(Duration::from_millis(1));
+    rig.permit(&mut anna, at(PEER));
+    // Even before the driver has told the time.
+    rig.now += Duration::from_millis(1);
     assert_eq!(rig.send_on(&anna, 0x4000, b"x"), Went::Nowhere);
+    assert_eq!(rig.dropped(Dropped::NoChannel), 1);
+    rig.pass(Duration::ZERO);
     assert_eq!(rig.shared.quotas.channels(), 0);
     // And the number be bound to another.
     assert!(rig.bind_channel(&mut anna, 0x4000, at(OTHER)).is_success());

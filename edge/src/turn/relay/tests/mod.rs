@@ -1,6 +1,7 @@
 //! Behaviour of the engine, one file each, under virtual time.
 //!
-//! `rig` holds the workers and plays their driver, `caller` is a client.
+//! `rig` holds the workers and plays their driver, `went` tells where data went,
+//! `caller` is a client, and `model` is what `random` compares with.
 
 mod allocate;
 mod caller;
@@ -12,6 +13,7 @@ mod credentials;
 mod data;
 mod families;
 mod hairpin;
+mod model;
 mod operations;
 mod peers;
 mod permissions;
@@ -21,8 +23,10 @@ mod refresh;
 mod refusals;
 mod rig;
 mod strangers;
+mod went;
 
 use self::{
     caller::{Answer, Caller},
-    rig::{Rig, Went},
+    rig::Rig,
+    went::Went,
 };

@@ -17,27 +17,30 @@ fn udp(encoder: Encoder) -> Encoder {
     encoder.requested_transport(17)
 }
 
-/// What an Allocate asks for, and the code that it gets by UDP.
-const WRONG: &[(&str, fn(Encoder) -> Encoder, u16)] = &[
-    ("no transport", |encoder| encoder, 400),
-    ("SCTP", |encoder| encoder.requested_transport(132), 442),
-    ("TCP by UDP", |encoder| encoder.requested_transport(6), 400),
-    (
+/// What is wrong with an Allocate, how it is asked for, and the code that it gets
+/// by UDP.
+struct Wrong(&'static str, fn(Encoder) -> Encoder, u16);
+
+const WRONG: &[Wrong] = &[
+    Wrong("no transport", |encoder| encoder, 400),
+    Wrong("SCTP", |encoder| encoder.requested_transport(132), 442),
+    Wrong("TCP by UDP", |encoder| encoder.requested_transport(6), 400),
+    Wrong(
         "a short transport",
         |encoder| encoder.raw_attribute(REQUESTED_TRANSPORT, &[17]),
         400,
     ),
-    (
+    Wrong(
         "a long lifetime",
         |encoder| udp(encoder).raw_attribute(0x000D, &[0; 8]),
         400,
     ),
-    (
+    Wrong(
         "a token and an even port",
         |encoder| udp(encoder).reservation_token(TOKEN).even_port(false),
         400,
     ),
-    (
+    Wrong(
         "a token and a family",
         |encoder| {
             udp(encoder)
@@ -46,7 +49,7 @@ const WRONG: &[(&str, fn(Encoder) -> Encoder, u16)] = &[
         },
         400,
     ),
-    (
+    Wrong(
         "a token and another family",
         |encoder| {
             udp(encoder)
@@ -55,17 +58,17 @@ const WRONG: &[(&str, fn(Encoder) -> Encoder, u16)] = &[
         },
         400,
     ),
-    (
+    Wrong(
         "a token that nobody was given",
         |encoder| udp(encoder).reservation_token(TOKEN),
         508,
     ),
-    (
+    Wrong(
         "a short token",
         |encoder| udp(encoder).raw_attribute(0x0022, &[7; 4]),
         400,
     ),
-    (
+    Wrong(
         "one family and another",
         |encoder| {
             udp(encoder)
@@ -74,27 +77,27 @@ const WRONG: &[(&str, fn(Encoder) -> Encoder, u16)] = &[
         },
         400,
     ),
-    (
+    Wrong(
         "IPv4 in addition",
         |encoder| udp(encoder).additional_family(Family::V4),
         400,
     ),
-    (
+    Wrong(
         "another family and a pair",
         |encoder| udp(encoder).additional_family(Family::V6).even_port(true),
         400,
     ),
-    (
+    Wrong(
         "a family that nobody knows",
         |encoder| udp(encoder).raw_attribute(REQUESTED_FAMILY, &[3, 0, 0, 0]),
         440,
     ),
-    (
+    Wrong(
         "another that nobody knows",
         |encoder| udp(encoder).raw_attribute(ADDITIONAL_FAMILY, &[3, 0, 0, 0]),
         400,
     ),
-    (
+    Wrong(
         "an unknown attribute that must be known",
         |encoder| udp(encoder).raw_attribute(0x7FFF, &[]),
         420,
@@ -103,7 +106,7 @@ const WRONG: &[(&str, fn(Encoder) -> Encoder, u16)] = &[
 
 #[test]
 fn a_wrong_allocate_gets_the_code_for_what_is_wrong() {
-    for (what, fill, code) in WRONG {
+    for Wrong(what, fill, code) in WRONG {
         let (mut rig, mut anna) = (Rig::new(), Caller::anna());
         let answer = rig.ask(&mut anna, Method::Allocate, fill);
         assert_eq!(answer.code(), Some(*code), "{what}");

@@ -88,7 +88,7 @@ proptest! {
         message.unmarshal_binary(&bytes).unwrap();
         prop_assert_eq!(message.typ, kind);
         prop_assert_eq!(message.transaction_id.0, transaction);
-        prop_assert_eq!(text(&message, types::ATTR_USERNAME), username.clone());
+        prop_assert_eq!(text(&message, types::ATTR_USERNAME), username.as_str());
         prop_assert_eq!(text(&message, types::ATTR_REALM), REALM);
         for (kind, expected) in [
             (types::ATTR_XORMAPPED_ADDRESS, mapped),
