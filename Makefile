@@ -33,6 +33,7 @@ SECONDS ?= 10
 PACKAGES_BUILD := clang libclang-dev pkg-config \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
 PACKAGES_TEST := ffmpeg chromium
+PACKAGES_BENCH := coturn iproute2 util-linux
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 DENY := $(shell cargo deny --version >/dev/null 2>&1 && echo yes)
@@ -57,7 +58,7 @@ help: ## List these commands.
 
 # --- What has to be there --------------------------------------------------
 
-.PHONY: packages packages-test
+.PHONY: packages packages-test packages-bench
 packages: ## Install the system packages that a build needs.
 	@command -v cargo >/dev/null || { \
 	    echo 'make: cargo is missing; install Rust from https://rustup.rs' >&2; exit 1; }
@@ -65,6 +66,9 @@ packages: ## Install the system packages that a build needs.
 
 packages-test: packages
 	@.ci/packages $(PACKAGES_TEST)
+
+packages-bench: packages-test
+	@.ci/packages $(PACKAGES_BENCH)
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	$(call step,Packages of the pages)
@@ -179,7 +183,7 @@ test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## 
 # --- Measuring -------------------------------------------------------------
 
 .PHONY: bench soak
-bench: packages-test web $(BROWSER)/node_modules/.package-lock.json ## Run the benchmarks, or the one named by BENCH=.
+bench: packages-bench web $(BROWSER)/node_modules/.package-lock.json ## Run the benchmarks, or the one named by BENCH=.
 	$(call step,Release binaries)
 	cargo build --locked --release -p inlet-edge -p inlet-origin -p benches --bins
 	$(call step,Benchmarks)

@@ -7,6 +7,7 @@
 //! | [`sink`] | an origin that takes every session and throws the media away |
 //! | [`fleet`] | many presenters on one thread |
 //! | [`transcode`] | one ladder by the worker and by the `ffmpeg` command line |
+//! | [`turn`] | TURN servers under load, in network namespaces |
 //! | [`viewer`] | Chromium on the player page |
 //!
 //! Two cores carry everything that a benchmark starts, so figures of one run
@@ -17,4 +18,5 @@ pub mod fleet;
 pub mod process;
 pub mod sink;
 pub mod transcode;
+pub mod turn;
 pub mod viewer;

@@ -55,6 +55,26 @@ impl CpuTime {
     }
 }
 
+/// CPU time of a process as the scheduler counts it, to the nanosecond; threads
+/// that have ended are not in it.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn scheduled(pid: i32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/task");
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(&path).context(path)? {
+        // A thread may have ended since it was listed.
+        let Ok(stat) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let nanos = stat.split(' ').next().context("no run time")?;
+        total += Duration::from_nanos(nanos.parse()?);
+    }
+    Ok(total)
+}
+
 /// A line of `/proc/{pid}/status` in KiB, such as `VmRSS` or `VmHWM`.
 ///
 /// # Errors
