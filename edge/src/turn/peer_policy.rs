@@ -95,6 +95,29 @@ impl PeerPolicy {
         !self.is_listener(&address) && self.permits_stranger(address.ip())
     }
 
+    /// Judges an address, without its port, for a credential that was made for a
+    /// stream: such a one reaches media and nothing else.
+    pub fn permits_media_ip(&self, ip: IpAddr, is_media: bool) -> bool {
+        let ip = real(ip);
+        let is_fleet = self.fleet.iter().any(|range| range.ip == ip);
+        (is_media || is_fleet) && !contains(&self.deny, ip)
+    }
+
+    /// The same with its port.
+    pub fn permits_media(&self, address: SocketAddr, is_media: bool) -> bool {
+        let address = SocketAddr::new(real(address.ip()), address.port());
+        let is_fleet = self.fleet.iter().any(|range| range.has(&address));
+        (is_media || is_fleet) && !contains(&self.deny, address.ip())
+    }
+
+    /// Whether data may leave for an address that is none of ours.
+    pub fn reaches(&self, address: SocketAddr, is_bound_to_stream: bool) -> bool {
+        match is_bound_to_stream {
+            true => self.permits_media(address, false),
+            false => self.permits(address, Own::Stranger),
+        }
+    }
+
     fn permits_stranger(&self, ip: IpAddr) -> bool {
         if contains(&self.allow, ip) {
             return true;

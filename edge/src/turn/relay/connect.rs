@@ -154,8 +154,9 @@ impl Relay {
         Ok(())
     }
 
-    /// The guard for TCP: relayed TCP addresses of ours are peers, our media
-    /// are not, as they speak no TCP to relayed clients.
+    /// The guard for TCP: relayed TCP addresses of ours are peers; media are
+    /// not, as they speak no TCP to relayed clients, so a credential that was
+    /// made for a stream has no peer at all.
     fn judge_tcp(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
         let allocation = self.allocation(key);
         let allocation = allocation.ok_or(ErrorCode::AllocationMismatch)?;
@@ -163,12 +164,13 @@ impl Relay {
             return Err(ErrorCode::PeerAddressFamilyMismatch);
         }
         let real = SocketAddr::new(peer_policy::real(peer.ip()), peer.port());
-        let is_relayed = self.shared.ports.is_relayed_tcp(real) && allocation.stream.is_none();
-        let own = match is_relayed {
-            true => Own::Reachable,
-            false => Own::Stranger,
+        let peers = &self.settings.peers;
+        let is_permitted = match allocation.stream {
+            Some(_) => false,
+            None if self.shared.ports.is_relayed_tcp(real) => peers.permits(real, Own::Reachable),
+            None => peers.permits(real, Own::Stranger),
         };
-        match self.settings.peers.permits(real, own) {
+        match is_permitted {
             true => Ok(()),
             false => Err(ErrorCode::Forbidden),
         }

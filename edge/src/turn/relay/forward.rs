@@ -251,7 +251,7 @@ impl Relay {
                     data,
                 },
             }
-        } else if self.settings.peers.permits(real, Own::Stranger) {
+        } else if self.settings.peers.reaches(real, stream.is_some()) {
             Forward::ToPeer {
                 relay,
                 peer,

@@ -132,10 +132,13 @@ impl Relay {
     fn judge_ip(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
         self.check_family(key, peer)?;
         let ip = peer_policy::real(peer.ip());
-        let is_bound = self.is_bound_to_stream(key);
-        let is_ours =
-            self.shared.is_media_ip(ip) || (!is_bound && self.shared.ports.is_relay_ip(ip));
-        match self.settings.peers.permits_ip(ip, is_ours) {
+        let is_media = self.shared.is_media_ip(ip);
+        let peers = &self.settings.peers;
+        let is_permitted = match self.is_bound_to_stream(key) {
+            true => peers.permits_media_ip(ip, is_media),
+            false => peers.permits_ip(ip, is_media || self.shared.ports.is_relay_ip(ip)),
+        };
+        match is_permitted {
             true => Ok(()),
             false => Err(ErrorCode::Forbidden),
         }
@@ -153,15 +156,16 @@ impl Relay {
     /// The guard, on the address that a packet would really reach.
     pub(super) fn permits(&self, key: Key, peer: SocketAddr) -> bool {
         let real = SocketAddr::new(peer_policy::real(peer.ip()), peer.port());
-        let is_relayed = self.shared.ports.owner(real).is_some();
-        // A credential made for a stream reaches media alone.
-        let is_ours = self.shared.media_worker(&real).is_some()
-            || (is_relayed && !self.is_bound_to_stream(key));
-        let own = match is_ours {
+        let is_media = self.shared.media_worker(&real).is_some();
+        let peers = &self.settings.peers;
+        if self.is_bound_to_stream(key) {
+            return peers.permits_media(real, is_media);
+        }
+        let own = match is_media || self.shared.ports.owner(real).is_some() {
             true => Own::Reachable,
             false => Own::Stranger,
         };
-        self.settings.peers.permits(real, own)
+        peers.permits(real, own)
     }
 
     fn is_bound_to_stream(&self, key: Key) -> bool {
