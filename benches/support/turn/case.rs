@@ -123,7 +123,7 @@ impl Case {
                 };
                 let lasts = FLOOD;
                 let trial = load.set_up(stand, server)?.trial(Pace { rate, lasts })?;
-                if trial.loss() < LOSS {
+                if trial.refused == 0 && trial.loss() < LOSS {
                     say(format!("{kind} carries all that was offered"));
                 }
                 Ok(vec![trial.cost(), trial.rate()])

@@ -44,6 +44,8 @@ pub struct Pace {
 pub struct Trial {
     /// Packets that left.
     pub sent: u64,
+    /// Packets that found no room: a stream of a server that reads slowly.
+    pub refused: u64,
     /// Packets that arrived.
     pub received: u64,
     /// For how long packets left.
@@ -148,6 +150,7 @@ impl Generator {
         ensure!(arrivals.packets > 0, "nothing arrived");
         Ok(Trial {
             sent: ledger.sent,
+            refused: ledger.refused,
             received: arrivals.packets,
             lasted,
             late: arrivals.packets - in_time,
