@@ -6,13 +6,14 @@
 //! switch itself off at run time, so the segment count is read anew each time.
 
 use std::{
+    cell::OnceCell,
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr},
 };
 
 use mio::net::UdpSocket;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 pub mod addresses;
 mod errors;
@@ -37,8 +38,12 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Socket {
     inner: UdpSocket,
-    state: UdpSocketState,
+    /// What a socket is set up with beside its address. A relayed socket gets it
+    /// when it is first used: eleven system calls of an allocation that a client
+    /// makes in reserve and, mostly, never uses.
+    state: OnceCell<UdpSocketState>,
     local: SocketAddr,
+    is_relayed: bool,
 }
 
 /// A datagram to send, or several of the same size in a row (GSO).
@@ -94,23 +99,46 @@ impl Socket {
     /// As [`Socket::bind`].
     pub fn bind_relay(address: SocketAddr) -> io::Result<Self> {
         let socket = new(address)?;
-        socket.set_recv_buffer_size(RELAY_BUFFER)?;
-        let bound = Self::finish(socket, address)?;
-        bound.set_may_fragment(true)?;
-        bound.keep_errors()?;
-        Ok(bound)
+        socket.bind(&address.into())?;
+        let std: std::net::UdpSocket = socket.into();
+        let local = match address.port() {
+            0 => std.local_addr()?,
+            _ => address,
+        };
+        Ok(Self {
+            inner: UdpSocket::from_std(std),
+            state: OnceCell::new(),
+            local,
+            is_relayed: true,
+        })
     }
 
     fn finish(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
         socket.bind(&address.into())?;
         let std: std::net::UdpSocket = socket.into();
-        let state = UdpSocketState::new(UdpSockRef::from(&std))?;
         let local = std.local_addr()?;
-        Ok(Self {
+        let bound = Self {
             inner: UdpSocket::from_std(std),
-            state,
+            state: OnceCell::new(),
             local,
-        })
+            is_relayed: false,
+        };
+        bound.state()?;
+        Ok(bound)
+    }
+
+    /// What the socket is set up with; the first call does it.
+    fn state(&self) -> io::Result<&UdpSocketState> {
+        if let Some(state) = self.state.get() {
+            return Ok(state);
+        }
+        let state = UdpSocketState::new(UdpSockRef::from(&self.inner))?;
+        if self.is_relayed {
+            SockRef::from(&self.inner).set_recv_buffer_size(RELAY_BUFFER)?;
+            sys::set_may_fragment(&self.inner, self.local.is_ipv6(), true)?;
+            self.keep_errors()?;
+        }
+        Ok(self.state.get_or_init(|| state))
     }
 
     /// Whether what is sent from now on may be fragmented on its way, which for
@@ -120,6 +148,7 @@ impl Socket {
     ///
     /// When the kernel refuses.
     pub fn set_may_fragment(&self, may_fragment: bool) -> io::Result<()> {
+        self.state()?;
         sys::set_may_fragment(&self.inner, self.local.is_ipv6(), may_fragment)
     }
 
@@ -135,7 +164,7 @@ impl Socket {
 
     /// Most datagrams that one [`Outgoing`] may hold right now.
     pub fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.state().map_or(1, UdpSocketState::max_gso_segments)
     }
 
     /// Sends.
@@ -153,10 +182,9 @@ impl Socket {
             src_ip: outgoing.source,
         };
         // Through mio, which on some platforms must see WouldBlock to re-arm.
-        self.inner.try_io(|| {
-            self.state
-                .try_send(UdpSockRef::from(&self.inner), &transmit)
-        })
+        let state = self.state()?;
+        self.inner
+            .try_io(|| state.try_send(UdpSockRef::from(&self.inner), &transmit))
     }
 }
 
@@ -290,11 +318,10 @@ impl Receiver {
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let metas = self.metas.get_mut(self.filled..).unwrap_or_default();
         let metas = metas.get_mut(..BATCH_SIZE).unwrap_or_default();
-        let received = socket.inner.try_io(|| {
-            socket
-                .state
-                .recv(UdpSockRef::from(&socket.inner), &mut buffers, metas)
-        });
+        let state = socket.state()?;
+        let received = socket
+            .inner
+            .try_io(|| state.recv(UdpSockRef::from(&socket.inner), &mut buffers, metas));
         match received {
             Ok(received) => {
                 self.filled += received;

@@ -41,6 +41,7 @@ impl Socket {
     /// [`io::ErrorKind::WouldBlock`] when the kernel's buffer is full, and what
     /// else the kernel says.
     pub fn send_pieces(&self, pieces: &Pieces<'_>) -> io::Result<()> {
+        self.state()?;
         match self.send_once(pieces) {
             Err(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {
                 self.send_once(pieces)

@@ -3,7 +3,7 @@
 //! One turn: read the clock once, take commands and datagrams, do what is due,
 //! send. The trap is waking: a turn for each packet costs more than the packet
 //! (batches of 1 ms saved 39 % of the CPU), so after a turn that had work the
-//! thread rests for the remainder of [`MIN_TURN`] before it looks again.
+//! thread rests before it looks again, see [`super::pace`].
 
 use std::{
     collections::BTreeSet,
@@ -18,15 +18,16 @@ use std::{
 
 use inlet_common::{clock, roq::control::CloseReason};
 
-use super::{Command, media, token::Source};
+use super::{
+    Command, media,
+    pace::{MIN_TURN, Pace, Work},
+    token::Source,
+};
 use crate::{
     metrics::Media,
     turn::{plane as turn, relay::MediaHop},
     udp::Receiver,
 };
-
-/// Least time from one turn to the next while there is work.
-const MIN_TURN: Duration = Duration::from_millis(1);
 
 /// Commands per turn.
 const MAX_COMMANDS: usize = 64;
@@ -57,6 +58,7 @@ pub(super) struct Driver {
     /// Sources that had more than their share in the last turn: the poll, being
     /// edge-triggered, does not tell of them again.
     pub(super) ready: BTreeSet<Source>,
+    pub(super) pace: Pace,
 }
 
 /// Whether to go on.
@@ -83,8 +85,9 @@ impl Driver {
             }
             let spent = clock::now().saturating_duration_since(start);
             self.metrics.turn.record(spent.as_secs_f64());
-            if had_work {
-                std::thread::sleep(MIN_TURN.saturating_sub(spent));
+            let rest = self.pace.rest(now, spent, had_work);
+            if !rest.is_zero() {
+                std::thread::sleep(rest);
             }
         }
         self.stop(now);
@@ -115,9 +118,9 @@ impl Driver {
         next.map_or(MIN_TURN, |at| at.saturating_duration_since(now))
     }
 
-    fn turn(&mut self, now: Instant) -> (Next, bool) {
+    fn turn(&mut self, now: Instant) -> (Next, Work) {
         let (next, had_command) = self.take_commands(now);
-        let had_datagrams = self.receive(now);
+        let received = self.receive(now);
         let utc = clock::utc();
         if let Some(media) = &mut self.media {
             media.engine.handle_timeout(now, utc);
@@ -127,7 +130,11 @@ impl Driver {
         }
         self.send(now);
         self.tell();
-        (next, had_command || had_datagrams)
+        let work = match had_command {
+            true => Work::Media,
+            false => received,
+        };
+        (next, work)
     }
 
     fn take_commands(&mut self, now: Instant) -> (Next, bool) {
@@ -156,9 +163,14 @@ impl Driver {
     }
 
     /// Reads each source that has something, up to its share.
-    fn receive(&mut self, now: Instant) -> bool {
+    fn receive(&mut self, now: Instant) -> Work {
         let ready = std::mem::take(&mut self.ready);
-        let had_work = !ready.is_empty();
+        let is_media = |source: &Source| matches!(source, Source::Media(_) | Source::Link);
+        let work = match ready.is_empty() {
+            true => Work::None,
+            false if ready.iter().any(is_media) => Work::Media,
+            false => Work::Relay,
+        };
         for source in ready {
             let has_more = match source {
                 Source::Media(_) | Source::Link => (self.media.as_mut())
@@ -175,7 +187,7 @@ impl Driver {
                 self.ready.insert(source);
             }
         }
-        had_work
+        work
     }
 
     fn send(&mut self, now: Instant) {

@@ -22,6 +22,7 @@ use super::{
     driver::{Driver, Live},
     engine::Engine,
     media::{self, Listener},
+    pace::Pace,
     token::Source,
 };
 use crate::{
@@ -200,6 +201,7 @@ pub fn start(
         metrics: metrics.clone(),
         receiver: Receiver::default(),
         ready: BTreeSet::new(),
+        pace: Pace::new(),
     };
     let thread = std::thread::Builder::new()
         .name(format!("worker-{index}"))

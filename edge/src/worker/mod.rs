@@ -8,6 +8,7 @@
 //! | `command` | what is asked and heard |
 //! | `handle` | the sending end of the channel, and starting the thread |
 //! | `driver` | the loop: clock, commands, one turn after another |
+//! | `pace` | how long it rests between two turns |
 //! | `token` | what an event is about |
 //! | `media` | the sockets of media and link |
 //! | `engine` | what a worker does with media, without socket or clock |
@@ -18,6 +19,7 @@ mod driver;
 mod engine;
 mod handle;
 mod media;
+mod pace;
 mod table;
 mod tally;
 #[cfg(test)]

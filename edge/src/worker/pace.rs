@@ -1,0 +1,109 @@
+//! How long a worker rests between two turns.
+//!
+//! Resting gathers packets into batches, which saves most of their cost, and
+//! delays them. Media can wait a millisecond: their receiver buffers more. A
+//! relay stands in the middle of somebody's round trip, so it rests only as far
+//! as it is busy, when the saving is needed.
+
+use std::time::{Duration, Instant};
+
+/// Least time from one turn to the next while there are media, and while a relay
+/// is busy.
+pub(super) const MIN_TURN: Duration = Duration::from_millis(1);
+
+/// Share of a thread's time below which a relay does not rest.
+const CALM: f64 = 0.25;
+
+/// Share from which on it rests in full.
+const BUSY: f64 = 0.6;
+
+/// The span over which the share is taken.
+const MEMORY: Duration = Duration::from_millis(20);
+
+/// What a turn had to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Nothing.
+    None,
+    /// Packets to be relayed, and nothing else.
+    Relay,
+    /// Media, the link, or a command.
+    Media,
+}
+
+/// How busy a worker is.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Share of the time that turns have taken of late, resting included.
+    share: f64,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self {
+            share: 0.0,
+            last: None,
+        }
+    }
+
+    /// How long to rest after a turn that began at `now` and took `spent`.
+    pub(super) fn rest(&mut self, now: Instant, spent: Duration, work: Work) -> Duration {
+        let full = MIN_TURN.saturating_sub(spent);
+        let since = self.last.replace(now);
+        let since = since.map_or(MEMORY, |last| now.saturating_duration_since(last));
+        // What a turn took is of the time since the one before it; waking and
+        // sleeping cost about as much as a short turn itself.
+        let spent = spent + WAKING;
+        let span = since.max(spent).as_secs_f64();
+        let weight = (span / MEMORY.as_secs_f64()).min(1.0);
+        self.share += weight * (spent.as_secs_f64() / span - self.share);
+        match work {
+            Work::None => Duration::ZERO,
+            Work::Media => full,
+            Work::Relay => full.mul_f64(((self.share - CALM) / (BUSY - CALM)).clamp(0.0, 1.0)),
+        }
+    }
+}
+
+/// What it costs to sleep and wake once, measured.
+const WAKING: Duration = Duration::from_micros(5);
+
+#[cfg(test)]
+mod tests {
+    use inlet_common::clock;
+
+    use super::*;
+
+    const MICRO: Duration = Duration::from_micros(1);
+
+    /// The latest rest of a worker that gets `spent` of work every `interval`.
+    fn rest(interval: Duration, spent: Duration, work: Work) -> Duration {
+        let (mut pace, mut now) = (Pace::new(), clock::now());
+        let mut rest = Duration::ZERO;
+        for _ in 0..1_000 {
+            rest = pace.rest(now, spent, work);
+            now += interval.max(spent + rest);
+        }
+        rest
+    }
+
+    #[test]
+    fn a_relay_with_little_to_do_answers_at_once() {
+        assert_eq!(rest(100 * MICRO, 10 * MICRO, Work::Relay), Duration::ZERO);
+        assert_eq!(rest(1_000 * MICRO, 50 * MICRO, Work::Relay), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_busy_relay_gathers() {
+        assert!(rest(10 * MICRO, 10 * MICRO, Work::Relay) > Duration::ZERO);
+        assert!(rest(Duration::ZERO, 500 * MICRO, Work::Relay) > 100 * MICRO);
+    }
+
+    #[test]
+    fn media_always_gather() {
+        let at_most = MIN_TURN - 10 * MICRO;
+        assert_eq!(rest(MIN_TURN, 10 * MICRO, Work::Media), at_most);
+        assert_eq!(rest(MIN_TURN, 10 * MICRO, Work::None), Duration::ZERO);
+    }
+}
