@@ -125,7 +125,7 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
         });
         playing.await.with_context(|| rig.tails())?;
     }
-    let urls = urls(&rig, &stream);
+    let urls = urls(&rig, &stream).await?;
     write(&urls_file, &urls)?;
     announce(&rig, &urls, publisher.is_some());
     Ok((rig, publisher))
@@ -171,8 +171,9 @@ async fn plays(hls: &str) -> Result<()> {
     Ok(())
 }
 
-fn urls(rig: &Rig, stream: &Stream) -> Value {
-    json!({
+async fn urls(rig: &Rig, stream: &Stream) -> Result<Value> {
+    let turn = rig.turn_credential("demo").await?;
+    Ok(json!({
         "api": rig.api.url(),
         "api_key": rig.api.key(),
         "stream_id": stream.id,
@@ -181,8 +182,9 @@ fn urls(rig: &Rig, stream: &Stream) -> Value {
         "player": stream.player,
         "hls": stream.hls,
         "dash": stream.dash,
+        "turn": turn,
         "metrics": { "edge": rig.edge_metrics(), "origin": rig.origin_metrics() },
-    })
+    }))
 }
 
 /// Whole or not at all: whoever waits for the file reads it at once.
@@ -200,6 +202,7 @@ fn announce(rig: &Rig, urls: &Value, is_live: bool) {
         ("LL-HLS", text("hls")),
         ("LL-DASH", text("dash")),
         ("WHIP", text("whip")),
+        ("TURN", turn(urls)),
         ("API", text("api")),
         ("API key", text("api_key")),
         ("Metrics, edge", rig.edge_metrics()),
@@ -223,6 +226,20 @@ fn announce(rig: &Rig, urls: &Value, is_live: bool) {
     );
     lines += "\n  Ctrl-C stops all of it.\n";
     say(&lines);
+}
+
+/// The TURN server's URLs with a credential for a day.
+fn turn(urls: &Value) -> String {
+    let text = |key: &str| urls["turn"][key].as_str().unwrap_or_default();
+    let servers = urls["turn"]["urls"].as_array();
+    let servers = servers.into_iter().flatten().filter_map(Value::as_str);
+    let servers: Vec<&str> = servers.collect();
+    format!(
+        "{}  username {}  credential {}",
+        servers.join(" "),
+        text("username"),
+        text("credential")
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the demonstration is for")]

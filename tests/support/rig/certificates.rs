@@ -1,4 +1,4 @@
-//! A private authority and the two certificates of the link.
+//! A private authority, the two certificates of the link, and that of TURN.
 //!
 //! Made anew at each start: the demonstration and the tests keep no secret
 //! that anybody could come to rely on.
@@ -13,10 +13,12 @@ use rcgen::{
 
 /// Name by which the edge calls the origin.
 pub(super) const ORIGIN_NAME: &str = "localhost";
+/// Address by which clients know the TURN server.
+const TURN_NAME: &str = "127.0.0.1";
 /// Name by which the origin knows the edge.
 const EDGE_NAME: &str = "edge.localhost";
 
-/// Writes `ca.pem`, `origin.pem`, `origin.key`, `edge.pem` and `edge.key`.
+/// Writes `ca.pem`, and `origin`, `edge` and `turn` with `.pem` and `.key`.
 pub(super) fn write(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let mut params = CertificateParams::default();
@@ -39,6 +41,13 @@ pub(super) fn write(folder: &Path) -> Result<()> {
         "edge",
         EDGE_NAME,
         ExtendedKeyUsagePurpose::ClientAuth,
+        &authority,
+    )?;
+    leaf(
+        folder,
+        "turn",
+        TURN_NAME,
+        ExtendedKeyUsagePurpose::ServerAuth,
         &authority,
     )
 }

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::Result;
 
-use super::{Layout, Process, binaries, certificates, ready, settings, spawn};
+use super::{Layout, Process, binaries, certificates, ready, secrets, settings, spawn};
 
 /// A prepared edge.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ impl LoneEdge {
         let folder = &layout.folder;
         fs::create_dir_all(folder)?;
         certificates::write(&folder.join("certificates"))?;
+        secrets::write(folder)?;
         fs::write(
             folder.join("edge.toml"),
             settings::edge(&layout.ports, folder, &layout.log_filter),

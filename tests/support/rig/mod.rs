@@ -16,7 +16,9 @@ mod metrics;
 mod ports;
 mod process;
 mod scenario;
+mod secrets;
 mod settings;
+mod turn_credential;
 mod wait;
 
 use std::{
@@ -34,6 +36,7 @@ pub use metrics::Metrics;
 pub use ports::Ports;
 pub use process::Process;
 pub use scenario::scenario;
+pub use turn_credential::TurnCredential;
 pub use wait::until;
 
 /// How long a process may take until it is ready, on a busy machine.
@@ -77,6 +80,7 @@ impl Rig {
         let folder = &layout.folder;
         fs::create_dir_all(folder.join("state"))?;
         certificates::write(&folder.join("certificates"))?;
+        secrets::write(folder)?;
         let filter = &layout.log_filter;
         fs::write(
             folder.join("origin.toml"),
@@ -125,6 +129,16 @@ impl Rig {
             self.ports().origin_http,
             stream.whip
         )
+    }
+
+    /// A credential for the edge's TURN server, out of its admin API.
+    ///
+    /// # Errors
+    ///
+    /// When the edge does not give one.
+    pub async fn turn_credential(&self, tag: &str) -> Result<TurnCredential> {
+        let secret = secrets::admin(&self.layout.folder)?;
+        TurnCredential::ask(self.ports().edge_admin, &secret, tag).await
     }
 
     /// URL of the origin's metrics.

@@ -31,6 +31,10 @@ pub struct Ports {
     pub edge_metrics: u16,
     /// Edge: the first of `MEDIA_PORTS` ports for ICE, UDP and TCP.
     pub edge_media: u16,
+    /// Edge: STUN and TURN, UDP and TCP.
+    pub edge_turn: u16,
+    /// Edge: TURN by TLS.
+    pub edge_turns: u16,
 }
 
 /// Ports for media: as many as a test edge has workers.
@@ -47,6 +51,8 @@ impl Ports {
         edge_admin: 9081,
         edge_metrics: 9091,
         edge_media: 40_000,
+        edge_turn: 3478,
+        edge_turns: 5349,
     };
 
     /// Ports that nobody uses, anywhere.
@@ -65,6 +71,8 @@ impl Ports {
             edge_admin: base,
             edge_metrics: base,
             edge_media: base,
+            edge_turn: base,
+            edge_turns: base,
         };
         wish.or_next_free()
     }
@@ -86,11 +94,13 @@ impl Ports {
             edge_admin: next(self.edge_admin, 1)?,
             edge_metrics: next(self.edge_metrics, 1)?,
             edge_media: next(self.edge_media, MEDIA_PORTS)?,
+            edge_turn: next(self.edge_turn, 1)?,
+            edge_turns: next(self.edge_turns, 1)?,
         })
     }
 
     /// Every port with its name, in a constant order.
-    pub fn named(&self) -> [(&'static str, u16); 8] {
+    pub fn named(&self) -> [(&'static str, u16); 10] {
         [
             ("origin http", self.origin_http),
             ("origin roq", self.origin_roq),
@@ -100,6 +110,8 @@ impl Ports {
             ("edge admin", self.edge_admin),
             ("edge metrics", self.edge_metrics),
             ("edge media", self.edge_media),
+            ("edge turn", self.edge_turn),
+            ("edge turns", self.edge_turns),
         ]
     }
 }

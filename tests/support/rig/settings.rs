@@ -59,14 +59,20 @@ pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str) -> String {
         edge_admin,
         edge_metrics,
         edge_media,
+        edge_turn,
+        edge_turns,
         ..
     } = ports;
     let certificates = folder.join("certificates");
     let certificates = certificates.display();
     let name = certificates::ORIGIN_NAME;
     let workers = super::ports::MEDIA_PORTS;
+    let secrets = folder.join(super::secrets::FOLDER);
+    let secrets = secrets.display();
     format!(
-        r#"[pop]
+        r#"roles = ["whip", "turn"]
+
+[pop]
 name = "loopback"
 
 [http]
@@ -84,12 +90,22 @@ certificate = "{certificates}/edge.pem"
 key = "{certificates}/edge.key"
 ca = "{certificates}/ca.pem"
 
+[turn]
+udp = ["127.0.0.1:{edge_turn}"]
+tcp = ["127.0.0.1:{edge_turn}"]
+tls = ["127.0.0.1:{edge_turns}"]
+certificate = "{certificates}/turn.pem"
+key = "{certificates}/turn.key"
+relay_addresses = ["127.0.0.1"]
+secret_file = "{secrets}/turn"
+
 [limits]
 # Junk is refused over and over, and shall be read each time.
 refused_burst = 1000
 
 [admin]
 listen = "127.0.0.1:{edge_admin}"
+token_file = "{secrets}/admin"
 
 [metrics]
 listen = "127.0.0.1:{edge_metrics}"
