@@ -1,5 +1,6 @@
 //! Inlet's edge: terminates WHIP near the presenter and forwards RTP over QUIC
-//! to the origin.
+//! to the origin; and is the STUN and TURN server that gets presenters through
+//! networks that pass no UDP.
 //!
 //! # How a packet travels
 //!
@@ -23,6 +24,21 @@
 //!    │
 //!    ▼
 //!  quinn_proto::Connection                 roq/link.rs       never blocks; GSO send
+//! ```
+//!
+//! # How a relayed packet travels
+//!
+//! ```text
+//!  UDP socket (one per worker, by          turn/plane/       a round of batches (GRO)
+//!    │  SO_REUSEPORT), TCP or TLS                            TLS handshakes on tokio
+//!    ▼
+//!  Relay::handle_client(now, …)            turn/relay/       pure; borrows the payload
+//!    │  who, which channel, which peer, may it
+//!    ▼  Forward
+//!  ├─ a peer outside                       turn/plane/run.rs a run of packets, one GSO send
+//!  ├─ a relayed address of this process    turn/relay/       the other client, no socket
+//!  ├─ media of this process                worker/media.rs   the session, no socket
+//!  └─ either, at another worker            turn/plane/ring.rs
 //! ```
 //!
 //! # How a presenter comes in
