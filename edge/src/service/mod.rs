@@ -34,7 +34,7 @@ use inlet_common::{
         tls::{self, Certificates},
     },
 };
-use metrics::{Gauge, Unit, describe_gauge, gauge};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,7 @@ pub use appliance::Error as ApplianceError;
 
 use crate::{
     config::Config,
+    udp::kernel,
     whip::{
         self,
         admission::{Gateway, Limits},
@@ -55,7 +56,8 @@ use appliance::{Appliance, Prepared};
 use reload::Reload;
 use workers::Workers;
 
-/// What systemd shows beside the service is renewed so often.
+/// What systemd shows beside the service, and what the kernel counts, is renewed
+/// so often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Histograms whose values are no short spans, and their buckets.
@@ -426,17 +428,32 @@ async fn watch(
     let beat = async {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut status = tokio::time::interval(STATUS_INTERVAL);
+        let buffer_errors = buffer_errors();
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
                 _ = tick.tick() => runtime.advance(),
                 _ = status.tick() => {
                     systemd::status(&status_line(gateway.as_deref(), appliance.as_deref()));
+                    if let Some(errors) = kernel::receive_buffer_errors() {
+                        buffer_errors.absolute(errors);
+                    }
                 }
             }
         }
     };
     tokio::join!(watchdog, beat);
+}
+
+/// The counter of what the kernel dropped.
+fn buffer_errors() -> Counter {
+    const NAME: &str = "inlet_edge_kernel_udp_receive_buffer_errors_total";
+    describe_counter!(
+        NAME,
+        Unit::Count,
+        "UDP datagrams of this network namespace that found a full receive buffer"
+    );
+    counter!(NAME)
 }
 
 fn status_line(gateway: Option<&Gateway>, appliance: Option<&Appliance>) -> String {

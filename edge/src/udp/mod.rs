@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 
 pub mod addresses;
 mod errors;
+pub mod kernel;
 mod scatter;
 mod sys;
 
