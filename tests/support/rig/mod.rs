@@ -17,6 +17,7 @@ mod ports;
 mod process;
 mod scenario;
 mod settings;
+pub mod turn;
 mod wait;
 
 use std::{
@@ -34,6 +35,7 @@ pub use metrics::Metrics;
 pub use ports::Ports;
 pub use process::Process;
 pub use scenario::scenario;
+pub use turn::TurnEdge;
 pub use wait::until;
 
 /// How long a process may take until it is ready, on a busy machine.
