@@ -18,6 +18,7 @@ mod process;
 mod scenario;
 mod secrets;
 mod settings;
+pub mod turn;
 mod turn_credential;
 mod wait;
 
@@ -36,6 +37,7 @@ pub use metrics::Metrics;
 pub use ports::Ports;
 pub use process::Process;
 pub use scenario::scenario;
+pub use turn::TurnEdge;
 pub use turn_credential::TurnCredential;
 pub use wait::until;
 

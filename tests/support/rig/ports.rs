@@ -116,6 +116,17 @@ impl Ports {
     }
 }
 
+/// Some ports that nobody uses.
+pub(super) fn any<const N: usize>() -> Result<[u16; N]> {
+    let base = rand::rng().random_range(10_000..30_000);
+    let mut given = BTreeSet::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        *port = take(&mut given, base, 1)?;
+    }
+    Ok(ports)
+}
+
 fn take(given: &mut BTreeSet<u16>, wish: u16, count: u16) -> Result<u16> {
     for first in wish..u16::MAX - count {
         let mut range = first..first + count;
