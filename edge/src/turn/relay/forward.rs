@@ -230,7 +230,7 @@ impl Relay {
             }
             if worker == self.worker {
                 self.note_to_peer(key, data);
-                return self.pass_to_relay(now, relayed.address, real, data);
+                return self.handle_hop(now, relayed.address, real, data);
             }
             Forward::ToRelay {
                 worker,
@@ -273,19 +273,9 @@ impl Relay {
         }
     }
 
-    /// Takes what another worker's client, or media of this process, sends to a
-    /// relayed address of this worker.
+    /// Takes what a client of this process, or its media, sends to a relayed
+    /// address of this worker.
     pub fn handle_hop<'a>(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
-        data: &'a [u8],
-    ) -> Forward<'a> {
-        self.pass_to_relay(now, from, to, data)
-    }
-
-    fn pass_to_relay<'a>(
         &mut self,
         now: Instant,
         from: SocketAddr,
