@@ -30,14 +30,14 @@ const FLAGS = [
   "--disable-renderer-backgrounding",
 ];
 
-/** A Chromium with a profile of its own. */
+/** A Chromium with a profile of its own; `flags` are more of its command line. */
 export class Browser {
-  static async open() {
+  static async open(flags = []) {
     const profile = mkdtempSync(join(tmpdir(), "inlet-chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       headless: true,
-      args: FLAGS,
+      args: [...FLAGS, ...flags],
       viewport: { width: 1280, height: 720 },
     });
     return new Browser(profile, context);
