@@ -92,6 +92,11 @@ impl Credentials {
             key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key.finalize()),
         })
     }
+
+    /// Whose passwords the server knows.
+    pub fn realm(&self) -> &[u8] {
+        &self.realm
+    }
 }
 
 /// A message being written.
