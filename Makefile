@@ -25,8 +25,9 @@ SOURCE ?=
 ARGS ?=
 # The benchmark that `make bench` runs; empty is all of them.
 BENCH ?=
-# What `make soak` takes for one turn.
+# What `make soak` takes for one turn with a stream, and before that with TURN.
 MINUTES ?= 60
+TURN_MINUTES ?= 10
 # What `make fuzz` takes for each target.
 SECONDS ?= 10
 
@@ -182,13 +183,19 @@ test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## 
 
 # --- Measuring -------------------------------------------------------------
 
-.PHONY: bench soak
+.PHONY: bench soak soak-stream soak-turn
 bench: packages-bench web $(BROWSER)/node_modules/.package-lock.json ## Run the benchmarks, or the one named by BENCH=.
 	$(call step,Release binaries)
 	cargo build --locked --release -p inlet-edge -p inlet-origin -p benches --bins
 	$(call step,Benchmarks)
 	$(NODE) INLET_BIN=$(BUILD)/release cargo bench --locked -p benches $(if $(BENCH),--bench $(BENCH),--benches)
 
-soak: packages-test build ## Publish for MINUTES= minutes and watch for leaks and stalls.
-	$(call step,Soak of $(MINUTES) minutes)
+soak: soak-turn soak-stream ## Load both roles for minutes and watch for leaks, losses and stalls.
+
+soak-turn: packages-test build
+	$(call step,Soak of TURN: $(TURN_MINUTES) minutes)
+	INLET_SOAK_TURN_MINUTES=$(TURN_MINUTES) cargo test --locked -p tests --test turn_soak -- --include-ignored --nocapture
+
+soak-stream: packages-test build
+	$(call step,Soak of a stream: $(MINUTES) minutes)
 	INLET_SOAK_MINUTES=$(MINUTES) cargo test --locked -p tests --test soak -- --include-ignored --nocapture

@@ -7,9 +7,10 @@
 //! | [`rig`] | the real binaries on loopback, and the stream API |
 //! | [`playlist`] | an HLS reader that tests compare with |
 //! | [`stage`] | a stream on air, as most system tests begin |
+//! | [`turn`] | TURN clients on a codec of their own, and a load of them |
 //! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
 //!
-//! The publisher shares no code with `inlet-edge`: what both got wrong in the
+//! The publisher and the TURN clients share no code with `inlet-edge`: what both got wrong in the
 //! same way, no test would see.
 
 pub mod playlist;
@@ -17,4 +18,5 @@ pub mod publisher;
 pub mod rig;
 pub mod stage;
 pub mod strip;
+pub mod turn;
 pub mod viewer;

@@ -15,14 +15,12 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::{ClientConfig, ClientConnection};
-
-use super::{
-    CLIENT_IP, SERVER, SERVER_TLS,
-    message::{
-        ALLOCATE, CHANNEL_BIND, CHANNEL_NUMBER, CREATE_PERMISSION, Credentials, HEADER, Message,
-        REQUESTED_TRANSPORT, Response,
-    },
+use tests::turn::message::{
+    ALLOCATE, BINDING, CHANNEL_BIND, CHANNEL_NUMBER, CREATE_PERMISSION, Credentials, Draft, HEADER,
+    Message, REQUESTED_TRANSPORT, XOR_RELAYED_ADDRESS,
 };
+
+use super::{CLIENT_IP, PASSWORD, REALM, SERVER, SERVER_TLS, USER};
 
 /// How long a response is waited for before a datagram is sent again.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -89,10 +87,10 @@ impl Link {
     }
 
     /// Waits for the response to a request that was sent.
-    fn response(&mut self, request: &[u8]) -> Result<Response> {
+    fn response(&mut self, request: &[u8]) -> Result<Message> {
         for _ in 0..ATTEMPTS {
             match self.receive() {
-                Ok(wire) => match Response::decode(&wire) {
+                Ok(wire) => match Message::decode(&wire) {
                     Some(response) if response.answers(request) => return Ok(response),
                     _ => {}
                 },
@@ -127,7 +125,7 @@ impl Link {
 /// When a socket cannot be had.
 pub fn answers_binding() -> Result<bool> {
     let mut link = Link::udp(SocketAddrV4::new(CLIENT_IP, 0))?;
-    let request = Message::new(super::message::BINDING).finish();
+    let request = Draft::new(BINDING).finish();
     Ok(link.send(&request).is_ok() && link.receive().is_ok())
 }
 
@@ -153,13 +151,13 @@ impl Client {
         while links.peek().is_some() {
             let mut window: Vec<Link> = links.by_ref().take(window).collect();
             let asked = exchange(&mut window, |_| Ok(allocate().finish()))?;
-            let credentials: Result<Vec<_>> = asked.iter().map(Credentials::learn).collect();
+            let credentials: Result<Vec<_>> = asked.iter().map(learn).collect();
             let credentials = credentials?;
             let granted = exchange(&mut window, |at| Ok(allocate().sign(&credentials[at])))?;
             for ((link, credentials), granted) in window.into_iter().zip(credentials).zip(granted) {
                 clients.push(Self {
                     link,
-                    relayed: granted.relayed_address()?,
+                    relayed: relayed_address(&granted)?,
                     credentials,
                 });
             }
@@ -173,7 +171,7 @@ impl Client {
     ///
     /// When it is refused.
     pub fn permit(&mut self, peer: SocketAddrV4) -> Result<()> {
-        self.request(Message::new(CREATE_PERMISSION).peer(peer))
+        self.request(Draft::new(CREATE_PERMISSION).peer(peer.into()))
     }
 
     /// Binds a channel to a peer.
@@ -185,13 +183,13 @@ impl Client {
         let [high, low] = channel.to_be_bytes();
         let number = [high, low, 0, 0];
         self.request(
-            Message::new(CHANNEL_BIND)
+            Draft::new(CHANNEL_BIND)
                 .attribute(CHANNEL_NUMBER, &number)
-                .peer(peer),
+                .peer(peer.into()),
         )
     }
 
-    fn request(&mut self, message: Message) -> Result<()> {
+    fn request(&mut self, message: Draft) -> Result<()> {
         let request = message.sign(&self.credentials);
         self.link.send(&request)?;
         let code = self.link.response(&request)?.error_code();
@@ -224,7 +222,7 @@ fn connect(server: SocketAddrV4) -> Result<TcpStream> {
 fn exchange(
     links: &mut [Link],
     message: impl Fn(usize) -> Result<Vec<u8>>,
-) -> Result<Vec<Response>> {
+) -> Result<Vec<Message>> {
     let requests: Result<Vec<Vec<u8>>> = (0..links.len()).map(message).collect();
     let requests = requests?;
     for (link, request) in links.iter_mut().zip(&requests) {
@@ -234,9 +232,24 @@ fn exchange(
     all.map(|(link, request)| link.response(request)).collect()
 }
 
-fn allocate() -> Message {
+fn learn(challenge: &Message) -> Result<Credentials> {
+    let credentials = Credentials::learn(challenge, USER, PASSWORD)?;
+    ensure!(credentials.realm() == REALM.as_bytes(), "another realm");
+    Ok(credentials)
+}
+
+fn relayed_address(granted: &Message) -> Result<SocketAddrV4> {
+    let code = granted.error_code();
+    ensure!(code == 0, "an allocation was refused with {code}");
+    match granted.address(XOR_RELAYED_ADDRESS) {
+        Some(SocketAddr::V4(address)) => Ok(address),
+        _ => bail!("no IPv4 relayed address"),
+    }
+}
+
+fn allocate() -> Draft {
     // RFC 8656 §14.7: UDP.
-    Message::new(ALLOCATE).attribute(REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+    Draft::new(ALLOCATE).attribute(REQUESTED_TRANSPORT, &[17, 0, 0, 0])
 }
 
 /// One STUN message of a stream: its header says how long it is.

@@ -6,12 +6,12 @@
 use std::{net::SocketAddrV4, rc::Rc, time::Duration};
 
 use anyhow::{Result, bail};
+use tests::turn::message::{DATA, Draft, SEND};
 
 use super::{
     CLIENT_IP, CLIENTS,
     client::{Client, Link, bound},
     generator::{Generator, Pace},
-    message::{DATA, Message, SEND},
     path::Path,
     peer, plain_client,
     receiver::Receiver,
@@ -102,8 +102,8 @@ impl Load {
         for (index, mut client) in self.clients(stand)?.into_iter().enumerate() {
             let peer = peer(index as u16);
             client.permit(peer)?;
-            let packet = Message::new(SEND)
-                .peer(peer)
+            let packet = Draft::new(SEND)
+                .peer(peer.into())
                 .attribute(DATA, &self.payload());
             paths.push(Path::of_link(client.link, &packet.finish(), self.burst)?);
         }

@@ -5,7 +5,6 @@
 //! | [`ground`] | two network namespaces and the veth between them |
 //! | [`server`] | the server under test: coturn, ours, the forwarder |
 //! | [`forwarder`] | what it costs without TURN |
-//! | [`message`] | STUN messages |
 //! | [`client`] | clients with allocations, by UDP, TCP and TLS |
 //! | [`path`] | what sends: a train of datagrams, a stream |
 //! | [`receiver`] | what counts arrivals |
@@ -14,6 +13,8 @@
 //! | [`load`] | the loads: who sends what to whom |
 //! | [`case`] | one measurement with its figures |
 //! | [`growth`] | what an allocation costs |
+//!
+//! STUN messages are written by [`tests::turn::message`].
 //!
 //! The server has core 0 and the generator core 1, both under a real-time
 //! policy; clients and peers share the generator's namespace. A server pays for
@@ -29,7 +30,6 @@ pub mod generator;
 pub mod ground;
 pub mod growth;
 pub mod load;
-pub mod message;
 pub mod path;
 pub mod receiver;
 pub mod search;

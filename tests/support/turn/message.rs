@@ -1,41 +1,53 @@
-//! STUN messages, as much of them as a load needs (RFC 8489, RFC 8656).
+//! STUN messages, as much of them as clients need (RFC 8489, RFC 8656).
 //!
 //! Written apart from the edge's own codec, so that both cannot be wrong alike.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use aws_lc_rs::hmac;
 use md5::{Digest as _, Md5};
 
-use super::{PASSWORD, REALM, USER};
-
 /// Binding request.
 pub const BINDING: u16 = 0x0001;
 /// Allocate request.
 pub const ALLOCATE: u16 = 0x0003;
+/// Refresh request.
+pub const REFRESH: u16 = 0x0004;
 /// CreatePermission request.
 pub const CREATE_PERMISSION: u16 = 0x0008;
 /// ChannelBind request.
 pub const CHANNEL_BIND: u16 = 0x0009;
 /// Send indication.
 pub const SEND: u16 = 0x0016;
+/// Data indication.
+pub const DATA_INDICATION: u16 = 0x0017;
 
 /// CHANNEL-NUMBER.
 pub const CHANNEL_NUMBER: u16 = 0x000C;
+/// LIFETIME.
+pub const LIFETIME: u16 = 0x000D;
 /// XOR-PEER-ADDRESS.
 pub const XOR_PEER_ADDRESS: u16 = 0x0012;
 /// DATA.
 pub const DATA: u16 = 0x0013;
 /// XOR-RELAYED-ADDRESS.
 pub const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+/// REQUESTED-ADDRESS-FAMILY.
+pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
+/// EVEN-PORT.
+pub const EVEN_PORT: u16 = 0x0018;
 /// REQUESTED-TRANSPORT.
 pub const REQUESTED_TRANSPORT: u16 = 0x0019;
+/// RESERVATION-TOKEN.
+pub const RESERVATION_TOKEN: u16 = 0x0022;
+/// ADDITIONAL-ADDRESS-FAMILY.
+pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
 
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
-const REALM_ATTRIBUTE: u16 = 0x0014;
+const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 
 /// Bytes of a STUN header.
@@ -48,41 +60,50 @@ const IS_ERROR: u16 = 0x0010;
 /// MESSAGE-INTEGRITY with its attribute header.
 const INTEGRITY_LEN: usize = 24;
 
-/// What a client signs with; the nonce is the server's.
+/// What a client signs with; realm and nonce are the server's.
 #[derive(Clone, Debug)]
 pub struct Credentials {
+    username: String,
+    realm: Vec<u8>,
     nonce: Vec<u8>,
     key: hmac::Key,
 }
 
 impl Credentials {
-    /// Takes the nonce out of the response that asked for credentials.
+    /// Takes realm and nonce out of the response that asked for credentials.
     ///
     /// # Errors
     ///
     /// When the response asks for something else.
-    pub fn learn(response: &Response) -> Result<Self> {
+    pub fn learn(response: &Message, username: &str, password: &str) -> Result<Self> {
         let code = response.error_code();
         ensure!(code == 401, "expected 401, got {code}");
-        let realm = response
-            .attribute(REALM_ATTRIBUTE)
-            .context("401 without REALM")?;
-        ensure!(realm == REALM.as_bytes(), "another realm");
+        let realm = response.attribute(REALM).context("401 without REALM")?;
         let nonce = response.attribute(NONCE).context("401 without NONCE")?;
         // RFC 8489 §9.2.2: the key of the long-term credential mechanism.
-        let key = Md5::digest(format!("{USER}:{REALM}:{PASSWORD}"));
+        let mut key = Md5::new();
+        key.update(format!("{username}:"));
+        key.update(realm);
+        key.update(format!(":{password}"));
         Ok(Self {
+            username: username.to_owned(),
+            realm: realm.to_vec(),
             nonce: nonce.to_vec(),
-            key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key),
+            key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key.finalize()),
         })
+    }
+
+    /// Whose passwords the server knows.
+    pub fn realm(&self) -> &[u8] {
+        &self.realm
     }
 }
 
 /// A message being written.
 #[derive(Clone, Debug)]
-pub struct Message(Vec<u8>);
+pub struct Draft(Vec<u8>);
 
-impl Message {
+impl Draft {
     /// Begins a message with a transaction ID of its own.
     pub fn new(kind: u16) -> Self {
         let mut bytes = Vec::with_capacity(160);
@@ -106,12 +127,20 @@ impl Message {
 
     /// Appends XOR-PEER-ADDRESS.
     #[must_use]
-    pub fn peer(self, address: SocketAddrV4) -> Self {
+    pub fn peer(self, address: SocketAddr) -> Self {
         let port = address.port() ^ (COOKIE >> 16) as u16;
-        let ip = u32::from(*address.ip()) ^ COOKIE;
-        let mut value = vec![0, 1];
+        let mut value = vec![0, if address.is_ipv4() { 1 } else { 2 }];
         value.extend(port.to_be_bytes());
-        value.extend(ip.to_be_bytes());
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        // RFC 8489 §14.2: the cookie, and for IPv6 the transaction ID behind it.
+        value.extend(
+            ip.iter()
+                .zip(&self.0[4..HEADER])
+                .map(|(byte, mask)| byte ^ mask),
+        );
         self.attribute(XOR_PEER_ADDRESS, &value)
     }
 
@@ -119,8 +148,8 @@ impl Message {
     #[must_use]
     pub fn sign(self, credentials: &Credentials) -> Vec<u8> {
         let mut message = self
-            .attribute(USERNAME, USER.as_bytes())
-            .attribute(REALM_ATTRIBUTE, REALM.as_bytes())
+            .attribute(USERNAME, credentials.username.as_bytes())
+            .attribute(REALM, &credentials.realm)
             .attribute(NONCE, &credentials.nonce);
         // RFC 8489 §14.5: the length covers the attribute that is about to be.
         message.set_length(INTEGRITY_LEN);
@@ -140,20 +169,21 @@ impl Message {
     }
 }
 
-/// A response that was read.
-#[derive(Debug)]
-pub struct Response {
+/// A message that was read.
+#[derive(Clone, Debug)]
+pub struct Message {
     kind: u16,
-    transaction: [u8; 12],
+    /// Cookie and transaction ID, by which addresses are masked.
+    mask: [u8; 16],
     attributes: Vec<(u16, Vec<u8>)>,
 }
 
-impl Response {
-    /// Reads a response; `None` when it is none.
+impl Message {
+    /// Reads a message; `None` when it is none.
     pub fn decode(wire: &[u8]) -> Option<Self> {
         let (header, mut rest) = wire.split_at_checked(HEADER)?;
         let kind = u16::from_be_bytes([header[0], header[1]]);
-        if kind & 0xC000 != 0 || kind & IS_RESPONSE == 0 {
+        if kind & 0xC000 != 0 {
             return None;
         }
         let mut attributes = Vec::new();
@@ -165,19 +195,24 @@ impl Response {
         }
         Some(Self {
             kind,
-            transaction: header[8..].try_into().ok()?,
+            mask: header[4..].try_into().ok()?,
             attributes,
         })
     }
 
-    /// Whether it answers this request.
-    pub fn answers(&self, request: &[u8]) -> bool {
-        request.get(8..HEADER) == Some(&self.transaction)
+    /// Method and class.
+    pub const fn kind(&self) -> u16 {
+        self.kind
     }
 
-    /// The code of an error response; 0 of a success.
+    /// Whether it is the response to this request.
+    pub fn answers(&self, request: &[u8]) -> bool {
+        self.kind & IS_RESPONSE != 0 && request.get(4..HEADER) == Some(&self.mask)
+    }
+
+    /// The code of an error response; 0 of everything else.
     pub fn error_code(&self) -> u16 {
-        if self.kind & IS_ERROR == 0 {
+        if self.kind & IS_RESPONSE == 0 || self.kind & IS_ERROR == 0 {
             return 0;
         }
         match self.attribute(ERROR_CODE) {
@@ -186,25 +221,39 @@ impl Response {
         }
     }
 
-    /// XOR-RELAYED-ADDRESS.
-    ///
-    /// # Errors
-    ///
-    /// When the response is an error or has no such IPv4 address.
-    pub fn relayed_address(&self) -> Result<SocketAddrV4> {
-        let code = self.error_code();
-        ensure!(code == 0, "an allocation was refused with {code}");
-        let value = self.attribute(XOR_RELAYED_ADDRESS);
-        let Some(&[_, 1, p, q, a, b, c, d]) = value else {
-            anyhow::bail!("no IPv4 relayed address");
-        };
-        let port = u16::from_be_bytes([p, q]) ^ (COOKIE >> 16) as u16;
-        let ip = u32::from_be_bytes([a, b, c, d]) ^ COOKIE;
-        Ok(SocketAddrV4::new(Ipv4Addr::from(ip), port))
+    /// The first attribute of this type.
+    pub fn attribute(&self, kind: u16) -> Option<&[u8]> {
+        self.all(kind).next()
     }
 
-    fn attribute(&self, kind: u16) -> Option<&[u8]> {
-        let (_, value) = self.attributes.iter().find(|(found, _)| *found == kind)?;
-        Some(value)
+    /// The address in the first attribute of this type.
+    pub fn address(&self, kind: u16) -> Option<SocketAddr> {
+        self.addresses(kind).next()
+    }
+
+    /// The addresses in all attributes of this type.
+    pub fn addresses(&self, kind: u16) -> impl Iterator<Item = SocketAddr> {
+        self.all(kind).filter_map(|value| self.unmask(value))
+    }
+
+    fn all(&self, kind: u16) -> impl Iterator<Item = &[u8]> {
+        let found = self.attributes.iter().filter(move |(it, _)| *it == kind);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    fn unmask(&self, value: &[u8]) -> Option<SocketAddr> {
+        let (&[_, family, p, q], ip) = value.split_first_chunk()?;
+        let port = u16::from_be_bytes([p, q]) ^ (COOKIE >> 16) as u16;
+        let ip: Vec<u8> = ip
+            .iter()
+            .zip(&self.mask)
+            .map(|(byte, mask)| byte ^ mask)
+            .collect();
+        let ip = match family {
+            1 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
+            2 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?)),
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip, port))
     }
 }
