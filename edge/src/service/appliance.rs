@@ -35,7 +35,10 @@ use crate::{
         settings::Settings,
         shared::Shared,
     },
-    udp::addresses::{self, Advertised},
+    udp::{
+        Socket,
+        addresses::{self, Advertised},
+    },
     worker::{self, Handle},
 };
 
@@ -57,6 +60,12 @@ pub enum Error {
     /// There is no address for relayed sockets.
     #[error("no address that peers could reach: set turn.relay_addresses")]
     NoAddress,
+    /// Relayed sockets cannot be bound.
+    #[error(
+        "no relayed socket can be bound at {0}: name an address of this machine in \
+         turn.relay_addresses, and what it goes by in turn.public"
+    )]
+    RelayAddress(IpAddr, #[source] io::Error),
     /// A file with secrets or users cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -116,16 +125,20 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Finds addresses, reads credentials, and makes what workers share.
-    pub(super) fn new(config: &Config, listeners: &[SocketAddr]) -> Result<Self, Error> {
+    pub(super) fn new(
+        config: &Config,
+        listeners: &[SocketAddr],
+        workers: u16,
+    ) -> Result<Self, Error> {
         let revocations = Revocations::load(config.listen.revocations.as_deref(), clock::utc())?;
         let relays = relay_addresses(config)?;
-        let settings = settings(config, listeners, &relays, &revocations)?;
+        let settings = settings(config, listeners, &relays, &revocations, workers)?;
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         let nonces = Nonces::new(&seed, settings.credentials.has_userhash());
         let ports = Ports::new(&relays, &config.ports);
         Ok(Self {
-            shared: Arc::new(Shared::new(clock::now(), ports, nonces)),
+            shared: Arc::new(Shared::new(clock::now(), workers, ports, nonces)),
             settings: Arc::new(settings),
             revocations,
         })
@@ -156,7 +169,13 @@ impl Appliance {
     pub(super) fn reload(&self, config: Config) -> Result<(), Error> {
         let mut inner = self.lock();
         let relays = relay_addresses(&config)?;
-        let settings = settings(&config, &inner.listeners, &relays, &inner.revocations)?;
+        let settings = settings(
+            &config,
+            &inner.listeners,
+            &relays,
+            &inner.revocations,
+            self.shared.workers,
+        )?;
         inner.config = config;
         inner.settings = Arc::new(settings);
         self.tell(&inner.settings);
@@ -210,9 +229,8 @@ impl Appliance {
             return saved;
         }
         let mut settings = Settings::clone(&inner.settings);
-        for username in inner.revocations.usernames() {
-            settings.credentials.revoke(username);
-        }
+        let revoked = inner.revocations.usernames();
+        settings.credentials.set_revoked(revoked);
         inner.settings = Arc::new(settings);
         self.tell(&inner.settings);
         saved
@@ -297,8 +315,8 @@ fn bracketed(ip: IpAddr) -> String {
     }
 }
 
-/// Where relayed sockets are bound, and what they go by.
-fn relay_addresses(config: &Config) -> Result<Vec<RelayAddress>, Error> {
+/// Where relayed sockets are bound, and what they go by; tried out.
+pub(super) fn relay_addresses(config: &Config) -> Result<Vec<RelayAddress>, Error> {
     let machine = addresses::machine().map_err(Error::Addresses)?;
     let mut binds = config.relay_addresses.clone();
     if binds.is_empty() {
@@ -322,6 +340,10 @@ fn relay_addresses(config: &Config) -> Result<Vec<RelayAddress>, Error> {
             advertised: advertised(bind),
         })
         .collect();
+    for relay in &relays {
+        Socket::bind_relay(SocketAddr::new(relay.bind, 0))
+            .map_err(|error| Error::RelayAddress(relay.bind, error))?;
+    }
     match relays.is_empty() {
         true => Err(Error::NoAddress),
         false => Ok(relays),
@@ -333,11 +355,10 @@ fn settings(
     listeners: &[SocketAddr],
     relays: &[RelayAddress],
     revocations: &Revocations,
+    workers: u16,
 ) -> Result<Settings, Error> {
     let mut credentials = credentials(&config.realm, &config.credentials)?;
-    for username in revocations.usernames() {
-        credentials.revoke(username);
-    }
+    credentials.set_revoked(revocations.usernames());
     let mut machine = addresses::machine().map_err(Error::Addresses)?;
     machine.extend(relays.iter().map(|relay| relay.advertised));
     machine.extend(&config.public);
@@ -356,7 +377,10 @@ fn settings(
         default_lifetime: config.default_lifetime,
         max_lifetime: config.max_lifetime,
         alternate_servers: config.alternate_servers.clone(),
-        challenges_per_second: config.challenges_per_second,
+        // A forged source's port, and so its worker, is the forger's choice.
+        challenges_per_second: config
+            .challenges_per_second
+            .div_ceil(u32::from(workers).max(1)),
     })
 }
 

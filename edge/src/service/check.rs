@@ -151,6 +151,7 @@ impl Findings {
             self.certificate("turn", files, now);
         }
         self.note(appliance::credentials(&turn.realm, &turn.credentials));
+        self.note(appliance::relay_addresses(turn));
         let revocations = turn.listen.revocations.as_deref();
         self.note(Revocations::load(revocations, now));
         for address in &turn.listen.udp {

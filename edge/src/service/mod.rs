@@ -60,6 +60,13 @@ use workers::Workers;
 /// so often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// TLS handshakes at once on a listener that strangers reach.
+const MAX_HANDSHAKES: usize = 512;
+
+/// Connections of one source that have not shown what they are for: a sixteenth of
+/// the handshakes, so that a few sources cannot hold them all.
+const MAX_HALF_OPEN: usize = 32;
+
 /// Histograms whose values are no short spans, and their buckets.
 const BUCKETS: &[(&str, &[f64])] = &[
     ("inlet_edge_session_rtt_seconds", prometheus::RTT_SECONDS),
@@ -209,7 +216,7 @@ impl Edge {
             listeners.extend(&turn.listen.udp);
         }
         let prepared = config.turn.as_ref();
-        let prepared = prepared.map(|turn| Prepared::new(turn, &listeners));
+        let prepared = prepared.map(|turn| Prepared::new(turn, &listeners, config.media.workers));
         let prepared = prepared.transpose()?;
         whip::metrics::describe();
         let (workers, events) = Workers::start(config, link, prepared.as_ref()).await?;
@@ -252,8 +259,7 @@ impl Edge {
         let admin = admin::Admin {
             gateway: gateway.clone(),
             appliance: self.appliance.clone(),
-            shared_port: (self.whip.as_ref())
-                .map(|whip| (whip.http.local_addr().port(), whip.is_https)),
+            shared_port: self.whip.as_ref().and_then(Whip::shared_port),
             lifecycle: lifecycle.clone(),
         };
         let ready = ready_check(gateway.clone());
@@ -303,6 +309,13 @@ impl Edge {
 }
 
 impl Whip {
+    /// The port that clients of TURN can reach too, and whether it has TLS. `None`
+    /// where a proxy stands in front.
+    fn shared_port(&self) -> Option<(u16, bool)> {
+        let address = self.http.local_addr();
+        (!address.ip().is_loopback()).then_some((address.port(), self.is_https))
+    }
+
     fn spawn(
         self,
         divert: Option<Arc<dyn Divert>>,
@@ -339,14 +352,20 @@ fn bind_http(
         Some(files) => {
             let loaded = Certificates::load(files.clone(), certificate("http"))?;
             certificates.push(Arc::clone(&loaded));
-            Some(Arc::new(tls::tcp_server(loaded, None)?))
+            let tls = Arc::new(tls::tcp_server(loaded, None)?);
+            match config.turn {
+                Some(_) => Tls::OrPlainTurn(tls),
+                None => Tls::Only(tls),
+            }
         }
-        None => None,
+        None => Tls::Off,
     };
     let proxies = config.turn.as_ref().map(|turn| &turn.listen.proxy_protocol);
     let options = Options {
         max_connections: config.limits.http_connections,
         trusted_proxies: proxies.cloned().unwrap_or_default(),
+        max_handshakes: MAX_HANDSHAKES,
+        max_half_open: MAX_HALF_OPEN,
         ..Options::default()
     };
     Ok(listen(config.http.listen, options, https, "whip")?)
@@ -371,6 +390,8 @@ fn bind_turn(
     let options = Options {
         max_connections: turn.connections,
         trusted_proxies: turn.proxy_protocol.clone(),
+        max_handshakes: MAX_HANDSHAKES,
+        max_half_open: MAX_HALF_OPEN,
         // "0.0.0.0" and "::" stand side by side.
         ipv6_only: true,
         ..Options::default()

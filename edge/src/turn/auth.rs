@@ -48,11 +48,12 @@ impl Username {
         Some(UtcTime::from_unix_micros(seconds.checked_mul(1_000_000)?))
     }
 
-    /// The stream that the credential is bound to: an id of digits alone.
+    /// The stream that the credential is bound to: an id of digits alone. Digits
+    /// beyond any stream's bind to one that does not exist.
     pub fn stream(&self) -> Option<u64> {
         let (_, id) = self.split()?;
-        id.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
-        id.parse().ok()
+        let is_digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        is_digits.then(|| id.parse().unwrap_or(u64::MAX))
     }
 
     fn split(&self) -> Option<(i64, &str)> {
@@ -163,9 +164,9 @@ impl Credentials {
         Some((username, password))
     }
 
-    /// Takes a credential back.
-    pub fn revoke(&mut self, username: Username) {
-        self.revoked.insert(username);
+    /// Says which credentials are taken back; all others are not.
+    pub fn set_revoked(&mut self, usernames: impl Iterator<Item = Username>) {
+        self.revoked = usernames.collect();
     }
 
     /// Whether a running allocation of this user must end: revoked, or no

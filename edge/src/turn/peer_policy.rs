@@ -5,10 +5,11 @@
 //! one is taken out first; and an address that is denied in one spelling is
 //! denied in all.
 //!
-//! An address is judged in this order: our own listeners and what the operator
-//! denies, refused; the fleet's media and our own relayed addresses, permitted;
-//! what the operator permits; the ranges that no stranger has a peer in,
-//! refused; everything else by the policy.
+//! An address is judged in this order: what the operator denies, refused; media and
+//! relayed addresses of this process, permitted; our own listeners, refused; the
+//! fleet's media, permitted; what the operator permits; the ranges that no stranger
+//! has a peer in, refused; everything else by the policy. The unspecified address is
+//! never a peer: Linux takes it for this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -86,13 +87,15 @@ impl PeerPolicy {
     /// Judges an address with its port.
     pub fn permits(&self, address: SocketAddr, own: Own) -> bool {
         let address = SocketAddr::new(real(address.ip()), address.port());
-        if address.port() == 0 || contains(&self.deny, address.ip()) {
+        let is_none = address.port() == 0 || address.ip().is_unspecified();
+        if is_none || contains(&self.deny, address.ip()) {
             return false;
         }
-        if own == Own::Reachable || self.fleet.iter().any(|range| range.has(&address)) {
+        if own == Own::Reachable {
             return true;
         }
-        !self.is_listener(&address) && self.permits_stranger(address.ip())
+        let is_fleet = || self.fleet.iter().any(|range| range.has(&address));
+        !self.is_listener(&address) && (is_fleet() || self.permits_stranger(address.ip()))
     }
 
     /// Judges an address, without its port, for a credential that was made for a
@@ -107,6 +110,7 @@ impl PeerPolicy {
     pub fn permits_media(&self, address: SocketAddr, is_media: bool) -> bool {
         let address = SocketAddr::new(real(address.ip()), address.port());
         let is_fleet = self.fleet.iter().any(|range| range.has(&address));
+        let is_fleet = is_fleet && !self.is_listener(&address);
         (is_media || is_fleet) && !contains(&self.deny, address.ip())
     }
 
@@ -119,6 +123,9 @@ impl PeerPolicy {
     }
 
     fn permits_stranger(&self, ip: IpAddr) -> bool {
+        if ip.is_unspecified() {
+            return false;
+        }
         if contains(&self.allow, ip) {
             return true;
         }
@@ -341,6 +348,31 @@ mod tests {
             assert!(!policy.permits(at(9091), Own::Stranger), "{text}");
             assert!(!policy.permits(at(0), Own::Stranger), "{text}");
         }
+    }
+
+    #[test]
+    fn the_unspecified_address_is_never_a_peer() {
+        let mut policy = policy(Policy::Open);
+        policy.allow = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        for text in ["0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::"] {
+            assert!(!policy.permits(SocketAddr::new(ip(text), 9), Own::Stranger));
+            assert!(!policy.permits_ip(ip(text), false), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_range_does_not_open_our_own_listeners() {
+        let mut policy = policy(Policy::Appliance);
+        policy.fleet = vec![MediaRange {
+            ip: ip("1.2.3.4"),
+            first: 1,
+            last: 65_535,
+        }];
+        policy.listeners = vec!["1.2.3.4:9091".parse().unwrap()];
+        let at = |port| SocketAddr::new(ip("1.2.3.4"), port);
+        assert!(policy.permits(at(40_000), Own::Stranger));
+        assert!(!policy.permits(at(9091), Own::Stranger));
+        assert!(!policy.permits_media(at(9091), false));
     }
 
     #[test]

@@ -63,6 +63,18 @@ impl Permissions {
         true
     }
 
+    /// The addresses.
+    pub fn peers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.0.iter().map(|permission| permission.peer)
+    }
+
+    /// Forgets one.
+    pub fn remove(&mut self, peer: IpAddr) {
+        if let Ok(at) = self.find(peer) {
+            self.0.remove(at);
+        }
+    }
+
     /// Forgets those whose time is over.
     pub fn expire(&mut self, now: Instant) {
         self.0.retain(|permission| permission.expires > now);

@@ -203,7 +203,8 @@ impl Share {
         self.busy_until
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
                 let next = until.max(now).saturating_add(cost);
-                (next <= latest).then_some(next)
+                // One packet always fits into an empty bucket.
+                (next <= latest || until <= now).then_some(next)
             })
             .is_ok()
     }

@@ -20,8 +20,8 @@ pub struct Settings {
     pub max_lifetime: Duration,
     /// Where clients are sent who cannot be taken.
     pub alternate_servers: Vec<SocketAddr>,
-    /// Challenges per second that one source prefix gets over UDP; 0 is
-    /// without limit.
+    /// Challenges per second that one source prefix gets over UDP from each
+    /// worker; 0 is without limit.
     pub challenges_per_second: u32,
 }
 

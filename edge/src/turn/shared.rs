@@ -19,11 +19,16 @@ use super::{
 /// How long a reserved port is kept (RFC 8656 §7.2).
 pub const RESERVATION_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// Ports that one user may have in reserve.
+const MAX_RESERVATIONS: usize = 16;
+
 /// The state of the whole appliance.
 #[derive(Debug)]
 pub struct Shared {
     /// When the process began; nonces and rates count from here.
     pub started: Instant,
+    /// How many workers there are.
+    pub workers: u16,
     /// Relayed ports and whose they are.
     pub ports: Ports,
     /// What users hold.
@@ -57,9 +62,10 @@ pub struct Reservation {
 
 impl Shared {
     /// Begins with nothing held.
-    pub fn new(started: Instant, ports: Ports, nonces: Nonces) -> Self {
+    pub fn new(started: Instant, workers: u16, ports: Ports, nonces: Nonces) -> Self {
         Self {
             started,
+            workers,
             ports,
             quotas: Quotas::default(),
             nonces,
@@ -93,9 +99,20 @@ impl Shared {
             .is_some_and(|media| media.ips.contains(&ip))
     }
 
-    /// Keeps a port for whoever shows `token`.
+    /// Keeps a port for whoever shows `token`. A user who has many in reserve
+    /// loses the oldest.
     pub fn reserve(&self, token: ReservationToken, reservation: Reservation) {
-        self.reservations().insert(token, reservation);
+        let mut reservations = self.reservations();
+        let theirs = reservations.iter();
+        let theirs = theirs.filter(|(_, other)| other.username == reservation.username);
+        if theirs.clone().count() >= MAX_RESERVATIONS {
+            let oldest = theirs.min_by_key(|(_, other)| other.expires);
+            let oldest = oldest.map(|(token, _)| *token);
+            if let Some(lost) = oldest.and_then(|token| reservations.remove(&token)) {
+                self.ports.give_back(lost.family, lost.port);
+            }
+        }
+        reservations.insert(token, reservation);
     }
 
     /// Hands out a reserved port to its user, once.

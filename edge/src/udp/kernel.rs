@@ -5,8 +5,9 @@ use std::fs;
 /// UDP datagrams that found a full receive buffer, over all sockets of this
 /// network namespace and both families; `None` where the kernel does not tell.
 pub fn receive_buffer_errors() -> Option<u64> {
-    let four = fs::read_to_string("/proc/net/snmp").ok()?;
-    let six = fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
+    // Under ProcSubset=pid there is no /proc/net.
+    let four = fs::read_to_string("/proc/self/net/snmp").ok()?;
+    let six = fs::read_to_string("/proc/self/net/snmp6").unwrap_or_default();
     Some(of_ipv4(&four)? + of_ipv6(&six).unwrap_or(0))
 }
 

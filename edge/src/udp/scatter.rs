@@ -43,9 +43,7 @@ impl Socket {
     pub fn send_pieces(&self, pieces: &Pieces<'_>) -> io::Result<()> {
         self.state()?;
         match self.send_once(pieces) {
-            Err(Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {
-                self.send_once(pieces)
-            }
+            Err(error) if error != Errno::EAGAIN => self.send_once(pieces),
             other => other,
         }
         .map_err(io::Error::from)

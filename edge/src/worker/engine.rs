@@ -206,12 +206,16 @@ impl Engine {
         self.tally.note_class(class);
         let key = match class {
             Class::Rtp | Class::Dtls => self.table.key_of_address(&source).ok_or(Refused::Stranger),
-            Class::Stun => match self.may_introduce(hop) {
-                true => self.introduce(now, source, destination, hop.data),
-                false => Err(Refused::OtherStream),
-            },
+            Class::Stun if self.may_introduce(hop) => {
+                self.introduce(now, source, destination, hop.data)
+            }
+            Class::Stun => Err(Refused::OtherStream),
             Class::ChannelData | Class::Unknown => Err(Refused::Unknown),
         };
+        let key = key.and_then(|key| match self.may_reach(key, hop.stream) {
+            true => Ok(key),
+            false => Err(Refused::OtherStream),
+        });
         match key {
             Ok(key) => {
                 self.with_session(now, key, |session| {
@@ -229,14 +233,18 @@ impl Engine {
     /// Whether the session that a relayed STUN message names is one of the
     /// stream that its sender's credential is bound to.
     fn may_introduce(&self, hop: &MediaHop<'_>) -> bool {
-        let Some(stream) = hop.stream else {
-            return true;
-        };
         let by_ufrag = demux::stun_local_ufrag(hop.data);
         let by_ufrag = by_ufrag.and_then(|ufrag| self.table.key_of_ufrag(ufrag));
         let key = by_ufrag.or_else(|| self.table.key_of_address(&hop.from));
-        key.and_then(|key| self.table.stream(key))
-            .is_none_or(|of_session| u64::try_from(of_session.0) == Ok(stream))
+        key.is_none_or(|key| self.may_reach(key, hop.stream))
+    }
+
+    /// Whether whoever is bound to `stream`, if to any, may reach this session.
+    fn may_reach(&self, key: usize, stream: Option<u64>) -> bool {
+        let of_session = self.table.stream(key);
+        stream.is_none_or(|stream| {
+            of_session.is_some_and(|of_session| u64::try_from(of_session.0) == Ok(stream))
+        })
     }
 
     /// The session that a STUN message belongs to; the one way by which an

@@ -40,7 +40,7 @@ impl Rig {
             advertised: [20, 0, 0, 1].into(),
         };
         let ports = Ports::new(&[relayed], &(50_000..=50_007));
-        let shared = Shared::new(now, ports, Nonces::new(&[7; 32], false));
+        let shared = Shared::new(now, 1, ports, Nonces::new(&[7; 32], false));
         let settings = Arc::new(settings());
         let metrics = Metrics::register();
         let relay = Relay::new(0, Arc::new(shared), settings, metrics, [9; 32], now);

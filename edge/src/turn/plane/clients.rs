@@ -240,7 +240,9 @@ impl Plane {
             let Some(stream) = self.io.streams.get(at) else {
                 continue;
             };
-            let is_used = stream.joined.is_some() || self.relay.has_allocation(&stream.client);
+            // One that is to be closed has had its time to take what was left.
+            let is_used = !stream.is_closing
+                && (stream.joined.is_some() || self.relay.has_allocation(&stream.client));
             if is_used {
                 self.io.streams.schedule.set(at, now + IDLE_TIMEOUT);
             } else {

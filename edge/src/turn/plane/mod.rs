@@ -39,7 +39,11 @@ use std::{
 
 use inlet_common::clock::UtcTime;
 
-use self::{io::Io, ring::Hop, run::Runs};
+use self::{
+    io::Io,
+    ring::{Hop, Parcel},
+    run::Runs,
+};
 use super::{
     client::{Client, Via},
     relay::{Icmp, MediaHop, Output, Relay},
@@ -58,6 +62,13 @@ pub use self::{
 
 /// Rounds read from one socket per turn: timers must not wait longer.
 const MAX_BATCHES: usize = 4;
+
+/// Parcels of other workers that are taken per turn.
+const MAX_PARCELS: usize = 1024;
+
+/// ICMP errors read from one socket before its datagrams: peers can send as many
+/// as they like.
+const MAX_ERRORS: usize = 64;
 
 /// Idle time after which a connection without an allocation is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -160,7 +171,10 @@ impl Plane {
                 return false;
             };
             let relay = relayed.id;
-            while let Some(error) = relayed.socket.receive_error() {
+            for _ in 0..MAX_ERRORS {
+                let Some(error) = relayed.socket.receive_error() else {
+                    break;
+                };
                 let icmp = Icmp {
                     kind: error.kind,
                     code: error.code,
@@ -197,9 +211,22 @@ impl Plane {
         registry: &mio::Registry,
         to_media: &mut ToMedia<'_>,
     ) -> bool {
-        let Some(parcel) = self.io.ring.receive() else {
-            return false;
-        };
+        for _ in 0..MAX_PARCELS {
+            let Some(parcel) = self.io.ring.receive() else {
+                return false;
+            };
+            self.take_parcel(now, parcel, registry, to_media);
+        }
+        true
+    }
+
+    fn take_parcel(
+        &mut self,
+        now: Instant,
+        parcel: Parcel,
+        registry: &mio::Registry,
+        to_media: &mut ToMedia<'_>,
+    ) {
         let mut runs = Runs::default();
         for (hop, data) in parcel.hops() {
             match hop {
@@ -225,7 +252,6 @@ impl Plane {
         for migrant in parcel.into_migrants() {
             self.adopt_migrant(now, migrant, registry);
         }
-        true
     }
 
     /// Takes what media of this worker send to `to`, if that is a relayed
@@ -262,6 +288,8 @@ impl Plane {
     /// Sends what has gathered during a turn.
     pub fn send(&mut self, now: Instant, registry: &mio::Registry) {
         self.flush_streams(now, registry);
+        // A connection that ended there took its allocation with it.
+        self.settle(now, registry);
         let lost = self.io.ring.send();
         self.io.note_dropped(Dropped::RingFull, lost);
         for (reason, packets) in self.io.dropped.drain(..) {

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io::{self, Read as _, Write as _},
     net::SocketAddr,
+    time::Duration,
 };
 
 use mio::{
@@ -14,7 +15,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 use slab::Slab;
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 
 use super::outbox::Outbox;
 use crate::{
@@ -25,6 +26,9 @@ use crate::{
     },
     worker::token::Source,
 };
+
+/// How long a peer may leave what was sent unacknowledged, or its window shut.
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Peers that may wait at a relayed address.
 const BACKLOG: i32 = 16;
@@ -130,9 +134,8 @@ impl Peers {
         let at = self.peers.vacant_key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, Source::Peer(at).token(), interest)?;
-        // Delay is worse than a small packet.
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
+        if let Err(error) = tune(&socket) {
+            tracing::debug!(%error, "socket options of a peer");
         }
         self.peers.insert(Peer {
             id,
@@ -227,6 +230,15 @@ impl Peer {
     pub(super) const fn is_closing(&self) -> bool {
         self.is_closing
     }
+}
+
+/// Delay is worse than a small packet, and a peer that takes nothing, or is gone,
+/// must not keep what waits for it.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PEER_TIMEOUT))
 }
 
 fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {

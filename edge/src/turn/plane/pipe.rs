@@ -2,7 +2,7 @@
 //! (RFC 6062 §5.4): neither side is read while the other has no room, so memory
 //! is bounded and nothing is lost.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use mio::Registry;
 
@@ -11,9 +11,6 @@ use crate::{
     turn::{client::StreamId, wire::ConnectionId},
     worker::token::Source,
 };
-
-/// Bytes read from a peer at once; two of them fit an outbox.
-const READ_SIZE: usize = 64 * 1024;
 
 /// Reads from one peer per turn.
 const MAX_READS: usize = 4;
@@ -44,8 +41,11 @@ impl Plane {
                 return false;
             };
             let relay = listener.id;
-            let Ok((socket, address)) = listener.listener.accept() else {
-                return false;
+            let (socket, address) = match listener.listener.accept() {
+                Ok(accepted) => accepted,
+                // The caller has hung up again; the next may wait behind it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => return false,
             };
             // Without a permission the socket is dropped, which ends it.
             let Some(id) = self.relay.handle_accepted(now, relay, address) else {
@@ -104,7 +104,13 @@ impl Plane {
     }
 
     fn read_peer(&mut self, at: usize, registry: &Registry) -> bool {
-        let mut buffer = vec![0; READ_SIZE];
+        let mut buffer = std::mem::take(&mut self.io.streams.scratch);
+        let has_more = self.read_peer_into(at, registry, &mut buffer);
+        self.io.streams.scratch = buffer;
+        has_more
+    }
+
+    fn read_peer_into(&mut self, at: usize, registry: &Registry, buffer: &mut [u8]) -> bool {
         for _ in 0..MAX_READS {
             let Some(peer) = self.io.peers.get_mut(at) else {
                 return false;
@@ -118,7 +124,7 @@ impl Plane {
             if peer.is_paused {
                 return false;
             }
-            match peer.read(&mut buffer) {
+            match peer.read(buffer) {
                 None => return false,
                 Some(0) => {
                     let id = peer.id;

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use inlet_common::service::listener::{Diverted, Place};
@@ -13,7 +13,7 @@ use mio::{Interest, Registry, net::TcpStream};
 use rustls::ServerConnection;
 use slab::Slab;
 
-use super::{IDLE_TIMEOUT, outbox::Outbox};
+use super::outbox::Outbox;
 use crate::{
     schedule::Schedule,
     turn::{
@@ -23,6 +23,10 @@ use crate::{
     },
     worker::token::Source,
 };
+
+/// Time from a connection to its allocation. A listener's places are for those who
+/// use them.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -265,7 +269,7 @@ impl Streams {
         if let Some(gauge) = self.metrics.connections(stream.client.via) {
             gauge.increment(1);
         }
-        self.schedule.set(at, now + IDLE_TIMEOUT);
+        self.schedule.set(at, now + FIRST_TIMEOUT);
         Some(self.slab.insert(stream))
     }
 

@@ -73,6 +73,10 @@ impl Relay {
             Ok(asked) => asked,
             Err(code) => return self.refuse(&reply, code),
         };
+        if asked.protocol == Protocol::Tcp && identity.username.stream().is_some() {
+            // Media speak no TCP to relayed clients, and nothing else is a peer.
+            return self.refuse(&reply, ErrorCode::Forbidden);
+        }
         if self.is_draining {
             return self.send_elsewhere(&reply);
         }

@@ -87,11 +87,11 @@ impl Relay {
         let is_stranger = reply.signed.is_none();
         let encoder = reply.begin(Class::Error).error(code, !is_stranger);
         let contents = reply.finish(fill(encoder));
-        self.tally.note_refused(reply.method, code);
         let is_datagram = matches!(reply.client.via, Via::Udp { .. });
         if is_stranger && is_datagram && contents.len() > MAX_AMPLIFICATION * reply.request_len {
             return self.tally.note_dropped(Dropped::Amplification);
         }
+        self.tally.note_refused(reply.method, code);
         self.transmit(reply.client, contents);
     }
 
@@ -102,7 +102,6 @@ impl Relay {
         let limit = self.settings.challenges_per_second;
         let is_datagram = matches!(reply.client.via, Via::Udp { .. });
         if is_datagram && !self.challenges.may_answer(age, source.ip(), limit) {
-            self.tally.note_refused(reply.method, code);
             return self.tally.note_dropped(Dropped::ChallengeLimit);
         }
         let nonce = self.shared.nonces.make(age, source);

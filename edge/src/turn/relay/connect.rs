@@ -20,7 +20,7 @@ use rand::Rng as _;
 
 use super::{Output, Relay, answer::Reply};
 use crate::turn::{
-    allocation::{Key, Protocol, RelayId},
+    allocation::{Allocation, Key, Protocol, RelayId},
     auth::Identity,
     client::StreamId,
     peer_policy::{self, Own},
@@ -34,15 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections of one allocation.
 const MAX_CONNECTIONS: usize = 64;
-
-/// Which side of a joined pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The client's connection.
-    Client,
-    /// The peer's.
-    Peer,
-}
 
 /// All connections to peers of a worker.
 #[derive(Debug, Default)]
@@ -255,6 +246,9 @@ impl Relay {
             return self.refuse(reply, ErrorCode::BadRequest);
         }
         let worker = (id.0 >> 24) as u16;
+        if worker >= self.shared.workers {
+            return self.refuse(reply, ErrorCode::BadRequest);
+        }
         if worker != self.worker {
             return self.outputs.push_back(Output::Migrate {
                 stream,
@@ -311,16 +305,39 @@ impl Relay {
 
     /// Ends every connection of an allocation with it (RFC 6062 §5.1).
     pub(super) fn disconnect_all(&mut self, key: Key) {
+        if self.protocol(key) != Some(Protocol::Tcp) {
+            return;
+        }
         for family in [Family::V4, Family::V6] {
             self.disconnect(key, family);
         }
+    }
+
+    /// Ends connections to peers that new settings refuse. A peer who has called
+    /// from a port of its own is judged by the permission that let it in.
+    pub(super) fn judge_connections(&mut self, key: Key) {
+        let connections = self.peers.of(key);
+        let refused = connections.filter(|(_, it)| {
+            let has_permission = |allocation: &Allocation| {
+                let mut permitted = allocation.permissions.peers();
+                permitted.any(|ip| ip == it.peer.ip())
+            };
+            self.judge_tcp(key, it.peer).is_err()
+                && !self.allocation(key).is_some_and(has_permission)
+        });
+        let ids = refused.map(|(id, _)| *id).collect();
+        self.disconnect_these(ids);
     }
 
     /// Ends every connection to peers of one family.
     pub(super) fn disconnect(&mut self, key: Key, family: Family) {
         let of_family = self.peers.of(key);
         let of_family = of_family.filter(|(_, it)| Family::of(&it.peer) == family);
-        let mut ids: Vec<ConnectionId> = of_family.map(|(id, _)| *id).collect();
+        let ids = of_family.map(|(id, _)| *id).collect();
+        self.disconnect_these(ids);
+    }
+
+    fn disconnect_these(&mut self, mut ids: Vec<ConnectionId>) {
         ids.sort_unstable();
         for id in ids {
             let connection = self.peers.remove(id);

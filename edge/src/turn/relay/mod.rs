@@ -59,7 +59,6 @@ use super::{
 use crate::schedule::Schedule;
 
 pub use self::{
-    connect::Side,
     forward::{Forward, Icmp, MediaHop, Prefix},
     listing::Entry,
 };
@@ -205,9 +204,10 @@ impl Relay {
     }
 
     /// Exchanges the settings. Allocations stay, but for those whose user is no
-    /// longer known.
+    /// longer known, and keep the peers that they may still have.
     pub fn reload(&mut self, now: Instant, settings: Arc<Settings>) {
         self.settings = settings;
+        self.judge_anew();
         let lost: Vec<Key> = self
             .allocations
             .iter()

@@ -40,7 +40,7 @@ impl Relay {
                 Ok(peer.ip())
             }) {
                 Ok(ip) => peers.push(ip),
-                // All or nothing.
+                // All or nothing, as far as the policy is asked.
                 Err(code) => return self.refuse(reply, code),
             }
         }
@@ -128,19 +128,40 @@ impl Relay {
         self.allocation(key).map(|allocation| allocation.protocol)
     }
 
+    /// Takes back what new settings refuse.
+    pub(super) fn judge_anew(&mut self) {
+        let keys: Vec<Key> = self.allocations.iter().map(|(key, _)| Key(key)).collect();
+        for key in keys {
+            let Some(allocation) = self.allocation(key) else {
+                continue;
+            };
+            let peers = allocation.permissions.peers();
+            let refused: Vec<IpAddr> = peers.filter(|ip| !self.permits_ip(key, *ip)).collect();
+            for ip in refused {
+                if let Some(allocation) = self.allocations.get_mut(key.0) {
+                    allocation.permissions.remove(ip);
+                }
+            }
+            self.judge_connections(key);
+        }
+    }
+
     /// Whether an allocation may have this peer, by address alone.
     fn judge_ip(&self, key: Key, peer: SocketAddr) -> Result<(), ErrorCode> {
         self.check_family(key, peer)?;
-        let ip = peer_policy::real(peer.ip());
-        let is_media = self.shared.is_media_ip(ip);
-        let peers = &self.settings.peers;
-        let is_permitted = match self.is_bound_to_stream(key) {
-            true => peers.permits_media_ip(ip, is_media),
-            false => peers.permits_ip(ip, is_media || self.shared.ports.is_relay_ip(ip)),
-        };
-        match is_permitted {
+        match self.permits_ip(key, peer.ip()) {
             true => Ok(()),
             false => Err(ErrorCode::Forbidden),
+        }
+    }
+
+    fn permits_ip(&self, key: Key, ip: IpAddr) -> bool {
+        let ip = peer_policy::real(ip);
+        let is_media = self.shared.is_media_ip(ip);
+        let peers = &self.settings.peers;
+        match self.is_bound_to_stream(key) {
+            true => peers.permits_media_ip(ip, is_media),
+            false => peers.permits_ip(ip, is_media || self.shared.ports.is_relay_ip(ip)),
         }
     }
 

@@ -94,8 +94,10 @@ impl Relay {
         });
     }
 
-    /// The checks of RFC 8489 §9.2.4. The nonce comes before the integrity, so
-    /// that a flood of forged requests costs one MAC each.
+    /// The checks of RFC 8489 §9.2.4.
+    ///
+    /// deviates: the nonce comes before the integrity, so that a flood of forged
+    /// requests costs one MAC each.
     fn believe(
         &mut self,
         now: Instant,

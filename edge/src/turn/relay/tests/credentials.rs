@@ -115,7 +115,11 @@ fn a_revoked_credential_ends_what_it_has_and_gets_nothing_new() {
     let mut caller = Caller::time_limited(&name);
     assert!(allocate(&mut rig, &mut caller).is_success());
     rig.allocate(&mut Caller::anna());
-    rig.change(|settings| settings.credentials.revoke(Username::new(name.as_bytes())));
+    rig.change(|settings| {
+        settings
+            .credentials
+            .set_revoked([Username::new(name.as_bytes())].into_iter())
+    });
     assert_eq!(rig.relays[0].len(), 1);
     assert_eq!(allocate(&mut rig, &mut caller).code(), Some(401));
     rig.assert_all_comes_back();

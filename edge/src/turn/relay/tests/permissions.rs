@@ -125,7 +125,7 @@ fn more_peers_than_one_request_may_have_are_refused_whole() {
 }
 
 #[test]
-fn what_is_permitted_is_judged_again_when_it_is_sent() {
+fn what_is_permitted_is_judged_again_by_a_reload() {
     let (mut rig, mut anna) = (Rig::new(), Caller::anna());
     rig.allocate(&mut anna);
     rig.permit(&mut anna, at(PEER));
@@ -133,5 +133,6 @@ fn what_is_permitted_is_judged_again_when_it_is_sent() {
     rig.change(|settings| settings.peers.deny = vec!["1.2.3.0/24".parse().unwrap()]);
     assert_eq!(rig.send(&anna, at(PEER), b"x"), Went::Nowhere);
     assert_eq!(rig.send_on(&anna, 0x4000, b"x"), Went::Nowhere);
-    assert_eq!(rig.dropped(Dropped::Forbidden), 2);
+    assert_eq!(rig.dropped(Dropped::NoPermission), 2);
+    assert_eq!(rig.shared.quotas.permissions(), 0);
 }

@@ -81,7 +81,7 @@ impl Rig {
         });
         let addresses: Vec<RelayAddress> = addresses.collect();
         let ports = Ports::new(&addresses, &ports);
-        let shared = Shared::new(now, ports, Nonces::new(&[7; 32], false));
+        let shared = Shared::new(now, 2, ports, Nonces::new(&[7; 32], false));
         let mut rig = Self {
             now,
             utc: UTC,
