@@ -10,11 +10,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use inlet_common::clock;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 
 /// How long a read waits before whoever reads looks at its own deadline.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a handshake may take on a busy machine.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any datagram here.
 const DATAGRAM: usize = 2_048;
 
@@ -56,11 +59,11 @@ enum Socket {
 }
 
 impl Link {
-    /// Opens a way from loopback; the handshake of TLS comes with the first frame.
+    /// Opens a way from loopback.
     ///
     /// # Errors
     ///
-    /// When the server does not listen.
+    /// When the server does not listen, or TLS does not come about.
     pub fn open(server: &Server, transport: Transport, is_ipv4: bool) -> Result<Self> {
         let ip = match is_ipv4 {
             true => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -77,7 +80,9 @@ impl Link {
             Transport::Tcp => Socket::Tcp(connect(address)?),
             Transport::Tls => {
                 let session = ClientConnection::new(Arc::clone(&server.tls), server.name.clone())?;
-                Socket::Tls(Box::new(session), connect(address)?)
+                let (mut session, mut stream) = (Box::new(session), connect(address)?);
+                shake_hands(&mut session, &mut stream)?;
+                Socket::Tls(session, stream)
             }
         };
         Ok(Self {
@@ -146,6 +151,22 @@ impl Link {
         };
         (self.inbox.len() >= length).then(|| self.inbox.drain(..length).collect())
     }
+}
+
+/// Not left to the first frame: to send one, a moment without an answer would be
+/// an error.
+fn shake_hands(session: &mut ClientConnection, stream: &mut TcpStream) -> Result<()> {
+    let start = clock::now();
+    while session.is_handshaking() {
+        match session.complete_io(stream) {
+            Ok(_) => {}
+            Err(error) if is_nothing(&error) => {}
+            Err(error) => return Err(error).context("TLS"),
+        }
+        let lasted = clock::now().duration_since(start);
+        ensure!(lasted < HANDSHAKE_PATIENCE, "TLS: no answer in {lasted:?}");
+    }
+    Ok(())
 }
 
 fn connect(server: SocketAddr) -> Result<TcpStream> {
