@@ -75,6 +75,8 @@ impl Nonces {
     }
 
     /// A nonce for `source` at `now`, which is the time since the process began.
+    /// Its port does not matter: a client's next connection comes from another
+    /// one, and ConnectionBind must not cost it a round trip (RFC 6062 §4.3).
     pub fn make(&self, now: Duration, source: SocketAddr) -> [u8; LEN] {
         let time = time(now);
         let mut body = [0; BODY_LEN];
@@ -123,7 +125,6 @@ impl Nonces {
             std::net::IpAddr::V4(ip) => context.update(&ip.octets()),
             std::net::IpAddr::V6(ip) => context.update(&ip.octets()),
         }
-        context.update(&source.port().to_be_bytes());
         context.sign()
     }
 }
@@ -156,7 +157,9 @@ mod tests {
             nonces().check(later, source(), &nonce),
             Verdict::Fresh(Duration::from_millis(40))
         );
-        let other = "192.0.2.1:5001".parse().unwrap();
+        let same_host = "192.0.2.1:5001".parse().unwrap();
+        assert_ne!(nonces().check(later, same_host, &nonce), Verdict::Stale);
+        let other = "192.0.2.2:5000".parse().unwrap();
         assert_eq!(nonces().check(later, other, &nonce), Verdict::Stale);
         let old = NOW + LIFETIME + Duration::from_millis(1);
         assert_eq!(nonces().check(old, source(), &nonce), Verdict::Stale);

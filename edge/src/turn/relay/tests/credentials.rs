@@ -224,7 +224,7 @@ fn an_old_nonce_is_438_with_a_fresh_one() {
 fn a_nonce_is_no_good_for_another_source() {
     let (mut rig, mut anna) = (Rig::new(), Caller::anna());
     rig.greet(&mut anna);
-    anna.client.remote.set_port(1_001);
+    anna.client.remote.set_ip("198.51.100.99".parse().unwrap());
     let answer = allocate(&mut rig, &mut anna);
     assert_eq!(answer.code(), Some(438));
     anna.nonce = b"obMatJos2gAAAforged".to_vec();
