@@ -15,6 +15,7 @@
 mod admin;
 mod appliance;
 mod check;
+mod listeners;
 mod reload;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use inlet_common::{
     service::{
         admin::{self as common_admin, ReadyCheck},
         credential::{self, Secret},
-        listener::{BindError, Divert, Listener, ListenerMetrics, Options, Service, Tls},
+        listener::{BindError, Divert, Listener, Options, Service},
         logging, metrics as prometheus,
         signals::Signals,
         systemd,
@@ -53,19 +54,13 @@ use crate::{
     worker::Event,
 };
 use appliance::{Appliance, Prepared};
+use listeners::{bind_http, bind_turn, listen};
 use reload::Reload;
 use workers::Workers;
 
 /// What systemd shows beside the service, and what the kernel counts, is renewed
 /// so often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// TLS handshakes at once on a listener that strangers reach.
-const MAX_HANDSHAKES: usize = 512;
-
-/// Connections of one source that have not shown what they are for: a sixteenth of
-/// the handshakes, so that a few sources cannot hold them all.
-const MAX_HALF_OPEN: usize = 32;
 
 /// Histograms whose values are no short spans, and their buckets.
 const BUCKETS: &[(&str, &[f64])] = &[
@@ -332,79 +327,6 @@ impl Whip {
         let (gateway, events) = (self.gateway, self.events);
         tasks.spawn_infallible("events", async move { gateway.listen(events).await });
     }
-}
-
-fn listen(
-    address: SocketAddr,
-    options: Options,
-    tls: impl Into<Tls>,
-    kind: &'static str,
-) -> Result<Listener, BindError> {
-    let metrics = ListenerMetrics::new("inlet_edge", kind);
-    Listener::bind(address, options, tls, metrics)
-}
-
-fn bind_http(
-    config: &Config,
-    certificates: &mut Vec<Arc<Certificates>>,
-) -> Result<Listener, Error> {
-    let https = match &config.http.tls {
-        Some(files) => {
-            let loaded = Certificates::load(files.clone(), certificate("http"))?;
-            certificates.push(Arc::clone(&loaded));
-            let tls = Arc::new(tls::tcp_server(loaded, None)?);
-            match config.turn {
-                Some(_) => Tls::OrPlainTurn(tls),
-                None => Tls::Only(tls),
-            }
-        }
-        None => Tls::Off,
-    };
-    let proxies = config.turn.as_ref().map(|turn| &turn.listen.proxy_protocol);
-    let options = Options {
-        max_connections: config.limits.http_connections,
-        trusted_proxies: proxies.cloned().unwrap_or_default(),
-        max_handshakes: MAX_HANDSHAKES,
-        max_half_open: MAX_HALF_OPEN,
-        ..Options::default()
-    };
-    Ok(listen(config.http.listen, options, https, "whip")?)
-}
-
-/// Binds the listeners for TURN alone.
-fn bind_turn(
-    config: &Config,
-    certificates: &mut Vec<Arc<Certificates>>,
-) -> Result<Vec<Listener>, Error> {
-    let Some(turn) = config.turn.as_ref().map(|turn| &turn.listen) else {
-        return Ok(Vec::new());
-    };
-    let tls = match &turn.certificate {
-        Some(files) => {
-            let loaded = Certificates::load(files.clone(), certificate("turn"))?;
-            certificates.push(Arc::clone(&loaded));
-            Some(Arc::new(tls::tcp_server(loaded, None)?))
-        }
-        None => None,
-    };
-    let options = Options {
-        max_connections: turn.connections,
-        trusted_proxies: turn.proxy_protocol.clone(),
-        max_handshakes: MAX_HANDSHAKES,
-        max_half_open: MAX_HALF_OPEN,
-        // "0.0.0.0" and "::" stand side by side.
-        ipv6_only: true,
-        ..Options::default()
-    };
-    let mut listeners = Vec::new();
-    for address in &turn.tcp {
-        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlainTurn);
-        listeners.push(listen(*address, options.clone(), tls, "turn")?);
-    }
-    for address in &turn.tls {
-        listeners.push(listen(*address, options.clone(), tls.clone(), "turns")?);
-    }
-    Ok(listeners)
 }
 
 fn gateway(

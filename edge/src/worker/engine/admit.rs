@@ -1,0 +1,102 @@
+//! From an offer that asks to run, over the origin's word, to a running session.
+
+use std::time::Instant;
+
+use inlet_common::{
+    ids::{SessionId, StreamId},
+    reason::ReasonCode,
+    roq::control::{CloseReason, Track},
+};
+use tokio::sync::oneshot;
+
+use super::Engine;
+use crate::{
+    roq::link,
+    whip::session::Session,
+    worker::{OpenRequest, Refusal},
+};
+
+/// A presenter that draining turned away may try again here, or elsewhere,
+/// after so many seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// A session whose presenter waits for the origin's answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) session: Box<Session>,
+    stream: StreamId,
+    pub(super) link: link::Key,
+    pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl Engine {
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        session: Box<Session>,
+        request: OpenRequest,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) {
+        if self.is_draining {
+            return answer(reply, Err(draining()));
+        }
+        if self.table.len() + self.waiting.len() >= self.max_sessions {
+            let refusal = Refusal {
+                code: ReasonCode::Overload,
+                message: "no room for another session".to_owned(),
+                retry_after: Some(RETRY_AFTER),
+            };
+            return answer(reply, Err(refusal));
+        }
+        let tracks: Vec<Track> = session.tracks().cloned().collect();
+        let stream = request.path.stream;
+        match self.link.open(now, session.id(), request, tracks) {
+            Ok(link) => {
+                let waiting = Waiting {
+                    session,
+                    stream,
+                    link,
+                    reply,
+                };
+                self.waiting.insert(waiting.session.id(), waiting);
+            }
+            Err(refusal) => answer(reply, Err(refusal)),
+        }
+    }
+
+    /// The origin takes a session.
+    pub(super) fn take_on(&mut self, now: Instant, id: SessionId) {
+        let Some(Waiting {
+            session,
+            stream,
+            link,
+            reply,
+        }) = self.waiting.remove(&id)
+        else {
+            return;
+        };
+        if reply.send(Ok(())).is_err() {
+            // The presenter has hung up and will never learn of the session.
+            self.link
+                .close(now, link, CloseReason::Deleted, session.totals());
+            return;
+        }
+        self.metrics.connecting.increment(1);
+        let key = self.table.insert(*session, stream, link);
+        self.with_session(now, key, |session| session.handle_timeout(now));
+    }
+}
+
+pub(super) fn draining() -> Refusal {
+    Refusal {
+        code: ReasonCode::Draining,
+        message: "about to stop".to_owned(),
+        retry_after: Some(RETRY_AFTER),
+    }
+}
+
+pub(super) fn answer(reply: oneshot::Sender<Result<(), Refusal>>, with: Result<(), Refusal>) {
+    if reply.send(with).is_err() {
+        tracing::debug!("presenter has hung up");
+    }
+}
