@@ -31,7 +31,7 @@ TURN_MINUTES ?= 10
 # What `make fuzz` takes for each target.
 SECONDS ?= 10
 
-PACKAGES_BUILD := clang libclang-dev pkg-config \
+PACKAGES_BUILD := clang libclang-dev pkg-config libssl-dev \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
 PACKAGES_TEST := ffmpeg chromium coturn
 PACKAGES_BENCH := coturn iproute2 util-linux
