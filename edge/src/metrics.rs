@@ -10,7 +10,11 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{demux::Class, roq::sender::DropReason};
+use crate::{
+    demux::Class,
+    roq::sender::DropReason,
+    whip::session::dtls::{Failure, Outcome, Profile, Version},
+};
 
 /// Why a datagram on a media port was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +108,8 @@ pub struct Media {
     pub turn: Histogram,
     pub commands_refused: Counter,
     datagrams: [Counter; CLASSES.len()],
+    handshakes: [[Counter; Profile::ALL.len()]; Version::ALL.len()],
+    handshakes_failed: [Counter; Failure::ALL.len()],
     refused: [Counter; Refused::ALL.len()],
     dropped: [Counter; DROP_REASONS.len()],
 }
@@ -149,6 +155,18 @@ impl Media {
             commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
             datagrams: CLASSES
                 .map(|(_, class)| counter!("inlet_edge_datagrams_total", "type" => class)),
+            handshakes: Version::ALL.map(|version| {
+                Profile::ALL.map(|profile| {
+                    counter!(
+                        "inlet_edge_dtls_handshakes_total",
+                        "version" => version.as_str(),
+                        "profile" => profile.as_str(),
+                    )
+                })
+            }),
+            handshakes_failed: Failure::ALL.map(
+                |reason| counter!("inlet_edge_dtls_failures_total", "reason" => reason.as_str()),
+            ),
             refused: Refused::ALL.map(
                 |reason| counter!("inlet_edge_datagrams_dropped_total", "reason" => reason.label()),
             ),
@@ -176,6 +194,29 @@ impl Media {
             .iter()
             .position(|(known, _)| *known == reason)?;
         self.dropped.get(at)
+    }
+
+    /// A DTLS handshake has ended.
+    pub fn note_handshake(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Established(version, profile) => {
+                let counters = Version::ALL.iter().zip(&self.handshakes);
+                let of_version = counters.filter(|(known, _)| **known == version);
+                let mut counters = of_version.flat_map(|(_, of)| Profile::ALL.iter().zip(of));
+                counters
+                    .find(|(known, _)| **known == profile)
+                    .map(|(_, counter)| counter)
+            }
+            Outcome::Failed(reason) => {
+                let mut counters = Failure::ALL.iter().zip(&self.handshakes_failed);
+                counters
+                    .find(|(known, _)| **known == reason)
+                    .map(|(_, counter)| counter)
+            }
+        };
+        if let Some(counter) = counter {
+            counter.increment(1);
+        }
     }
 
     /// A session has ended.
@@ -235,6 +276,16 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "inlet_edge_malformed_datagrams_total",
         Unit::Count,
         "Datagrams of a session that could not be read",
+    ),
+    (
+        "inlet_edge_dtls_handshakes_total",
+        Unit::Count,
+        "DTLS handshakes that gave keys, by version and SRTP profile",
+    ),
+    (
+        "inlet_edge_dtls_failures_total",
+        Unit::Count,
+        "DTLS handshakes that failed, by reason",
     ),
     (
         "inlet_edge_session_ends_total",

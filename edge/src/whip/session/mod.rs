@@ -15,12 +15,14 @@
 //! | `offer`, `accept`, `answer` | from an offer to a session and its answer |
 //! | `config` | what all sessions are made from |
 //! | `track` | sources and what came from them |
+//! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
 //! | `media` | from the engine's events to what crosses the link |
 
 mod accept;
 mod answer;
 mod config;
+pub mod dtls;
 mod keyframes;
 mod media;
 mod offer;
@@ -34,6 +36,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -53,7 +56,7 @@ pub use self::{
     accept::{AcceptError, Answer},
     config::{Config, NoCertificate},
 };
-use self::{keyframes::Keyframes, track::SessionTrack};
+use self::{dtls::Handshake, keyframes::Keyframes, track::SessionTrack};
 use crate::demux;
 
 /// How often the engine's statistics are looked at.
@@ -78,6 +81,7 @@ pub struct Session {
     id: SessionId,
     ufrag: String,
     rtc: Rtc,
+    handshake: Arc<Handshake>,
     tracks: Vec<SessionTrack>,
     phase: Phase,
     was_connected: bool,
@@ -149,6 +153,8 @@ pub enum Output {
     TracksChanged,
     /// An ICE pair is in use; DTLS follows.
     IceUp,
+    /// How the DTLS handshake ended, once; a failed one ends the session.
+    Handshake(dtls::Outcome),
     /// ICE and DTLS are up.
     Connected,
     /// The session is over.
@@ -178,7 +184,7 @@ pub struct Rtp {
     /// The orientation's extension element, when the packet has one.
     pub orientation: Option<u8>,
     /// The codec's part.
-    pub payload: std::sync::Arc<[u8]>,
+    pub payload: Arc<[u8]>,
 }
 
 impl Session {
@@ -186,6 +192,7 @@ impl Session {
         id: SessionId,
         ufrag: String,
         rtc: Rtc,
+        handshake: Arc<Handshake>,
         tracks: Vec<SessionTrack>,
         config: &Config,
         now: Instant,
@@ -197,6 +204,7 @@ impl Session {
             id,
             ufrag,
             rtc,
+            handshake,
             tracks,
             phase: Phase::Connecting,
             was_connected: false,
@@ -314,6 +322,10 @@ impl Session {
         self.now = now;
         match self.phase {
             Phase::Connecting if now >= self.accepted_at + self.connect_timeout => {
+                if self.handshake.is_path_up() {
+                    self.handshake.fail(dtls::Failure::Timeout);
+                    self.look_at_handshake();
+                }
                 self.end(CloseReason::NeverConnected);
             }
             Phase::Connected if now >= self.last_heard + self.silence_timeout => {
@@ -396,6 +408,19 @@ impl Session {
                 self.fail();
             }
         }
+        if self.phase == Phase::Connecting {
+            self.look_at_handshake();
+        }
+    }
+
+    /// Ends the session at once when there will be no keys: what is still to be
+    /// sent, an alert mostly, comes out all the same.
+    fn look_at_handshake(&mut self) {
+        if let Some(outcome @ dtls::Outcome::Failed(failure)) = self.handshake.outcome() {
+            tracing::info!(id = %self.id, reason = failure.as_str(), "DTLS failed");
+            self.outputs.push_back(Output::Handshake(outcome));
+            self.end(CloseReason::NeverConnected);
+        }
     }
 
     fn fail(&mut self) {
@@ -419,6 +444,7 @@ impl Session {
             Event::RtpPacket(packet) => self.handle_rtp(packet),
             Event::SenderFeedback(feedback) => self.handle_sender_report(&feedback),
             Event::IceConnectionStateChange(state) if state.is_connected() => {
+                self.handshake.note_path();
                 self.outputs.push_back(Output::IceUp);
             }
             Event::Connected if self.phase == Phase::Connecting => {
@@ -426,6 +452,8 @@ impl Session {
                 self.was_connected = true;
                 self.keyframes.want();
                 self.remb.next = self.remb.limit.map(|_| self.last_heard);
+                self.outputs
+                    .extend(self.handshake.outcome().map(Output::Handshake));
                 self.outputs.push_back(Output::Connected);
             }
             Event::Closed => self.end(CloseReason::DtlsClosed),

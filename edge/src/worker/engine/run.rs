@@ -82,6 +82,7 @@ impl Engine {
                     self.metrics.setup_ice.record(since_accepted);
                 }
             }
+            session::Output::Handshake(outcome) => self.metrics.note_handshake(outcome),
             session::Output::Connected => {
                 self.metrics.setup_dtls.record(since_accepted);
                 self.metrics.connecting.decrement(1);
