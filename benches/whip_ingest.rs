@@ -47,6 +47,7 @@ async fn run() -> Result<()> {
     let prepared = LoneEdge::prepare(Layout {
         folder: folder.clone(),
         ports: ports.clone(),
+        media: String::new(),
         log_filter: "warn".to_owned(),
     })?;
     let sink = Sink::start(

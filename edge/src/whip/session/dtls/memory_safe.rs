@@ -6,6 +6,7 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
+use dimpl::SecurityError;
 use str0m::crypto::{
     CryptoError,
     dtls::{
@@ -223,6 +224,7 @@ impl DtlsInstance for Watched {
 const fn reason(error: &DtlsImplError) -> Failure {
     match error {
         DtlsImplError::CertificateError(_) => Failure::Certificate,
+        DtlsImplError::SecurityError(SecurityError::FatalAlert { .. }) => Failure::PeerAlert,
         DtlsImplError::SecurityError(_) => Failure::Cipher,
         DtlsImplError::ReceiveQueueFull | DtlsImplError::TooManyClientHelloFragments => {
             Failure::Flood

@@ -235,14 +235,21 @@ fn what_a_peer_lacks_is_told_apart() {
 
 #[test]
 fn a_peer_that_gives_up_is_heard() {
-    let mut both = Handshakes::new(Backend::OpenSsl, &Wants::default(), true);
-    both.peer_turn(None);
-    let hello = std::mem::take(&mut both.peer.get_mut().sent);
-    both.ours.handle_packet(&hello[0]).unwrap();
-    assert!(!both.poll().is_empty());
-    // handshake_failure, fatal.
-    let alert = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
-    both.ours.handle_packet(&alert).unwrap();
-    let outcome = both.handshake.outcome();
-    assert_eq!(outcome, Some(Outcome::Failed(Failure::PeerAlert)));
+    for backend in [Backend::OpenSsl, Backend::MemorySafe] {
+        let mut both = Handshakes::new(backend, &Wants::default(), true);
+        both.peer_turn(None);
+        let hello = std::mem::take(&mut both.peer.get_mut().sent);
+        both.ours.handle_packet(&hello[0]).unwrap();
+        assert!(!both.poll().is_empty());
+        // handshake_failure, fatal.
+        let alert = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+        both.ours.handle_packet(&alert).unwrap();
+        both.poll();
+        let outcome = both.handshake.outcome();
+        assert_eq!(
+            outcome,
+            Some(Outcome::Failed(Failure::PeerAlert)),
+            "{backend:?}"
+        );
+    }
 }
