@@ -57,14 +57,12 @@ impl Choosing {
                 self.undecided = Some((maker, gathering));
                 return Ok(());
             }
-            Verdict::Only13 => match maker.make(DtlsVersion::Dtls13, self.now) {
-                Ok(mut memory_safe) => {
-                    memory_safe.set_active(false);
-                    memory_safe.handle_timeout(self.now)?;
-                    self.memory_safe = Some(memory_safe);
-                }
-                Err(error) => tracing::error!(%error, "no DTLS 1.3"),
-            },
+            Verdict::Only13 => {
+                let mut memory_safe = maker.make(DtlsVersion::Dtls13, self.now);
+                memory_safe.set_active(false);
+                memory_safe.handle_timeout(self.now)?;
+                self.memory_safe = Some(memory_safe);
+            }
             Verdict::Any => {}
         }
         for datagram in gathering.into_datagrams() {

@@ -2,18 +2,14 @@
 //!
 //! What is added: the fingerprint of any hash is checked here, a failure is told
 //! at once and with its reason, and a certificate that is larger than str0m's
-//! buffer does not end the session. After a failure whatever comes is dropped.
+//! buffer does not end the session. After a failure whatever comes is dropped. The
+//! library tests all its cryptography whenever a configuration is made, which takes
+//! a millisecond, so all sessions share one.
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use dimpl::SecurityError;
-use str0m::crypto::{
-    CryptoError,
-    dtls::{
-        DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion,
-        ProtocolVersion,
-    },
-};
+use dimpl::{Config, Dtls, DtlsCertificate, SecurityError};
+use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsVersion, ProtocolVersion};
 
 use super::handshake::{Failure, Handshake, Outcome, Profile, Version};
 
@@ -21,22 +17,32 @@ use super::handshake::{Failure, Handshake, Outcome, Profile, Version};
 /// §4.1.1 by RFC 5246 §6.2.1).
 const MAX_CERTIFICATE: usize = 1 << 14;
 
-/// str0m's own provider of DTLS.
-pub(super) fn provider() -> &'static dyn DtlsProvider {
-    str0m::crypto::from_feature_flags().dtls_provider
+/// What all instances share. `None` when the library cannot vouch for its
+/// cryptography.
+pub(super) fn config() -> Option<Arc<Config>> {
+    let config = Config::builder()
+        // ICE has shown that the address is the peer's own.
+        .use_server_cookie(false)
+        .mtu(super::MTU)
+        .build();
+    config.ok().map(Arc::new)
 }
 
 /// What an instance is made from, if it comes to that.
 pub(super) struct Maker {
-    pub(super) certificate: DtlsCert,
-    pub(super) mtu: Option<usize>,
+    pub(super) config: Arc<Config>,
+    pub(super) certificate: DtlsCertificate,
     pub(super) handshake: Arc<Handshake>,
 }
 
 impl Maker {
-    pub(super) fn make(self, version: DtlsVersion, now: Instant) -> Result<Watched, CryptoError> {
-        let inner = provider().new_dtls(&self.certificate, now, version, self.mtu)?;
-        Ok(Watched {
+    pub(super) fn make(self, version: DtlsVersion, now: Instant) -> Watched {
+        let inner = match version {
+            DtlsVersion::Dtls12 => Dtls::new_12(self.config, self.certificate, now),
+            DtlsVersion::Dtls13 => Dtls::new_13(self.config, self.certificate, now),
+            _ => Dtls::new_auto(self.config, self.certificate, now),
+        };
+        Watched {
             inner,
             handshake: self.handshake,
             now,
@@ -45,7 +51,7 @@ impl Maker {
             is_dead: false,
             has_told_start: false,
             has_told_end: false,
-        })
+        }
     }
 }
 
@@ -57,9 +63,8 @@ impl fmt::Debug for Maker {
 }
 
 /// str0m's DTLS, and what is added to it.
-#[derive(Debug)]
 pub(super) struct Watched {
-    inner: Box<dyn DtlsInstance>,
+    inner: Dtls,
     handshake: Arc<Handshake>,
     now: Instant,
     profile: Option<Profile>,
@@ -218,6 +223,15 @@ impl DtlsInstance for Watched {
             self.note(result);
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("is_up", &self.is_up)
+            .field("is_dead", &self.is_dead)
+            .finish_non_exhaustive()
     }
 }
 

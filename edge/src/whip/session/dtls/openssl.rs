@@ -63,9 +63,6 @@ const SECURITY_LEVEL: u32 = 2;
 /// RFC 5764 §4.2.
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 
-/// Largest UDP payload where str0m names none.
-const DEFAULT_MTU: usize = 1_150;
-
 /// Most bytes that a peer may send before its handshake is done. A chain of RSA
 /// 4096 has less than 10 KiB, and each flight may come a few times.
 const MAX_HANDSHAKE: usize = 128 * 1024;
@@ -170,10 +167,9 @@ impl Instance {
     pub(super) fn new(
         context: &Context,
         handshake: Arc<Handshake>,
-        mtu: Option<usize>,
         now: Instant,
     ) -> Result<Self, CryptoError> {
-        let stream = Self::stream(context, &handshake, mtu.unwrap_or(DEFAULT_MTU))
+        let stream = Self::stream(context, &handshake)
             .map_err(|error| CryptoError::Other(error.to_string()))?;
         Ok(Self {
             stream: AssertUnwindSafe(stream),
@@ -191,10 +187,9 @@ impl Instance {
     fn stream(
         context: &Context,
         handshake: &Arc<Handshake>,
-        mtu: usize,
     ) -> Result<SslStream<Wire>, ErrorStack> {
         let mut ssl = Ssl::new(&context.0)?;
-        ssl.set_mtu(u32::try_from(mtu).unwrap_or(u32::MAX))?;
+        ssl.set_mtu(super::MTU as u32)?;
         let handshake = Arc::clone(handshake);
         let mode = SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT;
         ssl.set_verify_callback(mode, move |_, store| is_expected(store, &handshake));

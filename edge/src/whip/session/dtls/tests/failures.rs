@@ -33,6 +33,19 @@ fn another_certificate_than_promised_ends_the_session_with_an_alert() {
 }
 
 #[test]
+fn the_presenter_hears_the_alert_behind_the_end() {
+    let now = clock::now();
+    let config = Config::new().unwrap();
+    let presenter = str0m_presenter(DtlsVersion::Dtls12, now);
+    let mut pair = Pair::of(presenter, &config, forged, now);
+    assert_eq!(pair.fail(), Failure::Fingerprint);
+    // As the worker does when a session has ended.
+    pair.session.close();
+    pair.drain_session();
+    assert!(pair.presenter.has_failed);
+}
+
+#[test]
 fn the_memory_safe_one_checks_it_too() {
     for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
         for setup in ["active", "passive"] {
