@@ -24,7 +24,7 @@ pub struct Config {
 
 /// The certificate of the media sessions could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no certificate for DTLS")]
+#[error("no certificate for DTLS that the library can use (media.dtls)")]
 pub struct NoCertificate;
 
 impl Config {

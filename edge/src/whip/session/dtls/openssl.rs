@@ -20,45 +20,24 @@ use std::{
 
 use openssl::{
     error::ErrorStack,
-    pkey::PKey,
-    ssl::{
-        ErrorCode, Ssl, SslAlert, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
-        SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
-    },
-    x509::{X509, X509StoreContextRef, X509VerifyResult},
+    ssl::{ErrorCode, SslStream, SslVerifyMode},
+    x509::{X509StoreContextRef, X509VerifyResult},
 };
 use str0m::crypto::{
     CryptoError,
-    dtls::{
-        DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, KeyingMaterial, ProtocolVersion,
-        SrtpProfile,
-    },
+    dtls::{DtlsImplError, DtlsInstance, DtlsOutput, KeyingMaterial, ProtocolVersion, SrtpProfile},
 };
 
+pub(super) use self::context::Context;
+use self::reason::reason;
 use super::{
     flight::Flight,
-    handshake::{Failure, Handshake, Outcome, Profile, Version},
+    handshake::{Failure, Handshake, Outcome, Version},
     records,
 };
 
-/// Authenticated key exchanges with forward secrecy alone; the certificate of
-/// the side that is the server may be of either kind.
-/// RFC 8827 §6.5 makes the first mandatory, and [`super::records`] relies on
-/// AES-GCM.
-const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
-ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384";
-
-const GROUPS: &str = "X25519:P-256:P-384";
-
-/// In the order of [`Profile::ALL`], by OpenSSL's names.
-const PROFILES: [(&str, Profile); 3] = [
-    ("SRTP_AEAD_AES_256_GCM", Profile::AeadAes256Gcm),
-    ("SRTP_AEAD_AES_128_GCM", Profile::AeadAes128Gcm),
-    ("SRTP_AES128_CM_SHA1_80", Profile::Aes128CmSha1),
-];
-
-/// 112 bits: RSA keys from 2,048 bits on.
-const SECURITY_LEVEL: u32 = 2;
+mod context;
+mod reason;
 
 /// RFC 5764 §4.2.
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
@@ -66,40 +45,6 @@ const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 /// Most bytes that a peer may send before its handshake is done. A chain of RSA
 /// 4096 has less than 10 KiB, and each flight may come a few times.
 const MAX_HANDSHAKE: usize = 128 * 1024;
-
-/// What all instances share.
-#[derive(Clone)]
-pub(super) struct Context(SslContext);
-
-impl Context {
-    /// # Errors
-    ///
-    /// OpenSSL's, when it cannot use the certificate or lacks an algorithm.
-    pub(super) fn new(certificate: &DtlsCert) -> Result<Self, ErrorStack> {
-        let mut context = SslContextBuilder::new(SslMethod::dtls())?;
-        context.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
-        context.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
-        context.set_security_level(SECURITY_LEVEL);
-        context.set_cipher_list(CIPHERS)?;
-        context.set_groups_list(GROUPS)?;
-        let profiles = PROFILES.map(|(name, _)| name).join(":");
-        context.set_tlsext_use_srtp(&profiles)?;
-        let certificate_der = X509::from_der(&certificate.certificate)?;
-        context.set_certificate(&certificate_der)?;
-        let key = PKey::private_key_from_der(&certificate.private_key)?;
-        context.set_private_key(&key)?;
-        context.check_private_key()?;
-        context.set_session_cache_mode(SslSessionCacheMode::OFF);
-        context.set_options(
-            SslOptions::NO_QUERY_MTU
-                | SslOptions::NO_RENEGOTIATION
-                | SslOptions::NO_TICKET
-                | SslOptions::CIPHER_SERVER_PREFERENCE,
-        );
-        context.set_mode(SslMode::RELEASE_BUFFERS);
-        Ok(Self(context.build()))
-    }
-}
 
 /// One DTLS connection.
 pub(super) struct Instance {
@@ -188,7 +133,7 @@ impl Instance {
         context: &Context,
         handshake: &Arc<Handshake>,
     ) -> Result<SslStream<Wire>, ErrorStack> {
-        let mut ssl = Ssl::new(&context.0)?;
+        let mut ssl = context.connection()?;
         ssl.set_mtu(super::MTU as u32)?;
         let handshake = Arc::clone(handshake);
         let mode = SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT;
@@ -245,8 +190,7 @@ impl Instance {
             return self.fail(Failure::Fingerprint);
         }
         let agreed = ssl.selected_srtp_profile().map(|profile| profile.name());
-        let known = PROFILES.iter().find(|(name, _)| Some(*name) == agreed);
-        let Some((_, profile)) = known else {
+        let Some(profile) = agreed.and_then(context::profile) else {
             return self.fail(Failure::Srtp);
         };
         let in_engine = profile.in_engine();
@@ -259,7 +203,7 @@ impl Instance {
         let keys = Event::Keys(KeyingMaterial::new(&material), in_engine);
         self.events.extend([keys, Event::Connected]);
         self.handshake
-            .end(Outcome::Established(Version::Dtls12, *profile));
+            .end(Outcome::Established(Version::Dtls12, profile));
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -387,48 +331,4 @@ impl fmt::Debug for Instance {
             .field("is_active", &self.is_active)
             .finish_non_exhaustive()
     }
-}
-
-/// `sslerr.h`; stable, since applications compare them.
-mod code {
-    pub(super) const NO_SHARED_CIPHER: i32 = 193;
-    pub(super) const NO_SHARED_GROUPS: i32 = 410;
-    pub(super) const NO_SUITABLE_SIGNATURE: i32 = 118;
-    pub(super) const WRONG_SIGNATURE_TYPE: i32 = 370;
-    pub(super) const NO_SHARED_SIGNATURES: i32 = 376;
-    pub(super) const UNSUPPORTED_PROTOCOL: i32 = 258;
-    pub(super) const WRONG_VERSION: i32 = 267;
-    pub(super) const VERSION_TOO_LOW: i32 = 396;
-    pub(super) const NO_CERTIFICATE: i32 = 199;
-    pub(super) const VERIFY_FAILED: i32 = 134;
-    pub(super) const KEY_TOO_SMALL: i32 = 399;
-    pub(super) const BAD_CERTIFICATE_TYPE: i32 = 247;
-}
-
-fn reason(error: &openssl::ssl::Error) -> Failure {
-    if error.code() == ErrorCode::ZERO_RETURN {
-        return Failure::PeerClosed;
-    }
-    let errors = error.ssl_error().map_or(&[][..], ErrorStack::errors);
-    let codes = errors.iter().map(|error| error.reason_code());
-    codes
-        .map(|code| match code {
-            code::NO_SHARED_CIPHER
-            | code::NO_SHARED_GROUPS
-            | code::NO_SUITABLE_SIGNATURE
-            | code::WRONG_SIGNATURE_TYPE
-            | code::NO_SHARED_SIGNATURES => Failure::Cipher,
-            code::UNSUPPORTED_PROTOCOL | code::WRONG_VERSION | code::VERSION_TOO_LOW => {
-                Failure::Version
-            }
-            code::NO_CERTIFICATE
-            | code::VERIFY_FAILED
-            | code::KEY_TOO_SMALL
-            | code::BAD_CERTIFICATE_TYPE => Failure::Certificate,
-            // 0 would be a close_notify.
-            code if SslAlert::from_reason_code(code).is_some() => Failure::PeerAlert,
-            _ => Failure::Protocol,
-        })
-        .find(|failure| *failure != Failure::Protocol)
-        .unwrap_or(Failure::Protocol)
 }

@@ -17,6 +17,8 @@ struct Wants {
     shows_certificate: bool,
     version: SslVersion,
     ciphers: &'static str,
+    /// Whether it answers a first ClientHello with a cookie (RFC 6347 §4.2.1).
+    asks_for_cookie: bool,
 }
 
 impl Default for Wants {
@@ -28,9 +30,12 @@ impl Default for Wants {
             shows_certificate: true,
             version: SslVersion::DTLS1_2,
             ciphers: "ALL:@SECLEVEL=0",
+            asks_for_cookie: false,
         }
     }
 }
+
+const COOKIE: &[u8] = b"sixteen bytes it";
 
 /// OpenSSL on one side, the edge's instance on the other.
 struct Handshakes {
@@ -136,6 +141,14 @@ fn peer(wants: &Wants, certificate: &DtlsCert) -> SslStream<Wire> {
         context.set_certificate(&x509).unwrap();
         context.set_private_key(&key).unwrap();
     }
+    if wants.asks_for_cookie {
+        context.set_options(SslOptions::COOKIE_EXCHANGE);
+        context.set_cookie_generate_cb(|_, cookie| {
+            cookie[..COOKIE.len()].copy_from_slice(COOKIE);
+            Ok(COOKIE.len())
+        });
+        context.set_cookie_verify_cb(|_, cookie| cookie == COOKIE);
+    }
     let mut ssl = ::openssl::ssl::Ssl::new(&context.build()).unwrap();
     ssl.set_mtu(wants.mtu).unwrap();
     SslStream::new(ssl, Wire::default()).unwrap()
@@ -188,6 +201,19 @@ fn small_datagrams_make_fragments_of_everything() {
             let expected = Outcome::Established(Version::Dtls12, Profile::Aes128CmSha1);
             assert_eq!(outcome, Some(expected), "{backend:?} {peer_is_active}");
         }
+    }
+}
+
+#[test]
+fn a_server_may_ask_for_a_cookie_first() {
+    for backend in [Backend::OpenSsl, Backend::MemorySafe] {
+        let wants = Wants {
+            asks_for_cookie: true,
+            ..Wants::default()
+        };
+        let mut both = Handshakes::new(backend, &wants, false);
+        let expected = Outcome::Established(Version::Dtls12, Profile::Aes128CmSha1);
+        assert_eq!(both.run(), Some(expected), "{backend:?}");
     }
 }
 
