@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Loss up to here is none: one packet in a thousand.
 const LOSS: f64 = 0.001;
 /// A fleet that is later than this does not keep its tempo.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(100);
 
 /// What a load cost.
 #[derive(Clone, Copy, Debug)]
