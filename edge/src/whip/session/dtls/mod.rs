@@ -21,8 +21,8 @@
 //! does) the configured implementation begins at once.
 //!
 //! The trap: str0m chooses its DTLS by a `&'static` provider that knows nothing
-//! of the session. What belongs to the session crosses by [`Handshake`], which
-//! [`Factory::with_session`] lays down for the provider while str0m is being built.
+//! of the session. What belongs to the session crosses by `Handshake`, which
+//! `Factory::with_session` lays down for the provider while str0m is being built.
 //!
 //! | file | holds |
 //! |---|---|
