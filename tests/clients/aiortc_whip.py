@@ -109,11 +109,12 @@ async def publish(arguments):
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     await asyncio.wait([over], timeout=arguments.seconds)
     lasted = not over.done() and "connected" in states
-    await connection.close()
+    # First, since a closed connection is a session less.
     status, _, _ = await asyncio.to_thread(
         request, urllib.parse.urljoin(arguments.url, location), "DELETE"
     )
     tell("deleted", status=status)
+    await connection.close()
     return 0 if lasted else 1
 
 
