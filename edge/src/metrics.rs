@@ -12,6 +12,12 @@ use metrics::{
 
 use crate::{demux::Class, roq::sender::DropReason};
 
+pub mod ice_tcp;
+pub mod paths;
+
+pub use ice_tcp::IceTcp;
+pub use paths::Paths;
+
 /// Why a datagram on a media port was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -25,16 +31,19 @@ pub enum Refused {
     Integrity,
     /// A relayed presenter's credential is bound to another stream.
     OtherStream,
+    /// A Binding request from one address too many of its session.
+    Addresses,
 }
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Stranger,
         Self::UnknownUfrag,
         Self::Integrity,
         Self::OtherStream,
+        Self::Addresses,
     ];
 
     const fn label(self) -> &'static str {
@@ -44,6 +53,7 @@ impl Refused {
             Self::UnknownUfrag => "unknown_ufrag",
             Self::Integrity => "integrity",
             Self::OtherStream => "other_stream",
+            Self::Addresses => "addresses",
         }
     }
 }
@@ -103,6 +113,8 @@ pub struct Media {
     pub clock_offset: Gauge,
     pub turn: Histogram,
     pub commands_refused: Counter,
+    pub paths: Paths,
+    pub ice_tcp: IceTcp,
     datagrams: [Counter; CLASSES.len()],
     refused: [Counter; Refused::ALL.len()],
     dropped: [Counter; DROP_REASONS.len()],
@@ -147,6 +159,8 @@ impl Media {
             clock_offset: gauge!("inlet_edge_link_clock_offset_seconds"),
             turn: histogram!("inlet_edge_worker_turn_seconds"),
             commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
+            paths: Paths::register(),
+            ice_tcp: IceTcp::register(),
             datagrams: CLASSES
                 .map(|(_, class)| counter!("inlet_edge_datagrams_total", "type" => class)),
             refused: Refused::ALL.map(

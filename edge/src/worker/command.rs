@@ -4,6 +4,7 @@ use inlet_common::{
     ids::{PublishPath, SessionId},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
+    service::listener::Diverted,
 };
 use tokio::sync::oneshot;
 
@@ -34,6 +35,13 @@ pub enum Command {
     },
     /// Takes no new session; [`Event::Drained`] follows when the last has ended.
     Drain,
+    /// Takes a presenter's TCP connection on that has come in at the port of HTTPS.
+    Stream {
+        /// The connection.
+        connection: Box<Diverted>,
+        /// What was read of it: its first frame, length included.
+        first: Vec<u8>,
+    },
     /// Asked of the TURN server.
     Turn(turn::Command),
     /// Ends every session with [`CloseReason::Draining`] and the links, then

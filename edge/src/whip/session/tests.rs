@@ -14,6 +14,7 @@ use inlet_common::{
 use str0m::RtcConfig;
 
 use super::{presenter::Presenter, *};
+use crate::demux;
 
 const EDGE: &str = "203.0.113.1:40000";
 const PRESENTER: &str = "198.51.100.7:50000";
@@ -21,6 +22,17 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Decides whether a datagram of the presenter is lost.
 type Drops = fn(usize, &[u8]) -> bool;
+
+fn by_udp(remote: SocketAddr, local: SocketAddr, contents: &[u8]) -> Datagram<'_> {
+    Datagram {
+        way: Way {
+            path: Path::HostUdp,
+            remote,
+            local,
+        },
+        contents,
+    }
+}
 
 struct Pair {
     session: Session,
@@ -46,7 +58,10 @@ impl Pair {
         let (mut presenter, offer) =
             Presenter::with_config(config, PRESENTER.parse().unwrap(), now);
         let config = Config::new().unwrap();
-        let media = [EDGE.parse().unwrap()];
+        let media = Addresses {
+            udp: vec![EDGE.parse().unwrap()],
+            ..Addresses::default()
+        };
         let id = SessionId::random();
         let offer = edit(offer);
         let (session, answer) =
@@ -86,7 +101,7 @@ impl Pair {
                 Output::SenderReport { .. } => self.reports += 1,
                 Output::Ended(reason) => self.ended = Some(reason),
                 Output::TracksChanged => self.tracks_changed += 1,
-                Output::Transmit(_) | Output::IceUp | Output::Connected => {}
+                Output::Transmit(_) | Output::Moved(_) | Output::IceUp | Output::Connected => {}
             }
         }
     }
@@ -100,7 +115,7 @@ impl Pair {
                 }
                 let source = self.presenter.address;
                 self.session
-                    .handle_datagram(self.now, source, destination, &datagram);
+                    .handle_datagram(self.now, &by_udp(source, destination, &datagram));
                 self.drain_session();
             }
         }
@@ -265,7 +280,7 @@ fn forged_sources_do_not_pile_up() {
         packet.extend([0; 40]);
         let (source, now) = (pair.presenter.address, pair.now);
         pair.session
-            .handle_datagram(now, source, EDGE.parse().unwrap(), &packet);
+            .handle_datagram(now, &by_udp(source, EDGE.parse().unwrap(), &packet));
         pair.drain_session();
     }
     assert!(pair.session.unannounced <= 1);
@@ -361,7 +376,8 @@ fn junk_changes_nothing() {
         for len in [1_usize, 4, 13, 20, 60, 1_300] {
             let mut junk = vec![first; len];
             junk[len / 2] = !first;
-            pair.session.handle_datagram(pair.now, source, edge, &junk);
+            pair.session
+                .handle_datagram(pair.now, &by_udp(source, edge, &junk));
             pair.drain_session();
         }
     }
@@ -382,12 +398,16 @@ fn strangers_are_not_accepted() {
     for (destination, datagram) in &pair.presenter.outbox {
         assert!(
             pair.session
-                .accepts(pair.now, stranger, *destination, datagram)
+                .accepts(pair.now, &by_udp(stranger, *destination, datagram))
         );
         let mut forged = datagram.clone();
         let last = forged.len() - 30;
         forged[last] ^= 1;
-        assert!(!pair.session.accepts(pair.now, stranger, edge, &forged));
+        assert!(
+            !pair
+                .session
+                .accepts(pair.now, &by_udp(stranger, edge, &forged))
+        );
         let ufrag = demux::stun_local_ufrag(datagram);
         assert_eq!(ufrag, Some(pair.session.local_ufrag()));
     }
@@ -396,10 +416,13 @@ fn strangers_are_not_accepted() {
 
 fn accept(offer: &str) -> Result<(Session, Answer), AcceptError> {
     let config = Config::new().unwrap();
-    let media = [
-        EDGE.parse().unwrap(),
-        "[2001:db8::1]:40000".parse().unwrap(),
-    ];
+    let media = Addresses {
+        udp: vec![
+            EDGE.parse().unwrap(),
+            "[2001:db8::1]:40000".parse().unwrap(),
+        ],
+        ..Addresses::default()
+    };
     let id = SessionId::random();
     Session::accept(offer, id, &media, &config, clock::now(), &mut rand::rng())
 }

@@ -82,8 +82,12 @@ impl Engine {
                     self.metrics.setup_ice.record(since_accepted);
                 }
             }
+            session::Output::Moved(way) => self.note_path(key, way),
             session::Output::Connected => {
                 self.metrics.setup_dtls.record(since_accepted);
+                if let Some(path) = running.path {
+                    self.metrics.paths.note_connected(path);
+                }
                 self.metrics.connecting.decrement(1);
                 self.metrics.connected.increment(1);
                 tracing::info!(session = %running.session.id(), "presenter connected");
@@ -127,6 +131,9 @@ impl Engine {
             return;
         };
         let session = running.session.id();
+        if let Some(path) = running.path {
+            self.metrics.paths.note_left(path);
+        }
         running.reported.tell_last(&self.metrics, &running.session);
         if running.session.was_connected() {
             self.metrics.connected.decrement(1);
