@@ -95,6 +95,10 @@ pub struct Media {
     pub setup_first_rtp: Histogram,
     pub session_rtt: Histogram,
     pub engine_panics: Counter,
+    /// ICE restarts whose credentials came into use.
+    pub restarts_used: Counter,
+    /// ICE restarts that ended unused: by another one, or with their session.
+    pub restarts_unused: Counter,
     pub socket_errors: Counter,
     pub unsent_datagrams: Counter,
     pub link_up: Gauge,
@@ -141,6 +145,8 @@ impl Media {
             setup_first_rtp: setup("first_rtp"),
             session_rtt: histogram!("inlet_edge_session_rtt_seconds"),
             engine_panics: counter!("inlet_edge_engine_panics_total"),
+            restarts_used: counter!(RESTARTS, "result" => "used"),
+            restarts_unused: counter!(RESTARTS, "result" => "unused"),
             socket_errors: counter!("inlet_edge_socket_errors_total"),
             unsent_datagrams: counter!("inlet_edge_unsent_datagrams_total"),
             link_up: gauge!("inlet_edge_links_up"),
@@ -198,6 +204,9 @@ impl Media {
     }
 }
 
+/// Shared with the HTTP side, which counts those that it refuses.
+pub(crate) const RESTARTS: &str = "inlet_edge_ice_restarts_total";
+
 /// What only rises.
 const COUNTERS: &[(&str, Unit, &str)] = &[
     (
@@ -254,6 +263,11 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "inlet_edge_session_ends_total",
         Unit::Count,
         "Sessions that ended, by reason",
+    ),
+    (
+        RESTARTS,
+        Unit::Count,
+        "ICE restarts, by what became of them: used, unused, refused",
     ),
     (
         "inlet_edge_engine_panics_total",

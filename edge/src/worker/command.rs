@@ -8,7 +8,10 @@ use inlet_common::{
 };
 use tokio::sync::oneshot;
 
-use crate::{turn::plane as turn, whip::session::Session};
+use crate::{
+    turn::plane as turn,
+    whip::session::{Restart, Session},
+};
 
 /// Asked of a worker, through its bounded channel.
 #[derive(Debug)]
@@ -24,6 +27,16 @@ pub enum Command {
         request: OpenRequest,
         /// Where the worker answers, once.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Gets a session ready for an ICE restart: our old and our new ufrag lead to
+    /// it until the new one is in use.
+    Restart {
+        /// Which one.
+        session: SessionId,
+        /// The new credentials.
+        restart: Box<Restart>,
+        /// Where the worker answers: `false` when the session has ended.
+        reply: oneshot::Sender<bool>,
     },
     /// Ends a session: DTLS is closed and the origin told. Nothing happens when
     /// it has already ended.

@@ -98,6 +98,16 @@ impl Engine {
                 request,
                 reply,
             } => self.open(now, session, request, reply),
+            Command::Restart {
+                session,
+                restart,
+                reply,
+            } => {
+                let is_alive = self.restart(session, restart);
+                if reply.send(is_alive).is_err() {
+                    tracing::debug!("presenter has hung up");
+                }
+            }
             Command::Close { session, reason } => {
                 if let Some(waiting) = self.waiting.remove(&session) {
                     self.link

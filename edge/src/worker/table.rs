@@ -59,6 +59,9 @@ pub(super) struct Running {
     pub(super) session: Session,
     stream: StreamId,
     pub(super) link: link::Key,
+    /// What leads Binding requests here: the session's own, and in front of an
+    /// ICE restart the next one.
+    ufrags: Vec<String>,
     addresses: VecDeque<Remote>,
     learned: u32,
     /// How its media come; `None` before ICE is up.
@@ -93,6 +96,7 @@ impl Table {
             session,
             stream,
             link,
+            ufrags: vec![ufrag.clone()],
             addresses: VecDeque::new(),
             learned: 0,
             path: None,
@@ -107,7 +111,9 @@ impl Table {
     pub(super) fn remove(&mut self, key: usize) -> Option<Running> {
         let running = self.slab.try_remove(key)?;
         self.by_id.remove(&running.session.id());
-        self.by_ufrag.remove(running.session.local_ufrag());
+        for ufrag in &running.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
         for address in &running.addresses {
             self.by_address.remove(address);
         }
@@ -125,6 +131,32 @@ impl Table {
 
     pub(super) fn key_of_ufrag(&self, ufrag: &str) -> Option<usize> {
         self.by_ufrag.get(ufrag).copied()
+    }
+
+    /// Lets another ufrag lead to a session too. One that was awaited before and
+    /// has not come into use does not any more.
+    pub(super) fn await_ufrag(&mut self, key: usize, ufrag: &str) {
+        self.keep_current_ufrag(key);
+        if let Some(running) = self.slab.get_mut(key) {
+            running.ufrags.push(ufrag.to_owned());
+            self.by_ufrag.insert(ufrag.to_owned(), key);
+        }
+    }
+
+    /// From now on the session's own ufrag alone leads to it.
+    pub(super) fn keep_current_ufrag(&mut self, key: usize) {
+        let Some(running) = self.slab.get_mut(key) else {
+            return;
+        };
+        let current = running.session.local_ufrag();
+        let by_ufrag = &mut self.by_ufrag;
+        running.ufrags.retain(|ufrag| {
+            let is_current = ufrag == current;
+            if !is_current {
+                by_ufrag.remove(ufrag);
+            }
+            is_current
+        });
     }
 
     pub(super) fn key_of_address(&self, address: &Remote) -> Option<usize> {

@@ -27,10 +27,10 @@ use str0m::{
 };
 
 use super::{
-    Config, Session,
+    Config, Ice, Session,
     offer::{self, Format, Offer, Section},
     track::{Feedback, SessionTrack},
-    ufrag::{random_pwd, random_ufrag},
+    ufrag::random_credentials,
     way::Addresses,
 };
 
@@ -39,6 +39,8 @@ use super::{
 pub struct Answer {
     /// The SDP, CRLF-ended, recvonly, with every candidate in it.
     pub sdp: String,
+    /// What restarting ICE will take.
+    pub ice: Ice,
 }
 
 /// The offer cannot be answered.
@@ -100,25 +102,27 @@ impl Session {
     ) -> Result<(Self, Answer), AcceptError> {
         let offer = Offer::parse(offer);
         let chosen = choose(&offer)?;
-        let plain = SdpOffer::from_sdp_string(&offer.to_plain_sdp(&chosen)).map_err(malformed)?;
-        let credentials = IceCreds {
-            ufrag: random_ufrag(media.worker, rng),
-            pass: random_pwd(rng),
-        };
+        let plain = offer.to_plain_sdp(&chosen);
+        let engine_offer = SdpOffer::from_sdp_string(&plain).map_err(malformed)?;
+        let credentials = random_credentials(media.worker, rng);
         let ufrag = credentials.ufrag.clone();
         let mut rtc = build(&offer, &chosen, config, credentials, now);
         for candidate in candidates(media) {
             rtc.add_local_candidate(candidate?);
         }
-        let answer = rtc.sdp_api().accept_offer(plain).map_err(malformed)?;
+        let answer = rtc
+            .sdp_api()
+            .accept_offer(engine_offer)
+            .map_err(malformed)?;
         let sdp = super::answer::finish(&answer.to_sdp_string(), &offer, &chosen, config);
+        let ice = Ice::new(media.worker, offer.ice_credentials(), plain, &sdp);
         let tracks = offer.sections.iter().zip(&chosen).enumerate();
         let tracks = tracks
             .map(|(at, (section, formats))| track(&offer.inner_mid(at), section, formats))
             .collect();
         Ok((
             Self::new(id, ufrag, rtc, tracks, config, now),
-            Answer { sdp },
+            Answer { sdp, ice },
         ))
     }
 }

@@ -22,6 +22,9 @@ impl Session {
     /// Whether a Binding request from an unknown address belongs here: its
     /// ufrag and its MESSAGE-INTEGRITY are ours.
     pub fn accepts(&mut self, now: Instant, datagram: &Datagram<'_>) -> bool {
+        if self.is_of_restart(datagram.contents) {
+            return true;
+        }
         let binding = Binding::of(datagram.contents);
         let pwd = self.rtc.direct_api().local_ice_credentials().pass;
         // The engine takes everything from where it sends to, unchecked.
@@ -48,6 +51,9 @@ impl Session {
         match demux::classify(contents) {
             Class::Rtp => self.introduce_source(contents),
             Class::Stun => {
+                if self.is_of_restart(contents) {
+                    self.carry_out_restart();
+                }
                 binding = Binding::of(contents);
                 completed = self.completed(binding, contents);
             }

@@ -18,6 +18,7 @@
 //! | `binding` | Binding requests that lack something |
 //! | `way` | by which way media come, and go back |
 //! | `datagram` | what comes from a presenter, and what goes to it |
+//! | `ice` | ICE restarts |
 //! | `track` | sources and what came from them |
 //! | `keyframes` | when a key frame may be asked for |
 //! | `media` | from the engine's events to what crosses the link |
@@ -27,6 +28,7 @@ mod answer;
 mod binding;
 mod config;
 mod datagram;
+mod ice;
 mod keyframes;
 mod media;
 mod offer;
@@ -55,7 +57,8 @@ use str0m::{Event, Input, Output as EngineOutput, Rtc, bwe::Bitrate, rtp::Ssrc a
 pub use self::{
     accept::{AcceptError, Answer},
     config::{Config, NoCertificate},
-    ufrag::{random_pwd, random_ufrag, worker_of},
+    ice::{Ice, Restart, RestartError},
+    ufrag::worker_of,
     way::{Addresses, Datagram, Path, Way},
 };
 use self::{binding::Binding, keyframes::Keyframes, track::SessionTrack, way::Ways};
@@ -79,6 +82,8 @@ const MAX_SOURCES: usize = 64;
 pub struct Session {
     id: SessionId,
     ufrag: String,
+    /// A restart whose credentials nobody has used yet.
+    restart: Option<Box<Restart>>,
     rtc: Rtc,
     tracks: Vec<SessionTrack>,
     phase: Phase,
@@ -158,6 +163,9 @@ pub enum Output {
     Moved(Way),
     /// ICE and DTLS are up.
     Connected,
+    /// The credentials of a restart are in use, and [`Session::local_ufrag`] is
+    /// another.
+    Restarted,
     /// The session is over.
     Ended(CloseReason),
     /// Nothing more until then, unless a datagram comes first.
@@ -205,6 +213,7 @@ impl Session {
         Self {
             id,
             ufrag,
+            restart: None,
             rtc,
             tracks,
             phase: Phase::Connecting,

@@ -16,6 +16,8 @@ use str0m::RtcConfig;
 use super::{presenter::Presenter, *};
 use crate::demux;
 
+mod restart;
+
 const EDGE: &str = "203.0.113.1:40000";
 const PRESENTER: &str = "198.51.100.7:50000";
 const STEP: Duration = Duration::from_millis(5);
@@ -42,10 +44,14 @@ struct Pair {
     sent: usize,
     drops: Drops,
     is_cut: bool,
+    /// An address that the presenter has just left: what goes there is lost.
+    former: Option<SocketAddr>,
     rtp: Vec<Rtp>,
     reports: usize,
     ended: Option<CloseReason>,
     tracks_changed: usize,
+    restarted: usize,
+    ice: Ice,
 }
 
 impl Pair {
@@ -75,10 +81,13 @@ impl Pair {
             sent: 0,
             drops: |_, _| false,
             is_cut: false,
+            former: None,
             rtp: Vec::new(),
             reports: 0,
             ended: None,
             tracks_changed: 0,
+            restarted: 0,
+            ice: answer.ice,
         }
     }
 
@@ -92,6 +101,7 @@ impl Pair {
         loop {
             match self.session.poll_output() {
                 Output::Timeout(_) => return,
+                Output::Transmit(transmit) if Some(transmit.destination) == self.former => {}
                 Output::Transmit(transmit) if !self.is_cut => {
                     assert_eq!(transmit.destination, self.presenter.address);
                     self.presenter
@@ -101,6 +111,7 @@ impl Pair {
                 Output::SenderReport { .. } => self.reports += 1,
                 Output::Ended(reason) => self.ended = Some(reason),
                 Output::TracksChanged => self.tracks_changed += 1,
+                Output::Restarted => self.restarted += 1,
                 Output::Transmit(_) | Output::Moved(_) | Output::IceUp | Output::Connected => {}
             }
         }

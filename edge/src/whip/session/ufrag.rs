@@ -6,6 +6,7 @@
 //! trap: what a stranger sends can name any worker, also one that there is not.
 
 use rand::{Rng, RngExt as _};
+use str0m::IceCreds;
 
 /// Of the ice-chars `+` and `/` are left out: some clients escape them.
 const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -21,8 +22,16 @@ const UFRAG_LEN: usize = 16;
 /// Characters of our pwd (RFC 8445 §5.3 asks for 128 bits).
 const PWD_LEN: usize = 32;
 
+/// Draws our credentials for a session of `worker`, for an answer or a restart.
+pub(super) fn random_credentials(worker: u16, rng: &mut impl Rng) -> IceCreds {
+    IceCreds {
+        ufrag: random_ufrag(worker, rng),
+        pass: draw(PWD_LEN, rng),
+    }
+}
+
 /// Draws a ufrag for a session of `worker`.
-pub fn random_ufrag(worker: u16, rng: &mut impl Rng) -> String {
+fn random_ufrag(worker: u16, rng: &mut impl Rng) -> String {
     let worker = usize::from(worker);
     let digits = [worker / CHARACTERS.len(), worker % CHARACTERS.len()];
     let mut ufrag: String = digits
@@ -31,11 +40,6 @@ pub fn random_ufrag(worker: u16, rng: &mut impl Rng) -> String {
         .collect();
     ufrag.push_str(&draw(UFRAG_LEN - WORKER_LEN, rng));
     ufrag
-}
-
-/// Draws a pwd.
-pub fn random_pwd(rng: &mut impl Rng) -> String {
-    draw(PWD_LEN, rng)
 }
 
 /// The worker that a ufrag of ours names; `None` when it is none of ours.
@@ -76,6 +80,6 @@ mod tests {
     fn the_rest_is_random() {
         let mut rng = rand::rng();
         assert_ne!(random_ufrag(7, &mut rng), random_ufrag(7, &mut rng));
-        assert_eq!(random_pwd(&mut rng).len(), PWD_LEN);
+        assert_eq!(random_credentials(7, &mut rng).pass.len(), PWD_LEN);
     }
 }

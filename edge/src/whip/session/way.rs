@@ -152,6 +152,13 @@ impl Ways {
         self.nominated.contains(&way) && self.go(now, way)
     }
 
+    /// ICE begins anew: what was nominated before is of the past, and the next
+    /// nomination counts at once (RFC 8445 §9).
+    pub(super) fn restart(&mut self) {
+        self.nominated.clear();
+        self.heard = None;
+    }
+
     /// A way has ended: its TCP connection was closed.
     pub(super) fn forget(&mut self, is_gone: impl Fn(&Way) -> bool) {
         self.nominated.retain(|known| !is_gone(known));

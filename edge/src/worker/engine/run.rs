@@ -92,6 +92,11 @@ impl Engine {
                 self.metrics.connected.increment(1);
                 tracing::info!(session = %running.session.id(), "presenter connected");
             }
+            session::Output::Restarted => {
+                self.metrics.restarts_used.increment(1);
+                tracing::info!(session = %running.session.id(), "ICE restarted");
+                self.table.keep_current_ufrag(key);
+            }
             session::Output::Ended(_) | session::Output::Timeout(_) => {}
         }
     }
@@ -139,6 +144,9 @@ impl Engine {
             self.metrics.connected.decrement(1);
         } else {
             self.metrics.connecting.decrement(1);
+        }
+        if running.session.awaits_restart() {
+            self.metrics.restarts_unused.increment(1);
         }
         self.metrics.note_end(reason);
         tracing::info!(%session, ?reason, "session over");
