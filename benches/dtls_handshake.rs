@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use benches::figure::{Figure, median, report, say};
 use inlet_common::{clock, ids::SessionId};
 use inlet_edge::whip::session::{
-    Config, Output as SessionOutput, Session,
+    Addresses, Config, Datagram, Output as SessionOutput, Path, Session, Way,
     dtls::{Backend, Outcome, Version},
 };
 use str0m::{
@@ -97,7 +97,10 @@ impl Pair {
         let (session, answer) = Session::accept(
             &offer,
             SessionId::random(),
-            &[edge],
+            &Addresses {
+                udp: vec![edge],
+                ..Addresses::default()
+            },
             config,
             now,
             &mut rand::rng(),
@@ -149,9 +152,14 @@ impl Pair {
             let begun = clock::now();
             let mut answers = Vec::new();
             for datagram in &sent {
-                let (to, contents) = (datagram.destination, &datagram.contents);
+                let way = Way {
+                    path: Path::HostUdp,
+                    remote: self.address,
+                    local: datagram.destination,
+                };
+                let contents = &datagram.contents;
                 self.session
-                    .handle_datagram(self.now, self.address, to, contents);
+                    .handle_datagram(self.now, &Datagram { way, contents });
                 drain(&mut self.session, self.version, &mut answers)?;
             }
             self.session.handle_timeout(self.now);

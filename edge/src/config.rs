@@ -77,8 +77,11 @@ pub struct Media {
     pub addresses: Vec<IpAddr>,
     /// What presenters are told instead, behind 1:1 NAT; empty without.
     pub public: Vec<IpAddr>,
-    /// UDP port of the first worker; 0 takes any.
+    /// Port of the first worker; 0 takes any.
     pub port: u16,
+    /// Whether presenters may come by TCP too (ICE-TCP), at the same ports and at
+    /// that of WHIP.
+    pub tcp: bool,
     /// Threads that carry media; at least one.
     pub workers: u16,
     /// Which implementation speaks DTLS.
@@ -207,6 +210,7 @@ impl ConfigFile {
                 check.require(false, key, what);
             }
         }
+        self.check_media_ports(check, &tcp);
         check.require(
             is_empty(&self.http.certificate) == is_empty(&self.http.key),
             "http.key",
@@ -217,6 +221,27 @@ impl ConfigFile {
             "pop.name",
             "must be at most 63 letters, digits and signs",
         );
+    }
+
+    /// Media take TCP ports too, which must not be those of others.
+    fn check_media_ports(&self, check: &mut Check, others: &[(&'static str, SocketAddr)]) {
+        let media = &self.media;
+        if !self.has_role(Role::Whip) || !media.tcp || media.port == 0 {
+            return;
+        }
+        let last = media.port.saturating_add(workers(media.workers) - 1);
+        let is_theirs = |address: &SocketAddr| {
+            let is_same = |ip: &IpAddr| {
+                ip.is_ipv4() == address.is_ipv4()
+                    && (ip == &address.ip() || ip.is_unspecified() || address.ip().is_unspecified())
+            };
+            (media.port..=last).contains(&address.port()) && media.addresses.iter().any(is_same)
+        };
+        if let Some((key, address)) = others.iter().find(|(_, address)| is_theirs(address)) {
+            let what =
+                format!("{address} is a port of media.port: choose another, or media.tcp = false");
+            check.require(false, key, what);
+        }
     }
 
     fn check_media(&self, check: &mut Check) {
@@ -378,6 +403,7 @@ impl From<file::Media> for Media {
             addresses: file.addresses,
             public: file.public,
             port: file.port,
+            tcp: file.tcp,
             workers: workers(file.workers),
             dtls: file.dtls,
             connect_timeout: file.connect_timeout,

@@ -57,10 +57,12 @@
 
 pub mod config;
 pub mod demux;
+pub mod framing;
 pub mod metrics;
 pub mod roq;
 pub mod schedule;
 pub mod service;
+mod stream;
 pub mod turn;
 pub mod udp;
 pub mod whip;

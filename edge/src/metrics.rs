@@ -10,11 +10,15 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{
-    demux::Class,
-    roq::sender::DropReason,
-    whip::session::dtls::{Failure, Outcome, Profile, Version},
-};
+use crate::{demux::Class, roq::sender::DropReason};
+
+pub mod handshakes;
+pub mod ice_tcp;
+pub mod paths;
+
+pub use handshakes::Handshakes;
+pub use ice_tcp::IceTcp;
+pub use paths::Paths;
 
 /// Why a datagram on a media port was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +33,19 @@ pub enum Refused {
     Integrity,
     /// A relayed presenter's credential is bound to another stream.
     OtherStream,
+    /// A Binding request from one address too many of its session.
+    Addresses,
 }
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Stranger,
         Self::UnknownUfrag,
         Self::Integrity,
         Self::OtherStream,
+        Self::Addresses,
     ];
 
     const fn label(self) -> &'static str {
@@ -48,6 +55,7 @@ impl Refused {
             Self::UnknownUfrag => "unknown_ufrag",
             Self::Integrity => "integrity",
             Self::OtherStream => "other_stream",
+            Self::Addresses => "addresses",
         }
     }
 }
@@ -89,6 +97,10 @@ pub struct Media {
     pub setup_first_rtp: Histogram,
     pub session_rtt: Histogram,
     pub engine_panics: Counter,
+    /// ICE restarts whose credentials came into use.
+    pub restarts_used: Counter,
+    /// ICE restarts that ended unused: by another one, or with their session.
+    pub restarts_unused: Counter,
     pub socket_errors: Counter,
     pub unsent_datagrams: Counter,
     pub link_up: Gauge,
@@ -107,9 +119,10 @@ pub struct Media {
     pub clock_offset: Gauge,
     pub turn: Histogram,
     pub commands_refused: Counter,
+    pub handshakes: Handshakes,
+    pub paths: Paths,
+    pub ice_tcp: IceTcp,
     datagrams: [Counter; CLASSES.len()],
-    handshakes: [[Counter; Profile::ALL.len()]; Version::ALL.len()],
-    handshakes_failed: [Counter; Failure::ALL.len()],
     refused: [Counter; Refused::ALL.len()],
     dropped: [Counter; DROP_REASONS.len()],
 }
@@ -135,6 +148,8 @@ impl Media {
             setup_first_rtp: setup("first_rtp"),
             session_rtt: histogram!("inlet_edge_session_rtt_seconds"),
             engine_panics: counter!("inlet_edge_engine_panics_total"),
+            restarts_used: counter!(RESTARTS, "result" => "used"),
+            restarts_unused: counter!(RESTARTS, "result" => "unused"),
             socket_errors: counter!("inlet_edge_socket_errors_total"),
             unsent_datagrams: counter!("inlet_edge_unsent_datagrams_total"),
             link_up: gauge!("inlet_edge_links_up"),
@@ -153,20 +168,11 @@ impl Media {
             clock_offset: gauge!("inlet_edge_link_clock_offset_seconds"),
             turn: histogram!("inlet_edge_worker_turn_seconds"),
             commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
+            handshakes: Handshakes::register(),
+            paths: Paths::register(),
+            ice_tcp: IceTcp::register(),
             datagrams: CLASSES
                 .map(|(_, class)| counter!("inlet_edge_datagrams_total", "type" => class)),
-            handshakes: Version::ALL.map(|version| {
-                Profile::ALL.map(|profile| {
-                    counter!(
-                        "inlet_edge_dtls_handshakes_total",
-                        "version" => version.as_str(),
-                        "profile" => profile.as_str(),
-                    )
-                })
-            }),
-            handshakes_failed: Failure::ALL.map(
-                |reason| counter!("inlet_edge_dtls_failures_total", "reason" => reason.as_str()),
-            ),
             refused: Refused::ALL.map(
                 |reason| counter!("inlet_edge_datagrams_dropped_total", "reason" => reason.label()),
             ),
@@ -196,34 +202,14 @@ impl Media {
         self.dropped.get(at)
     }
 
-    /// A DTLS handshake has ended.
-    pub fn note_handshake(&self, outcome: Outcome) {
-        let counter = match outcome {
-            Outcome::Established(version, profile) => {
-                let counters = Version::ALL.iter().zip(&self.handshakes);
-                let of_version = counters.filter(|(known, _)| **known == version);
-                let mut counters = of_version.flat_map(|(_, of)| Profile::ALL.iter().zip(of));
-                counters
-                    .find(|(known, _)| **known == profile)
-                    .map(|(_, counter)| counter)
-            }
-            Outcome::Failed(reason) => {
-                let mut counters = Failure::ALL.iter().zip(&self.handshakes_failed);
-                counters
-                    .find(|(known, _)| **known == reason)
-                    .map(|(_, counter)| counter)
-            }
-        };
-        if let Some(counter) = counter {
-            counter.increment(1);
-        }
-    }
-
     /// A session has ended.
     pub fn note_end(&self, reason: CloseReason) {
         counter!("inlet_edge_session_ends_total", "reason" => reason.as_str()).increment(1);
     }
 }
+
+/// Shared with the HTTP side, which counts those that it refuses.
+pub(crate) const RESTARTS: &str = "inlet_edge_ice_restarts_total";
 
 /// What only rises.
 const COUNTERS: &[(&str, Unit, &str)] = &[
@@ -278,19 +264,14 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "Datagrams of a session that could not be read",
     ),
     (
-        "inlet_edge_dtls_handshakes_total",
-        Unit::Count,
-        "DTLS handshakes that gave keys, by version and SRTP profile",
-    ),
-    (
-        "inlet_edge_dtls_failures_total",
-        Unit::Count,
-        "DTLS handshakes that failed, by reason",
-    ),
-    (
         "inlet_edge_session_ends_total",
         Unit::Count,
         "Sessions that ended, by reason",
+    ),
+    (
+        RESTARTS,
+        Unit::Count,
+        "ICE restarts, by what became of them: used, unused, refused",
     ),
     (
         "inlet_edge_engine_panics_total",

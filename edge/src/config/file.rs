@@ -108,9 +108,11 @@ pub struct Media {
     /// What presenters are told instead, behind 1:1 NAT; at most one per
     /// family. Empty, the default, tells them the machine's own addresses.
     pub public: Vec<IpAddr>,
-    /// UDP port of the first worker; each further one takes the next. Default
-    /// 40000.
+    /// Port of the first worker, UDP and TCP; each further one takes the next.
+    /// Default 40000.
     pub port: u16,
+    /// Whether presenters may come by TCP too (ICE-TCP). Default true.
+    pub tcp: bool,
     /// Threads that carry media, up to 256. 0, the default, is one per core.
     pub workers: u16,
     /// Which implementation speaks DTLS: `openssl`, the default, takes RSA and
@@ -136,6 +138,7 @@ impl Default for Media {
             addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             public: Vec::new(),
             port: 40_000,
+            tcp: true,
             workers: 0,
             dtls: Backend::default(),
             connect_timeout: Duration::from_secs(15),

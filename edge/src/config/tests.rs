@@ -128,6 +128,10 @@ const FAULTS: &[(&str, &str)] = &[
         "[http]\nlisten = \"127.0.0.1:9081\"",
         "admin.listen: 127.0.0.1:9081 is http.listen already",
     ),
+    (
+        "[media]\nport = 9080\nworkers = 2",
+        "admin.listen: 127.0.0.1:9081 is a port of media.port",
+    ),
     ("[media]\naddresses = []", "media.addresses: is empty"),
     (
         "[media]\naddresses = [\"::\", \"::\"]",

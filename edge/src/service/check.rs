@@ -195,6 +195,9 @@ impl Findings {
             for ip in &config.media.addresses {
                 let address = SocketAddr::new(*ip, port);
                 self.bound("media.port", address, Socket::bind(address));
+                if config.media.tcp {
+                    self.bound("media.port, TCP", address, bind_tcp(address));
+                }
             }
         }
     }

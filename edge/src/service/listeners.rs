@@ -36,9 +36,10 @@ pub(super) fn bind_http(
             let loaded = Certificates::load(files.clone(), certificate("http"))?;
             certificates.push(Arc::clone(&loaded));
             let tls = Arc::new(tls::tcp_server(loaded, None)?);
-            match config.turn {
-                Some(_) => Tls::OrPlainTurn(tls),
-                None => Tls::Only(tls),
+            // TURN and ICE-TCP may come in the clear.
+            match config.turn.is_some() || config.media.tcp {
+                true => Tls::OrPlain(tls),
+                false => Tls::Only(tls),
             }
         }
         None => Tls::Off,
@@ -81,7 +82,7 @@ pub(super) fn bind_turn(
     };
     let mut listeners = Vec::new();
     for address in &turn.tcp {
-        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlainTurn);
+        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlain);
         listeners.push(listen(*address, options.clone(), tls, "turn")?);
     }
     for address in &turn.tls {

@@ -3,7 +3,8 @@
 //! ```text
 //!  http ─▶ whip ─▶ workers (threads) ─▶ link to the origin
 //!    │                └─ events ─▶ directory of sessions
-//!    └ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
+//!    ├ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
+//!    └ ICE by TCP ─▶ the worker that its first frame names
 //!  admin, metrics: listeners of their own
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod admin;
 mod appliance;
 mod check;
+mod ice_tcp;
 mod listeners;
 mod reload;
 #[cfg(test)]
@@ -54,6 +56,7 @@ use crate::{
     worker::Event,
 };
 use appliance::{Appliance, Prepared};
+use ice_tcp::{IceTcp, shared_candidates};
 use listeners::{bind_http, bind_turn, listen};
 use reload::Reload;
 use workers::Workers;
@@ -109,6 +112,9 @@ pub enum Error {
     /// The workers cannot be started.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The machine does not tell its addresses.
+    #[error("the machine's addresses")]
+    Addresses(#[source] io::Error),
     /// The TURN server cannot be started.
     #[error(transparent)]
     Appliance(#[from] ApplianceError),
@@ -178,6 +184,8 @@ struct Whip {
     http: Listener,
     is_https: bool,
     gateway: Arc<Gateway>,
+    /// Takes presenters' TCP connections that come to this port.
+    ice: Option<Arc<IceTcp>>,
     events: mpsc::UnboundedReceiver<Event>,
 }
 
@@ -214,7 +222,9 @@ impl Edge {
         let prepared = prepared.map(|turn| Prepared::new(turn, &listeners, config.media.workers));
         let prepared = prepared.transpose()?;
         whip::metrics::describe();
-        let (workers, events) = Workers::start(config, link, prepared.as_ref()).await?;
+        let shared = shared_candidates(config, http.as_ref())?;
+        let started = Workers::start(config, link, prepared.as_ref(), &shared).await?;
+        let (workers, events) = started;
         let appliance = prepared
             .zip(config.turn.clone())
             .map(|(prepared, turn)| Appliance::new(prepared, turn, listeners, workers.handles()));
@@ -223,6 +233,7 @@ impl Edge {
                 http,
                 is_https: config.http.tls.is_some(),
                 gateway: gateway(config, &workers, lifecycle)?,
+                ice: (!shared.is_empty()).then(|| IceTcp::new(workers.handles())),
                 events,
             }),
             None => None,
@@ -273,7 +284,7 @@ impl Edge {
         let divert = self.appliance.map(|appliance| appliance as Arc<dyn Divert>);
         if let Some(divert) = &divert {
             for listener in self.turn {
-                let serve = listener.serve(Service::Turn(Arc::clone(divert)), closing.clone());
+                let serve = listener.serve(Service::turn(Arc::clone(divert)), closing.clone());
                 tasks.spawn_infallible("turn", serve);
             }
         }
@@ -318,10 +329,13 @@ impl Whip {
         tasks: &mut Tasks,
     ) {
         let routes = whip::routes::router(Arc::clone(&self.gateway));
-        let service = match divert {
-            Some(divert) => Service::HttpAndTurn(routes, divert),
-            None => Service::Http(routes),
-        };
+        let mut service = Service::http(routes);
+        if let Some(divert) = divert {
+            service = service.with_turn(divert);
+        }
+        if let Some(ice) = self.ice {
+            service = service.with_ice(ice);
+        }
         let http = self.http.serve(service, closing.clone());
         tasks.spawn_infallible("http", http);
         let (gateway, events) = (self.gateway, self.events);

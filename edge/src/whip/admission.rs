@@ -12,7 +12,7 @@
 use std::{
     fmt,
     hash::RandomState,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -32,7 +32,7 @@ use super::{
     rate::{Caller, Charge, Limited, Refusals, Rule},
     resource::{Directory, Place, Secret},
     sdp::Offer,
-    session::{AcceptError, Config as SessionConfig, Session},
+    session::{AcceptError, Addresses, Config as SessionConfig, Session},
 };
 use crate::worker::{self, Command, Event, OpenRequest, Refusal, SendError};
 
@@ -56,8 +56,8 @@ pub trait Worker: Send + Sync + fmt::Debug {
     /// When the channel is full or the worker is gone.
     fn send(&self, command: Command) -> Result<(), SendError>;
 
-    /// The addresses that its sessions are reached at, the preferred first.
-    fn addresses(&self) -> &[SocketAddr];
+    /// The addresses that its sessions are reached at.
+    fn addresses(&self) -> &Addresses;
 
     /// Whether it can ask the origin right now.
     fn is_link_up(&self) -> bool;
@@ -68,7 +68,7 @@ impl Worker for worker::Handle {
         Self::send(self, command)
     }
 
-    fn addresses(&self) -> &[SocketAddr] {
+    fn addresses(&self) -> &Addresses {
         Self::addresses(self)
     }
 

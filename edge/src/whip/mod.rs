@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`routes`] | methods, paths and statuses |
+//! | [`fragment`] | reading trickled ICE |
 //! | [`sdp`] | reading and judging the offer |
 //! | [`admission`] | from the offer to a session on a worker |
 //! | [`rate`] | who has been refused too often |
@@ -14,6 +15,7 @@
 //! | [`metrics`] | what the HTTP side counts |
 
 pub mod admission;
+pub mod fragment;
 pub mod metrics;
 pub mod rate;
 pub mod resource;

@@ -4,10 +4,14 @@ use inlet_common::{
     ids::{PublishPath, SessionId},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
+    service::listener::Diverted,
 };
 use tokio::sync::oneshot;
 
-use crate::{turn::plane as turn, whip::session::Session};
+use crate::{
+    turn::plane as turn,
+    whip::session::{Restart, Session},
+};
 
 /// Asked of a worker, through its bounded channel.
 #[derive(Debug)]
@@ -24,6 +28,16 @@ pub enum Command {
         /// Where the worker answers, once.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Gets a session ready for an ICE restart: our old and our new ufrag lead to
+    /// it until the new one is in use.
+    Restart {
+        /// Which one.
+        session: SessionId,
+        /// The new credentials.
+        restart: Box<Restart>,
+        /// Where the worker answers: `false` when the session has ended.
+        reply: oneshot::Sender<bool>,
+    },
     /// Ends a session: DTLS is closed and the origin told. Nothing happens when
     /// it has already ended.
     Close {
@@ -34,6 +48,13 @@ pub enum Command {
     },
     /// Takes no new session; [`Event::Drained`] follows when the last has ended.
     Drain,
+    /// Takes a presenter's TCP connection on that has come in at the port of HTTPS.
+    Stream {
+        /// The connection.
+        connection: Box<Diverted>,
+        /// What was read of it: its first frame, length included.
+        first: Vec<u8>,
+    },
     /// Asked of the TURN server.
     Turn(turn::Command),
     /// Ends every session with [`CloseReason::Draining`] and the links, then

@@ -13,6 +13,7 @@
 //! | `admit` | from an offer to a running session, over the origin's word |
 //! | `route` | from a datagram to its session |
 //! | `run` | calling a session, and ending it |
+//! | `path` | by which path a session's media come |
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod admit;
+mod path;
 mod route;
 mod run;
 
@@ -96,6 +98,16 @@ impl Engine {
                 request,
                 reply,
             } => self.open(now, session, request, reply),
+            Command::Restart {
+                session,
+                restart,
+                reply,
+            } => {
+                let is_alive = self.restart(session, restart);
+                if reply.send(is_alive).is_err() {
+                    tracing::debug!("presenter has hung up");
+                }
+            }
             Command::Close { session, reason } => {
                 if let Some(waiting) = self.waiting.remove(&session) {
                     self.link
@@ -110,7 +122,7 @@ impl Engine {
             }
             Command::Stop => self.end_all(now, CloseReason::Draining),
             // The driver's.
-            Command::Turn(_) => {}
+            Command::Turn(_) | Command::Stream { .. } => {}
         }
         self.settle(now);
     }

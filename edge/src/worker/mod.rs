@@ -11,6 +11,7 @@
 //! | `pace` | how long it rests between two turns |
 //! | `token` | what an event is about |
 //! | `media` | the sockets of media and link |
+//! | `ice_tcp` | presenters' TCP connections |
 //! | `engine` | what a worker does with media, without socket or clock |
 //! | `table` | sessions by id, ufrag and address, and their deadlines |
 
@@ -18,6 +19,7 @@ mod command;
 mod driver;
 mod engine;
 mod handle;
+mod ice_tcp;
 mod media;
 mod pace;
 mod table;
@@ -28,3 +30,4 @@ pub(crate) mod token;
 
 pub use command::{Command, Event, OpenRequest, Refusal};
 pub use handle::{Config, Error, Handle, MediaConfig, SendError, start};
+pub use ice_tcp::shared_candidates;

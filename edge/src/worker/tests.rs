@@ -72,6 +72,8 @@ impl Bench {
                 bind: vec!["127.0.0.1".parse().unwrap()],
                 port: 0,
                 public: Vec::new(),
+                tcp: true,
+                shared: Vec::new(),
                 max_sessions: 4,
                 link,
             }),
@@ -342,7 +344,7 @@ fn a_broken_link_is_made_anew_under_running_sessions() {
 fn junk_on_the_media_port_is_harmless() {
     let mut bench = Bench::new();
     let (mut publisher, _) = bench.publish();
-    let media: SocketAddr = bench.handle.addresses()[0];
+    let media: SocketAddr = bench.handle.addresses().udp[0];
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     for first in 0..=255_u8 {
         for len in [0, 1, 3, 20, 64, 1_400] {

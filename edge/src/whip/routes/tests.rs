@@ -16,7 +16,7 @@ use crate::{
     whip::{
         admission::{Limits, Worker},
         rate::Rule,
-        session::Config,
+        session::{Addresses, Config},
     },
     worker::{Command, Event, Refusal, SendError},
 };
@@ -45,7 +45,7 @@ type Reply = tokio::sync::oneshot::Sender<Result<(), Refusal>>;
 
 /// A worker whose origin answers as the test wants.
 struct Played {
-    media: [SocketAddr; 1],
+    media: Addresses,
     told: Arc<Told>,
     answer: Box<dyn Fn(SessionId, Reply) + Send + Sync>,
     requests: mpsc::UnboundedSender<OpenRequest>,
@@ -76,7 +76,7 @@ impl Worker for Played {
         Ok(())
     }
 
-    fn addresses(&self) -> &[SocketAddr] {
+    fn addresses(&self) -> &Addresses {
         &self.media
     }
 
@@ -153,7 +153,10 @@ impl Edge {
         let told = Arc::<Told>::default();
         let (requests, received) = mpsc::unbounded_channel();
         let worker = Played {
-            media: ["192.0.2.1:40000".parse().unwrap()],
+            media: Addresses {
+                udp: vec!["192.0.2.1:40000".parse().unwrap()],
+                ..Addresses::default()
+            },
             told: Arc::clone(&told),
             answer: Box::new(answer),
             requests,

@@ -14,6 +14,11 @@
 //! |---|---|
 //! | `offer`, `accept`, `answer` | from an offer to a session and its answer |
 //! | `config` | what all sessions are made from |
+//! | `ufrag` | our ufrag, which names the worker |
+//! | `binding` | Binding requests that lack something |
+//! | `way` | by which way media come, and go back |
+//! | `datagram` | what comes from a presenter, and what goes to it |
+//! | `ice` | ICE restarts |
 //! | `track` | sources and what came from them |
 //! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
@@ -21,8 +26,11 @@
 
 mod accept;
 mod answer;
+mod binding;
 mod config;
+mod datagram;
 pub mod dtls;
+mod ice;
 mod keyframes;
 mod media;
 mod offer;
@@ -31,6 +39,8 @@ pub(crate) mod presenter;
 #[cfg(test)]
 mod tests;
 mod track;
+mod ufrag;
+mod way;
 
 use std::{
     collections::VecDeque,
@@ -45,19 +55,18 @@ use inlet_common::{
     roq::control::{CloseReason, Totals, Track},
     rtp::{Header, Ssrc, rtcp::SenderReport},
 };
-use str0m::{
-    Event, Input, Output as EngineOutput, Rtc,
-    bwe::Bitrate,
-    net::{Protocol, Receive},
-    rtp::Ssrc as EngineSsrc,
-};
+use str0m::{Event, Input, Output as EngineOutput, Rtc, bwe::Bitrate, rtp::Ssrc as EngineSsrc};
 
 pub use self::{
     accept::{AcceptError, Answer},
     config::{Config, NoCertificate},
+    ice::{Ice, Restart, RestartError},
+    ufrag::worker_of,
+    way::{Addresses, Datagram, Path, Way},
 };
-use self::{dtls::Handshake, keyframes::Keyframes, track::SessionTrack};
-use crate::demux;
+use self::{
+    binding::Binding, dtls::Handshake, keyframes::Keyframes, track::SessionTrack, way::Ways,
+};
 
 /// How often the engine's statistics are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
@@ -65,8 +74,6 @@ const STATS_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a limit on the presenter's rate is repeated: REMB may be lost, and
 /// libwebrtc's receivers send it once a second too.
 const REMB_INTERVAL: Duration = Duration::from_secs(1);
-
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 
 /// Sources beyond the announced ones that a session may bring to the engine.
 const MAX_UNANNOUNCED: usize = 16;
@@ -80,6 +87,8 @@ const MAX_SOURCES: usize = 64;
 pub struct Session {
     id: SessionId,
     ufrag: String,
+    /// A restart whose credentials nobody has used yet.
+    restart: Option<Box<Restart>>,
     rtc: Rtc,
     handshake: Arc<Handshake>,
     tracks: Vec<SessionTrack>,
@@ -93,6 +102,9 @@ pub struct Session {
     connect_timeout: Duration,
     silence_timeout: Duration,
     keyframes: Keyframes,
+    ways: Ways,
+    /// What is being taken: its way, and what it is if it is a Binding request.
+    arrival: Option<(Way, Binding)>,
     remb: Remb,
     /// Sources that have brought a packet through the integrity check.
     heard: Vec<u32>,
@@ -155,8 +167,13 @@ pub enum Output {
     IceUp,
     /// How the DTLS handshake ended, once; a failed one ends the session.
     Handshake(dtls::Outcome),
+    /// Media go back by another way from now on, or by the first one.
+    Moved(Way),
     /// ICE and DTLS are up.
     Connected,
+    /// The credentials of a restart are in use, and [`Session::local_ufrag`] is
+    /// another.
+    Restarted,
     /// The session is over.
     Ended(CloseReason),
     /// Nothing more until then, unless a datagram comes first.
@@ -166,6 +183,8 @@ pub enum Output {
 /// A datagram for the presenter.
 #[derive(Debug)]
 pub struct Transmit {
+    /// By ICE-TCP, not by UDP.
+    pub is_tcp: bool,
     /// One of the addresses that the session was accepted with.
     pub source: SocketAddr,
     /// Where to.
@@ -203,6 +222,7 @@ impl Session {
         Self {
             id,
             ufrag,
+            restart: None,
             rtc,
             handshake,
             tracks,
@@ -214,6 +234,8 @@ impl Session {
             connect_timeout: config.connect_timeout,
             silence_timeout: config.silence_timeout,
             keyframes: Keyframes::default(),
+            ways: Ways::default(),
+            arrival: None,
             remb: Remb {
                 limit: takes_remb.then_some(config.max_bitrate),
                 max: config.max_bitrate,
@@ -278,43 +300,6 @@ impl Session {
     /// When the offer was answered.
     pub const fn accepted_at(&self) -> Instant {
         self.accepted_at
-    }
-
-    /// Whether a Binding request from an unknown address belongs here: its
-    /// ufrag and its MESSAGE-INTEGRITY are ours.
-    pub fn accepts(
-        &self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
-        Receive::new(Protocol::Udp, source, destination, datagram)
-            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
-    }
-
-    /// Takes a datagram. `destination` is the address that the presenter sent
-    /// to as it knows it: behind 1:1 NAT the public one.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-    ) {
-        if self.phase == Phase::Ended {
-            return;
-        }
-        self.now = now;
-        self.drop_tentative();
-        if demux::classify(datagram) == demux::Class::Rtp {
-            self.introduce_source(datagram);
-        }
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        self.drive(Input::Receive(now, receive));
     }
 
     /// Does what is due.
@@ -459,18 +444,6 @@ impl Session {
             Event::Closed => self.end(CloseReason::DtlsClosed),
             Event::MediaIngressStats(stats) => self.handle_stats(&stats),
             _ => {}
-        }
-    }
-
-    fn transmit(&mut self, transmit: str0m::net::Transmit) -> Transmit {
-        // Only a Binding request that passed its integrity check is answered.
-        if transmit.contents.starts_with(&BINDING_SUCCESS) {
-            self.last_heard = self.now;
-        }
-        Transmit {
-            source: transmit.source,
-            destination: transmit.destination,
-            contents: transmit.contents.into(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! directions, reason codes) is judged before, in `whip/sdp.rs`.
 
 use inlet_common::roq::control::{Codec, Kind};
+use str0m::IceCreds;
 
 pub(super) use self::format::Format;
 use self::format::{is_codec, is_usable, parameter};
@@ -121,6 +122,15 @@ impl Offer {
     /// Values of the transport's `a=fingerprint`.
     pub(super) fn fingerprints(&self) -> impl Iterator<Item = String> {
         self.transport.fingerprints.iter().cloned()
+    }
+
+    /// The presenter's ICE credentials; empty where it gave none, which no
+    /// engine takes.
+    pub(super) fn ice_credentials(&self) -> IceCreds {
+        IceCreds {
+            ufrag: self.transport.ufrag.clone().unwrap_or_default(),
+            pass: self.transport.pwd.clone().unwrap_or_default(),
+        }
     }
 
     /// What the engine is given: one codec per section, sent by the presenter.

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use str0m::{
-    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig,
     bwe::BweKind,
     change::{SdpAnswer, SdpPendingOffer},
     media::{Direction, MediaKind, Mid, Pt},
@@ -18,6 +18,7 @@ pub(crate) struct Presenter {
     pub(crate) rtc: Rtc,
     pub(crate) address: SocketAddr,
     pending: Option<SdpPendingOffer>,
+    answered: String,
     video: Mid,
     audio: Mid,
     video_seq: u64,
@@ -59,6 +60,7 @@ impl Presenter {
             rtc,
             address,
             pending: Some(pending),
+            answered: String::new(),
             video,
             audio,
             // Close to the wrap, which tests shall cross.
@@ -79,7 +81,33 @@ impl Presenter {
         let answer = SdpAnswer::from_sdp_string(sdp).unwrap();
         let pending = self.pending.take().unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        sdp.clone_into(&mut self.answered);
         self.drain();
+    }
+
+    /// Begins an ICE restart: the new credentials, for a PATCH.
+    pub(crate) fn restart(&mut self) -> IceCreds {
+        let mut api = self.rtc.sdp_api();
+        let credentials = api.ice_restart(true);
+        let (_, pending) = api.apply().unwrap();
+        self.pending = Some(pending);
+        credentials
+    }
+
+    /// Carries the restart out, with the fragment that answered the PATCH: the
+    /// rest of the former answer still holds (RFC 9725 §4.3.3).
+    pub(crate) fn handle_fragment(&mut self, fragment: &str) {
+        let of = |name: &str| {
+            let mut lines = fragment.lines();
+            lines.find(|line| line.starts_with(name)).unwrap()
+        };
+        let lines = self.answered.lines().map(|line| match line {
+            _ if line.starts_with("a=ice-ufrag:") => of("a=ice-ufrag:"),
+            _ if line.starts_with("a=ice-pwd:") => of("a=ice-pwd:"),
+            _ => line.split_once(" ufrag ").map_or(line, |(front, _)| front),
+        });
+        let answer: String = lines.map(|line| format!("{line}\r\n")).collect();
+        self.answer(&answer);
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {

@@ -14,6 +14,9 @@ use inlet_common::{
 use str0m::RtcConfig;
 
 use super::{presenter::Presenter, *};
+use crate::demux;
+
+mod restart;
 
 pub(super) const EDGE: &str = "203.0.113.1:40000";
 pub(super) const PRESENTER: &str = "198.51.100.7:50000";
@@ -21,6 +24,17 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Decides whether a datagram of the presenter is lost.
 pub(super) type Drops = Box<dyn Fn(usize, &[u8]) -> bool>;
+
+pub(super) fn by_udp(remote: SocketAddr, local: SocketAddr, contents: &[u8]) -> Datagram<'_> {
+    Datagram {
+        way: Way {
+            path: Path::HostUdp,
+            remote,
+            local,
+        },
+        contents,
+    }
+}
 
 pub(super) struct Pair {
     pub(super) session: Session,
@@ -33,11 +47,15 @@ pub(super) struct Pair {
     pub(super) drops_back: Drops,
     sent_back: usize,
     is_cut: bool,
+    /// An address that the presenter has just left: what goes there is lost.
+    former: Option<SocketAddr>,
     rtp: Vec<Rtp>,
     reports: usize,
     pub(super) handshakes: Vec<dtls::Outcome>,
     pub(super) ended: Option<CloseReason>,
     tracks_changed: usize,
+    restarted: usize,
+    ice: Ice,
 }
 
 impl Pair {
@@ -58,7 +76,10 @@ impl Pair {
         edit: impl FnOnce(String) -> String,
         now: Instant,
     ) -> Self {
-        let media = [EDGE.parse().unwrap()];
+        let media = Addresses {
+            udp: vec![EDGE.parse().unwrap()],
+            ..Addresses::default()
+        };
         let id = SessionId::random();
         let offer = edit(offer);
         let (session, answer) =
@@ -74,11 +95,14 @@ impl Pair {
             drops_back: Box::new(|_, _| false),
             sent_back: 0,
             is_cut: false,
+            former: None,
             rtp: Vec::new(),
             reports: 0,
             handshakes: Vec::new(),
             ended: None,
             tracks_changed: 0,
+            restarted: 0,
+            ice: answer.ice,
         }
     }
 
@@ -92,6 +116,7 @@ impl Pair {
         loop {
             match self.session.poll_output() {
                 Output::Timeout(_) => return,
+                Output::Transmit(transmit) if Some(transmit.destination) == self.former => {}
                 Output::Transmit(transmit) if !self.is_cut => {
                     self.sent_back += 1;
                     if (self.drops_back)(self.sent_back, &transmit.contents) {
@@ -106,7 +131,8 @@ impl Pair {
                 Output::Handshake(outcome) => self.handshakes.push(outcome),
                 Output::Ended(reason) => self.ended = Some(reason),
                 Output::TracksChanged => self.tracks_changed += 1,
-                Output::Transmit(_) | Output::IceUp | Output::Connected => {}
+                Output::Restarted => self.restarted += 1,
+                Output::Transmit(_) | Output::Moved(_) | Output::IceUp | Output::Connected => {}
             }
         }
     }
@@ -120,7 +146,7 @@ impl Pair {
                 }
                 let source = self.presenter.address;
                 self.session
-                    .handle_datagram(self.now, source, destination, &datagram);
+                    .handle_datagram(self.now, &by_udp(source, destination, &datagram));
                 self.drain_session();
             }
         }
@@ -285,7 +311,7 @@ fn forged_sources_do_not_pile_up() {
         packet.extend([0; 40]);
         let (source, now) = (pair.presenter.address, pair.now);
         pair.session
-            .handle_datagram(now, source, EDGE.parse().unwrap(), &packet);
+            .handle_datagram(now, &by_udp(source, EDGE.parse().unwrap(), &packet));
         pair.drain_session();
     }
     assert!(pair.session.unannounced <= 1);
@@ -381,7 +407,8 @@ fn junk_changes_nothing() {
         for len in [1_usize, 4, 13, 20, 60, 1_300] {
             let mut junk = vec![first; len];
             junk[len / 2] = !first;
-            pair.session.handle_datagram(pair.now, source, edge, &junk);
+            pair.session
+                .handle_datagram(pair.now, &by_udp(source, edge, &junk));
             pair.drain_session();
         }
     }
@@ -402,12 +429,16 @@ fn strangers_are_not_accepted() {
     for (destination, datagram) in &pair.presenter.outbox {
         assert!(
             pair.session
-                .accepts(pair.now, stranger, *destination, datagram)
+                .accepts(pair.now, &by_udp(stranger, *destination, datagram))
         );
         let mut forged = datagram.clone();
         let last = forged.len() - 30;
         forged[last] ^= 1;
-        assert!(!pair.session.accepts(pair.now, stranger, edge, &forged));
+        assert!(
+            !pair
+                .session
+                .accepts(pair.now, &by_udp(stranger, edge, &forged))
+        );
         let ufrag = demux::stun_local_ufrag(datagram);
         assert_eq!(ufrag, Some(pair.session.local_ufrag()));
     }
@@ -416,10 +447,13 @@ fn strangers_are_not_accepted() {
 
 fn accept(offer: &str) -> Result<(Session, Answer), AcceptError> {
     let config = Config::new().unwrap();
-    let media = [
-        EDGE.parse().unwrap(),
-        "[2001:db8::1]:40000".parse().unwrap(),
-    ];
+    let media = Addresses {
+        udp: vec![
+            EDGE.parse().unwrap(),
+            "[2001:db8::1]:40000".parse().unwrap(),
+        ],
+        ..Addresses::default()
+    };
     let id = SessionId::random();
     Session::accept(offer, id, &media, &config, clock::now(), &mut rand::rng())
 }

@@ -1,4 +1,5 @@
-//! From an offer that asks to run, over the origin's word, to a running session.
+//! From an offer that asks to run, over the origin's word, to a running session;
+//! and the ICE restarts of one that runs.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use crate::{
     roq::link,
-    whip::session::Session,
+    whip::session::{Restart, Session},
     worker::{OpenRequest, Refusal},
 };
 
@@ -84,6 +85,25 @@ impl Engine {
         self.metrics.connecting.increment(1);
         let key = self.table.insert(*session, stream, link);
         self.with_session(now, key, |session| session.handle_timeout(now));
+    }
+
+    /// Gets a session ready for new ICE credentials; `false` when it has ended.
+    pub(super) fn restart(&mut self, id: SessionId, restart: Box<Restart>) -> bool {
+        let Some(key) = self.table.key_of(id) else {
+            return false;
+        };
+        let ufrag = restart.ufrag().to_owned();
+        let Some(running) = self.table.get_mut(key) else {
+            return false;
+        };
+        if running.session.awaits_restart() {
+            self.metrics.restarts_unused.increment(1);
+        }
+        let is_alive = running.session.restart(restart);
+        if is_alive {
+            self.table.await_ufrag(key, &ufrag);
+        }
+        is_alive
     }
 }
 

@@ -82,12 +82,21 @@ impl Engine {
                     self.metrics.setup_ice.record(since_accepted);
                 }
             }
-            session::Output::Handshake(outcome) => self.metrics.note_handshake(outcome),
+            session::Output::Handshake(outcome) => self.metrics.handshakes.note(outcome),
+            session::Output::Moved(way) => self.note_path(key, way),
             session::Output::Connected => {
                 self.metrics.setup_dtls.record(since_accepted);
+                if let Some(path) = running.path {
+                    self.metrics.paths.note_connected(path);
+                }
                 self.metrics.connecting.decrement(1);
                 self.metrics.connected.increment(1);
                 tracing::info!(session = %running.session.id(), "presenter connected");
+            }
+            session::Output::Restarted => {
+                self.metrics.restarts_used.increment(1);
+                tracing::info!(session = %running.session.id(), "ICE restarted");
+                self.table.keep_current_ufrag(key);
             }
             session::Output::Ended(_) | session::Output::Timeout(_) => {}
         }
@@ -128,11 +137,17 @@ impl Engine {
             return;
         };
         let session = running.session.id();
+        if let Some(path) = running.path {
+            self.metrics.paths.note_left(path);
+        }
         running.reported.tell_last(&self.metrics, &running.session);
         if running.session.was_connected() {
             self.metrics.connected.decrement(1);
         } else {
             self.metrics.connecting.decrement(1);
+        }
+        if running.session.awaits_restart() {
+            self.metrics.restarts_unused.increment(1);
         }
         self.metrics.note_end(reason);
         tracing::info!(%session, ?reason, "session over");

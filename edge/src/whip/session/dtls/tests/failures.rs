@@ -1,7 +1,7 @@
 //! Handshakes that must fail: at once, with a reason, and for good.
 
 use super::*;
-use crate::whip::session::tests::EDGE;
+use crate::whip::session::tests::{EDGE, by_udp};
 
 /// An offer that promises another certificate.
 fn forged(offer: String) -> String {
@@ -81,7 +81,7 @@ fn what_comes_after_a_failure_is_dropped() {
         for kind in 20..=63_u8 {
             let record = [kind, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0];
             pair.session
-                .handle_datagram(pair.now, source, edge, &record);
+                .handle_datagram(pair.now, &by_udp(source, edge, &record));
             pair.drain_session();
         }
         pair.run_for(Duration::from_secs(20));

@@ -4,7 +4,7 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use super::*;
-use crate::whip::session::tests::EDGE;
+use crate::whip::session::tests::{EDGE, by_udp};
 
 /// Records that OpenSSL's queue of one datagram was once too short for.
 const RECORDS: usize = 34;
@@ -21,7 +21,7 @@ impl Pair {
     fn inject(&mut self, datagram: &[u8]) {
         let (source, edge) = (self.presenter.address, EDGE.parse().unwrap());
         self.session
-            .handle_datagram(self.now, source, edge, datagram);
+            .handle_datagram(self.now, &by_udp(source, edge, datagram));
         self.drain_session();
     }
 
