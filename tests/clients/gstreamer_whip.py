@@ -53,7 +53,7 @@ class Publisher:
         self.loop = GLib.MainLoop()
         self.pipeline = Gst.parse_launch(
             "webrtcbin name=rtc bundle-policy=max-bundle "
-            "videotestsrc is-live=true pattern=ball "
+            "videotestsrc is-live=true pattern=smpte horizontal-speed=8 "
             "! video/x-raw,width=854,height=480,framerate=30/1 ! videoconvert ! queue "
             f"! {CODECS[codec]} ! rtc. "
             "audiotestsrc is-live=true wave=sine ! audioconvert ! audioresample "
