@@ -68,6 +68,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Certificate and key; `None` means plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// This point of presence's own base URL.
+    pub public_url: Option<String>,
+    /// Base URL of the one where presenters go when there is no room.
+    pub redirect_to: Option<String>,
 }
 
 /// How media come in.
@@ -129,12 +133,14 @@ pub struct Admin {
 }
 
 /// How much is taken on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Sessions on one worker.
     pub sessions_per_worker: usize,
     /// Offers that are answered at once.
     pub admissions: usize,
+    /// Share of its time that a worker may be busy.
+    pub worker_busy: f64,
     /// Connections to the WHIP listener.
     pub http_connections: usize,
     /// How often a stream key, and a source, may be refused.
@@ -211,6 +217,12 @@ impl ConfigFile {
             }
         }
         self.check_media_ports(check, &tcp);
+        for (key, url) in [
+            ("http.public_url", &self.http.public_url),
+            ("http.redirect_to", &self.http.redirect_to),
+        ] {
+            check.require(url.is_empty() || host_of(url).is_some(), key, BASE_URL);
+        }
         check.require(
             is_empty(&self.http.certificate) == is_empty(&self.http.key),
             "http.key",
@@ -336,6 +348,7 @@ impl ConfigFile {
             1..=10_000,
         );
         check.range("limits.admissions", limits.admissions, 1..=10_000);
+        check.range("limits.worker_busy", limits.worker_busy, 0.1..=1.0);
         check.range(
             "limits.http_connections",
             limits.http_connections,
@@ -356,7 +369,8 @@ impl ConfigFile {
         let (is_whip, is_turn) = (self.has_role(Role::Whip), self.has_role(Role::Turn));
         let tls = file(self.http.certificate).zip(file(self.http.key));
         let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
-        let turn = self.turn.build(tls.as_ref(), &self.media.public);
+        let own_name = host_of(&self.http.public_url);
+        let turn = self.turn.build(tls.as_ref(), &self.media.public, own_name);
         let host = split_host(&self.roq.origin).map_or("", |(host, _)| host);
         let origin_name = match self.roq.origin_name {
             name if name.is_empty() => host.to_owned(),
@@ -369,6 +383,8 @@ impl ConfigFile {
             http: Http {
                 listen: self.http.listen,
                 tls,
+                public_url: Some(self.http.public_url).filter(|url| !url.is_empty()),
+                redirect_to: Some(self.http.redirect_to).filter(|url| !url.is_empty()),
             },
             media: self.media.into(),
             roq: Roq {
@@ -419,6 +435,7 @@ impl From<file::Limits> for Limits {
         Self {
             sessions_per_worker: file.sessions_per_worker as usize,
             admissions: file.admissions as usize,
+            worker_busy: file.worker_busy,
             http_connections: file.http_connections as usize,
             refused: Rule {
                 burst: file.refused_burst,
@@ -438,6 +455,25 @@ fn workers(asked: u16) -> u16 {
             .min(MAX_WORKERS),
         asked => asked,
     }
+}
+
+const BASE_URL: &str = "must be like https://a.example, without a path";
+
+/// The host of a base URL, brackets kept, port left out; `None` when it is none.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url
+        .strip_prefix("https://")
+        .or(url.strip_prefix("http://"))?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            port.parse::<u16>().ok()?;
+            host
+        }
+        _ => authority,
+    };
+    (!host.is_empty() && authority.chars().all(is_plain)).then_some(host)
 }
 
 /// Host and port; the host without the brackets of an IPv6 address.

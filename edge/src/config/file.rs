@@ -86,6 +86,12 @@ pub struct Http {
     pub certificate: PathBuf,
     /// PEM key; empty exactly when `certificate` is.
     pub key: PathBuf,
+    /// This point of presence's own base URL, such as `https://a.example`. Empty,
+    /// the default: presenters are told no absolute URLs, and TURN by address.
+    pub public_url: String,
+    /// Base URL of another point of presence, where presenters are sent while this
+    /// one drains or is full. Empty, the default: they are told to come back.
+    pub redirect_to: String,
 }
 
 impl Default for Http {
@@ -94,6 +100,8 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             certificate: PathBuf::new(),
             key: PathBuf::new(),
+            public_url: String::new(),
+            redirect_to: String::new(),
         }
     }
 }
@@ -247,6 +255,9 @@ pub struct Limits {
     /// Offers that are answered at once, 1–10,000; above it a presenter gets
     /// 503 with 2302. Default 64.
     pub admissions: u32,
+    /// Share of its time that a worker may be busy, 0.1–1; when all are busier, a
+    /// presenter gets 503 with 2302. Default 0.85.
+    pub worker_busy: f64,
     /// Connections to the WHIP listener, 16–1,000,000; above it new ones wait.
     /// Default 4096. Each needs a descriptor.
     pub http_connections: u32,
@@ -263,6 +274,7 @@ impl Default for Limits {
         Self {
             sessions_per_worker: 500,
             admissions: 64,
+            worker_busy: 0.85,
             http_connections: 4096,
             refused_burst: 5,
             refused_interval: Duration::from_secs(10),

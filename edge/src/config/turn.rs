@@ -349,7 +349,12 @@ impl Turn {
 
     /// Puts checked values in their final form. What is left empty falls back
     /// to `http` and `media_public`.
-    pub(super) fn build(self, http: Option<&TlsFiles>, media_public: &[IpAddr]) -> Appliance {
+    pub(super) fn build(
+        self,
+        http: Option<&TlsFiles>,
+        media_public: &[IpAddr],
+        own_name: Option<&str>,
+    ) -> Appliance {
         let own = file(self.certificate).zip(file(self.key));
         let own = own.map(|(certificate, key)| TlsFiles { certificate, key });
         let public = match self.public.is_empty() {
@@ -359,7 +364,9 @@ impl Turn {
         let limits = self.limits;
         let bitrate = limits.bitrate_per_user.as_bps();
         Appliance {
-            host: Some(self.host).filter(|host| !host.is_empty()),
+            host: Some(self.host)
+                .filter(|host| !host.is_empty())
+                .or_else(|| own_name.map(str::to_owned)),
             realm: self.realm,
             listen: Listen {
                 udp: self.udp,

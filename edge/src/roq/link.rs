@@ -96,6 +96,8 @@ pub enum Output {
     Opened(SessionId),
     /// It does not; the session's key is invalid.
     Refused(SessionId, Refusal),
+    /// The origin's word about a token that was asked about.
+    Checked(uuid::Uuid, Result<(), Refusal>),
     /// The session is over; its key is invalid.
     Ended(SessionId, CloseReason),
     /// A key frame of the session's video is wanted.

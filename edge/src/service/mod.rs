@@ -19,6 +19,7 @@ mod check;
 mod ice_tcp;
 mod listeners;
 mod reload;
+mod site;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -47,11 +48,12 @@ pub use workers::Error as WorkersError;
 pub use appliance::Error as ApplianceError;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     udp::kernel,
     whip::{
         self,
         admission::{Gateway, Limits},
+        routes::Site,
     },
     worker::Event,
 };
@@ -177,6 +179,7 @@ struct Edge {
     admin_secret: Option<Secret>,
     certificates: Vec<Arc<Certificates>>,
     workers: Workers,
+    http: config::Http,
 }
 
 /// What the role of taking presenters needs.
@@ -247,6 +250,7 @@ impl Edge {
             admin_secret: secret,
             certificates,
             workers,
+            http: config.http.clone(),
         })
     }
 
@@ -281,6 +285,7 @@ impl Edge {
             closing.clone(),
         );
         tasks.spawn_infallible("watch", watch);
+        let appliance = self.appliance.clone();
         let divert = self.appliance.map(|appliance| appliance as Arc<dyn Divert>);
         if let Some(divert) = &divert {
             for listener in self.turn {
@@ -289,7 +294,8 @@ impl Edge {
             }
         }
         if let Some(whip) = self.whip {
-            whip.spawn(divert, &closing, tasks);
+            let site = site::site(&self.http, appliance, whip.shared_port());
+            whip.spawn(site, divert, &closing, tasks);
         }
         let handles = self.workers.handles();
         tasks.spawn_infallible("stop", async move {
@@ -324,11 +330,12 @@ impl Whip {
 
     fn spawn(
         self,
+        site: Site,
         divert: Option<Arc<dyn Divert>>,
         closing: &CancellationToken,
         tasks: &mut Tasks,
     ) {
-        let routes = whip::routes::router(Arc::clone(&self.gateway));
+        let routes = whip::routes::router(Arc::clone(&self.gateway), site);
         let mut service = Service::http(routes);
         if let Some(divert) = divert {
             service = service.with_turn(divert);
@@ -351,6 +358,7 @@ fn gateway(
     let limits = Limits {
         max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
         max_admissions: config.limits.admissions,
+        max_load: config.limits.worker_busy,
         open_timeout: config.roq.open_timeout,
         refused: config.limits.refused,
     };

@@ -32,7 +32,8 @@ use super::{
     rate::{Caller, Charge, Limited, Refusals, Rule},
     resource::{Directory, Place, Secret},
     sdp::Offer,
-    session::{AcceptError, Addresses, Config as SessionConfig, Session},
+    session::{AcceptError, Addresses, Answer, Config as SessionConfig, Session},
+    trickle::IceSession,
 };
 use crate::worker::{self, Command, Event, OpenRequest, Refusal, SendError};
 
@@ -61,6 +62,9 @@ pub trait Worker: Send + Sync + fmt::Debug {
 
     /// Whether it can ask the origin right now.
     fn is_link_up(&self) -> bool;
+
+    /// Share of its time that it works, from 0 to 1.
+    fn load(&self) -> f64;
 }
 
 impl Worker for worker::Handle {
@@ -75,6 +79,10 @@ impl Worker for worker::Handle {
     fn is_link_up(&self) -> bool {
         Self::is_link_up(self)
     }
+
+    fn load(&self) -> f64 {
+        Self::load(self)
+    }
 }
 
 /// How much is admitted.
@@ -84,6 +92,8 @@ pub struct Limits {
     pub max_sessions: usize,
     /// Most offers that are being answered at once; more are told to come back.
     pub max_admissions: usize,
+    /// A worker whose load is higher takes no new session.
+    pub max_load: f64,
     /// How long a worker waits for the origin.
     pub open_timeout: Duration,
     /// How often a stream key, and a source, may be refused.
@@ -93,10 +103,11 @@ pub struct Limits {
 /// The way in: all workers, and who is on them.
 #[derive(Debug)]
 pub struct Gateway {
-    workers: Vec<Arc<dyn Worker>>,
+    pub(super) workers: Vec<Arc<dyn Worker>>,
     sessions: SessionConfig,
-    directory: Directory,
+    pub(super) directory: Directory,
     admissions: Arc<Semaphore>,
+    max_load: f64,
     open_timeout: Duration,
     refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
@@ -135,6 +146,7 @@ impl Gateway {
             workers,
             sessions,
             admissions: Arc::new(Semaphore::new(limits.max_admissions)),
+            max_load: limits.max_load,
             open_timeout: limits.open_timeout,
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
@@ -146,15 +158,38 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ReasonCode::Draining`] from the moment the process drains.
+    /// [`ReasonCode::Draining`] from the moment the process drains;
+    /// [`ReasonCode::Overload`] while all workers are too busy, or have as many
+    /// sessions as may be.
     pub fn check_open(&self) -> Result<(), Refusal> {
-        if self.lifecycle.phase() < Phase::Draining {
-            return Ok(());
+        if self.lifecycle.phase() >= Phase::Draining {
+            return Err(refusal(
+                ReasonCode::Draining,
+                "this server is about to stop: try again, another one will answer",
+            ));
         }
-        Err(refusal(
-            ReasonCode::Draining,
-            "this server is about to stop: try again, another one will answer",
-        ))
+        let is_busy = |worker: &Arc<dyn Worker>| worker.load() > self.max_load;
+        if self.workers.iter().all(is_busy) || self.directory.is_full() {
+            let what = "this server has as much to do as it can: try again, or elsewhere";
+            return Err(refusal(ReasonCode::Overload, what));
+        }
+        Ok(())
+    }
+
+    /// Asks the origin whether a token is right for its stream.
+    ///
+    /// # Errors
+    ///
+    /// The origin's refusal, or why it could not be asked.
+    pub async fn check_token(&self, path: PublishPath) -> Result<(), Refusal> {
+        let no_origin = || refusal(ReasonCode::NoOrigin, "no origin can be reached");
+        let mut workers = self.workers.iter();
+        let worker = workers.find(|worker| worker.is_link_up());
+        let worker = worker.ok_or_else(no_origin)?;
+        let (reply, told) = oneshot::channel();
+        let check = Command::Check { path, reply };
+        worker.send(check).map_err(|_| no_origin())?;
+        told.await.unwrap_or_else(|_| Err(no_origin()))
     }
 
     /// Tells whether an offer from there may be made at all. Whom it is charged
@@ -226,12 +261,13 @@ impl Gateway {
         let (secret, place) = self.enter(session)?;
         let begun = self.hand_over(offer, place, request);
         let (answer, reply) = begun.inspect_err(|_| self.directory.remove(session))?;
-        let etag = hex::encode(rand::random::<[u8; 8]>());
+        let ice = IceSession::new(answer.ice);
         let opened = Opened {
             secret,
-            etag,
-            answer,
+            etag: ice.etag.clone(),
+            answer: answer.sdp,
         };
+        self.directory.keep_ice(&secret, ice);
         Ok(Begun {
             opened,
             place,
@@ -240,9 +276,12 @@ impl Gateway {
     }
 
     fn enter(&self, session: SessionId) -> Result<(Secret, Place), Refusal> {
-        let has_origin = |at: usize| self.workers.get(at).is_some_and(|it| it.is_link_up());
+        let is_fit = |at: usize| {
+            let worker = self.workers.get(at);
+            worker.is_some_and(|it| it.is_link_up() && it.load() <= self.max_load)
+        };
         self.directory
-            .enter(session, has_origin)
+            .enter(session, is_fit)
             .map_err(|_| refusal(ReasonCode::Overload, "as many sessions as may be"))
     }
 
@@ -251,7 +290,7 @@ impl Gateway {
         offer: Offer<'_>,
         place: Place,
         request: OpenRequest,
-    ) -> Result<(String, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+    ) -> Result<(Answer, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         let overload = || refusal(ReasonCode::Overload, "a worker takes no more");
         let worker = self.workers.get(place.worker).ok_or_else(overload)?;
         let (session, answer) = Session::accept(
@@ -270,7 +309,7 @@ impl Gateway {
             reply,
         };
         worker.send(open).map_err(|_| overload())?;
-        Ok((answer.sdp, replied))
+        Ok((answer, replied))
     }
 
     /// Waits for the worker, however long, and ends what nobody waits for.

@@ -28,6 +28,14 @@ pub enum Command {
         /// Where the worker answers, once.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Asks the origin about a token. Without an answer the sender is dropped, at
+    /// the latest when it has been given up.
+    Check {
+        /// Which stream, and by which right.
+        path: PublishPath,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Gets a session ready for an ICE restart: our old and our new ufrag lead to
     /// it until the new one is in use.
     Restart {

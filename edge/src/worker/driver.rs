@@ -10,7 +10,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver as CommandReceiver, TryRecvError},
     },
     time::{Duration, Instant},
@@ -29,6 +29,9 @@ use crate::{
     udp::Receiver,
 };
 
+/// A load of 1 in [`Live::load`].
+pub(super) const LOAD_UNIT: f64 = 10_000.0;
+
 /// Commands per turn.
 const MAX_COMMANDS: usize = 64;
 
@@ -44,6 +47,8 @@ pub(super) struct Live {
     pub(super) turns: AtomicU64,
     pub(super) sessions: AtomicUsize,
     pub(super) is_link_up: AtomicBool,
+    /// How busy it is, in [`LOAD_UNIT`].
+    pub(super) load: AtomicU32,
 }
 
 /// A worker, ready to run.
@@ -86,6 +91,8 @@ impl Driver {
             let spent = clock::now().saturating_duration_since(start);
             self.metrics.turn.record(spent.as_secs_f64());
             let rest = self.pace.rest(now, spent, had_work);
+            let load = (self.pace.load() * LOAD_UNIT) as u32;
+            self.live.load.store(load, Ordering::Relaxed);
             if !rest.is_zero() {
                 std::thread::sleep(rest);
             }

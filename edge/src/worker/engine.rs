@@ -23,10 +23,10 @@ use std::{
 
 use inlet_common::{clock::UtcTime, ids::SessionId, roq::control::CloseReason};
 use quinn_proto::EcnCodepoint;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::admit::{Waiting, answer, draining};
-use super::{Command, Event, table::Table, tally::Tally};
+use super::{Command, Event, Refusal, table::Table, tally::Tally};
 use crate::{
     metrics::Media,
     roq::link::{self, Link},
@@ -50,6 +50,8 @@ pub(super) struct Engine {
     pub(super) link: Link,
     table: Table,
     waiting: HashMap<SessionId, Waiting>,
+    /// Who waits for the origin's word about a token.
+    checks: HashMap<uuid::Uuid, oneshot::Sender<Result<(), Refusal>>>,
     transmits: Vec<Transmit>,
     events: mpsc::UnboundedSender<Event>,
     metrics: Media,
@@ -73,6 +75,7 @@ impl Engine {
             link,
             table: Table::default(),
             waiting: HashMap::new(),
+            checks: HashMap::new(),
             transmits: Vec::new(),
             events,
             metrics,
@@ -98,6 +101,7 @@ impl Engine {
                 request,
                 reply,
             } => self.open(now, session, request, reply),
+            Command::Check { path, reply } => self.check(now, path, reply),
             Command::Restart {
                 session,
                 restart,
@@ -219,6 +223,11 @@ impl Engine {
             link::Output::Refused(id, refusal) => {
                 if let Some(waiting) = self.waiting.remove(&id) {
                     answer(waiting.reply, Err(refusal));
+                }
+            }
+            link::Output::Checked(request, word) => {
+                if let Some(reply) = self.checks.remove(&request) {
+                    answer(reply, word);
                 }
             }
             link::Output::Ended(id, reason) => {

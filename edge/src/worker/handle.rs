@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Command, Event,
-    driver::{Driver, Live},
+    driver::{Driver, LOAD_UNIT, Live},
     engine::Engine,
     ice_tcp::{self, Streams},
     media::{self, Listener},
@@ -161,6 +161,11 @@ impl Handle {
     /// Whether its link to the origin is up.
     pub fn is_link_up(&self) -> bool {
         self.live.is_link_up.load(Ordering::Relaxed)
+    }
+
+    /// Share of its time that it has worked in the last seconds, from 0 to 1.
+    pub fn load(&self) -> f64 {
+        f64::from(self.live.load.load(Ordering::Relaxed)) / LOAD_UNIT
     }
 
     /// Turns of its loop so far: a worker whose number has not moved for a

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use inlet_common::{
-    ids::{SessionId, StreamId},
+    ids::{PublishPath, SessionId, StreamId},
     reason::ReasonCode,
     roq::control::{CloseReason, Track},
 };
@@ -20,6 +20,9 @@ use crate::{
 /// A presenter that draining turned away may try again here, or elsewhere,
 /// after so many seconds.
 const RETRY_AFTER: u32 = 5;
+
+/// Tokens that the origin is being asked about; more are told to come back.
+const MAX_CHECKS: usize = 256;
 
 /// A session whose presenter waits for the origin's answer.
 #[derive(Debug)]
@@ -42,12 +45,7 @@ impl Engine {
             return answer(reply, Err(draining()));
         }
         if self.table.len() + self.waiting.len() >= self.max_sessions {
-            let refusal = Refusal {
-                code: ReasonCode::Overload,
-                message: "no room for another session".to_owned(),
-                retry_after: Some(RETRY_AFTER),
-            };
-            return answer(reply, Err(refusal));
+            return answer(reply, Err(overload("no room for another session")));
         }
         let tracks: Vec<Track> = session.tracks().cloned().collect();
         let stream = request.path.stream;
@@ -87,6 +85,27 @@ impl Engine {
         self.with_session(now, key, |session| session.handle_timeout(now));
     }
 
+    /// Asks the origin about a token.
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        path: PublishPath,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) {
+        // Whoever has given up waiting makes room.
+        self.checks.retain(|_, reply| !reply.is_closed());
+        if self.checks.len() >= MAX_CHECKS {
+            return answer(reply, Err(overload("too many presenters at once")));
+        }
+        let request = uuid::Uuid::new_v4();
+        match self.link.check(now, request, path) {
+            Ok(()) => {
+                self.checks.insert(request, reply);
+            }
+            Err(refusal) => answer(reply, Err(refusal)),
+        }
+    }
+
     /// Gets a session ready for new ICE credentials; `false` when it has ended.
     pub(super) fn restart(&mut self, id: SessionId, restart: Box<Restart>) -> bool {
         let Some(key) = self.table.key_of(id) else {
@@ -104,6 +123,14 @@ impl Engine {
             self.table.await_ufrag(key, &ufrag);
         }
         is_alive
+    }
+}
+
+fn overload(message: &str) -> Refusal {
+    Refusal {
+        code: ReasonCode::Overload,
+        message: message.to_owned(),
+        retry_after: Some(RETRY_AFTER),
     }
 }
 

@@ -73,7 +73,7 @@ async fn other_methods_are_405_with_what_is_allowed() {
         (
             ["PUT", "PATCH", "POST"],
             &location,
-            "OPTIONS, DELETE, GET, HEAD",
+            "OPTIONS, PATCH, DELETE, GET, HEAD",
         ),
     ] {
         for method in methods {
