@@ -137,6 +137,7 @@ async fn start(folder: &Path) -> Result<(Process, Sink, Ports)> {
     let prepared = LoneEdge::prepare(Layout {
         folder: folder.to_owned(),
         ports: ports.clone(),
+        media: String::new(),
         log_filter: "warn".to_owned(),
     })?;
     let address = ([127, 0, 0, 1], ports.origin_roq).into();

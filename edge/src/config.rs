@@ -14,7 +14,7 @@ use std::{
 
 use inlet_common::config::{self, Bitrate, Check, Error, Log, TlsFiles};
 
-use crate::whip::rate::Rule;
+use crate::whip::{rate::Rule, session::dtls::Backend};
 
 pub mod file;
 pub mod turn;
@@ -88,6 +88,8 @@ pub struct Media {
     pub tcp: bool,
     /// Threads that carry media; at least one.
     pub workers: u16,
+    /// Which implementation speaks DTLS.
+    pub dtls: Backend,
     /// How long ICE and DTLS may take to come up.
     pub connect_timeout: Duration,
     /// Silence that ends a session.
@@ -419,6 +421,7 @@ impl From<file::Media> for Media {
             port: file.port,
             tcp: file.tcp,
             workers: workers(file.workers),
+            dtls: file.dtls,
             connect_timeout: file.connect_timeout,
             silence_timeout: file.silence_timeout,
             start_bitrate: file.start_bitrate,

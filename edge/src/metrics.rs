@@ -12,9 +12,11 @@ use metrics::{
 
 use crate::{demux::Class, roq::sender::DropReason};
 
+pub mod handshakes;
 pub mod ice_tcp;
 pub mod paths;
 
+pub use handshakes::Handshakes;
 pub use ice_tcp::IceTcp;
 pub use paths::Paths;
 
@@ -117,6 +119,7 @@ pub struct Media {
     pub clock_offset: Gauge,
     pub turn: Histogram,
     pub commands_refused: Counter,
+    pub handshakes: Handshakes,
     pub paths: Paths,
     pub ice_tcp: IceTcp,
     datagrams: [Counter; CLASSES.len()],
@@ -165,6 +168,7 @@ impl Media {
             clock_offset: gauge!("inlet_edge_link_clock_offset_seconds"),
             turn: histogram!("inlet_edge_worker_turn_seconds"),
             commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
+            handshakes: Handshakes::register(),
             paths: Paths::register(),
             ice_tcp: IceTcp::register(),
             datagrams: CLASSES

@@ -15,6 +15,7 @@ use inlet_common::config::{Bitrate, Log, duration};
 use serde::{Deserialize, Serialize};
 
 use super::turn::Turn;
+use crate::whip::session::dtls::Backend;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,6 +123,9 @@ pub struct Media {
     pub tcp: bool,
     /// Threads that carry media, up to 256. 0, the default, is one per core.
     pub workers: u16,
+    /// Which implementation speaks DTLS: `openssl`, the default, takes RSA and
+    /// ECDSA certificates; `memory-safe` takes ECDSA alone.
+    pub dtls: Backend,
     /// How long ICE and DTLS may take to come up, 1–60 s. Default 15 s.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
@@ -144,6 +148,7 @@ impl Default for Media {
             port: 40_000,
             tcp: true,
             workers: 0,
+            dtls: Backend::default(),
             connect_timeout: Duration::from_secs(15),
             silence_timeout: Duration::from_secs(15),
             start_bitrate: Bitrate::from_kbps(2_000),

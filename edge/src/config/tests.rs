@@ -33,6 +33,21 @@ fn the_shipped_file_is_loaded() {
 }
 
 #[test]
+fn dtls_is_one_of_two() {
+    use crate::whip::session::dtls::Backend;
+
+    let dtls = |text| load(text).map(|config| config.media.dtls);
+    assert_eq!(dtls("").unwrap(), Backend::OpenSsl);
+    assert_eq!(
+        dtls("[media]\ndtls = \"openssl\"").unwrap(),
+        Backend::OpenSsl
+    );
+    let memory_safe = dtls("[media]\ndtls = \"memory-safe\"").unwrap();
+    assert_eq!(memory_safe, Backend::MemorySafe);
+    assert!(dtls("[media]\ndtls = \"boringssl\"").is_err());
+}
+
+#[test]
 fn the_sample_of_a_turn_server_is_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/turn.toml");
     let config = Config::load(&path).unwrap();

@@ -90,6 +90,7 @@ impl Findings {
                 found.certificate("http", files, now);
             }
             found.link(config, now);
+            found.note(workers::session_config(config));
         }
         if let Some(turn) = &config.turn {
             found.turn(turn, now);

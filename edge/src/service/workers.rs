@@ -216,7 +216,7 @@ fn end_of(worker: JoinHandle<()>) -> io::Result<oneshot::Receiver<thread::Result
 
 /// What sessions are made from.
 pub(super) fn session_config(config: &Config) -> Result<session::Config, Error> {
-    let mut sessions = session::Config::new()?;
+    let mut sessions = session::Config::with_dtls(config.media.dtls)?;
     sessions.connect_timeout = config.media.connect_timeout;
     sessions.silence_timeout = config.media.silence_timeout;
     sessions.start_bitrate = config.media.start_bitrate.as_bps();

@@ -57,6 +57,8 @@ pub struct Layout {
     pub ports: Ports,
     /// Which log events both processes write.
     pub log_filter: String,
+    /// More lines for the `[media]` section of the edge; empty leaves the defaults.
+    pub media: String,
 }
 
 /// A running origin and a running edge.
@@ -90,7 +92,7 @@ impl Rig {
         )?;
         fs::write(
             folder.join("edge.toml"),
-            settings::edge(&layout.ports, folder, filter),
+            settings::edge(&layout.ports, folder, filter, &layout.media),
         )?;
         for log in ["origin.log", "edge.log"] {
             fs::write(folder.join(log), "")?;

@@ -4,7 +4,7 @@
 //! moves to its worker. The trap: str0m answers with every codec that it knows,
 //! so it is given exactly one per kind, and then payload types are unambiguous.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use inlet_common::{
     ids::SessionId,
@@ -28,6 +28,7 @@ use str0m::{
 
 use super::{
     Config, Ice, Session,
+    dtls::{Fingerprint, Handshake},
     offer::{self, Format, Offer, Section},
     track::{Feedback, SessionTrack},
     ufrag::random_credentials,
@@ -106,7 +107,14 @@ impl Session {
         let engine_offer = SdpOffer::from_sdp_string(&plain).map_err(malformed)?;
         let credentials = random_credentials(media.worker, rng);
         let ufrag = credentials.ufrag.clone();
-        let mut rtc = build(&offer, &chosen, config, credentials, now);
+        let fingerprints = Fingerprint::select(offer.fingerprints());
+        if fingerprints.is_empty() {
+            return Err(AcceptError::Malformed(None));
+        }
+        let handshake = Arc::new(Handshake::new(fingerprints));
+        let mut rtc = config.dtls.with_session(&handshake, || {
+            build(&offer, &chosen, config, credentials, now)
+        });
         for candidate in candidates(media) {
             rtc.add_local_candidate(candidate?);
         }
@@ -121,7 +129,7 @@ impl Session {
             .map(|(at, (section, formats))| track(&offer.inner_mid(at), section, formats))
             .collect();
         Ok((
-            Self::new(id, ufrag, rtc, tracks, config, now),
+            Self::new(id, ufrag, rtc, handshake, tracks, config, now),
             Answer { sdp, ice },
         ))
     }
@@ -189,8 +197,8 @@ fn build(
         extensions.set(id, extension);
     }
     let mut builder = RtcConfig::new()
-        .set_crypto_provider(config.crypto.clone())
-        .set_dtls_cert(config.certificate.clone())
+        .set_crypto_provider(config.dtls.crypto())
+        .set_dtls_cert(config.dtls.certificate())
         .set_dtls_version(DtlsVersion::Auto)
         .set_ice_lite(true)
         .set_rtp_mode(true)

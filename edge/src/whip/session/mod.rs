@@ -20,6 +20,7 @@
 //! | `datagram` | what comes from a presenter, and what goes to it |
 //! | `ice` | ICE restarts |
 //! | `track` | sources and what came from them |
+//! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
 //! | `media` | from the engine's events to what crosses the link |
 
@@ -28,6 +29,7 @@ mod answer;
 mod binding;
 mod config;
 mod datagram;
+pub mod dtls;
 mod ice;
 mod keyframes;
 mod media;
@@ -44,6 +46,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -61,7 +64,9 @@ pub use self::{
     ufrag::worker_of,
     way::{Addresses, Datagram, Path, Way},
 };
-use self::{binding::Binding, keyframes::Keyframes, track::SessionTrack, way::Ways};
+use self::{
+    binding::Binding, dtls::Handshake, keyframes::Keyframes, track::SessionTrack, way::Ways,
+};
 
 /// How often the engine's statistics are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
@@ -85,6 +90,7 @@ pub struct Session {
     /// A restart whose credentials nobody has used yet.
     restart: Option<Box<Restart>>,
     rtc: Rtc,
+    handshake: Arc<Handshake>,
     tracks: Vec<SessionTrack>,
     phase: Phase,
     was_connected: bool,
@@ -159,6 +165,8 @@ pub enum Output {
     TracksChanged,
     /// An ICE pair is in use; DTLS follows.
     IceUp,
+    /// How the DTLS handshake ended, once; a failed one ends the session.
+    Handshake(dtls::Outcome),
     /// Media go back by another way from now on, or by the first one.
     Moved(Way),
     /// ICE and DTLS are up.
@@ -195,7 +203,7 @@ pub struct Rtp {
     /// The orientation's extension element, when the packet has one.
     pub orientation: Option<u8>,
     /// The codec's part.
-    pub payload: std::sync::Arc<[u8]>,
+    pub payload: Arc<[u8]>,
 }
 
 impl Session {
@@ -203,6 +211,7 @@ impl Session {
         id: SessionId,
         ufrag: String,
         rtc: Rtc,
+        handshake: Arc<Handshake>,
         tracks: Vec<SessionTrack>,
         config: &Config,
         now: Instant,
@@ -215,6 +224,7 @@ impl Session {
             ufrag,
             restart: None,
             rtc,
+            handshake,
             tracks,
             phase: Phase::Connecting,
             was_connected: false,
@@ -297,6 +307,10 @@ impl Session {
         self.now = now;
         match self.phase {
             Phase::Connecting if now >= self.accepted_at + self.connect_timeout => {
+                if self.handshake.is_path_up() {
+                    self.handshake.fail(dtls::Failure::Timeout);
+                    self.look_at_handshake();
+                }
                 self.end(CloseReason::NeverConnected);
             }
             Phase::Connected if now >= self.last_heard + self.silence_timeout => {
@@ -379,6 +393,19 @@ impl Session {
                 self.fail();
             }
         }
+        if self.phase == Phase::Connecting {
+            self.look_at_handshake();
+        }
+    }
+
+    /// Ends the session at once when there will be no keys: what is still to be
+    /// sent, an alert mostly, comes out all the same.
+    fn look_at_handshake(&mut self) {
+        if let Some(outcome @ dtls::Outcome::Failed(failure)) = self.handshake.outcome() {
+            tracing::info!(id = %self.id, reason = failure.as_str(), "DTLS failed");
+            self.outputs.push_back(Output::Handshake(outcome));
+            self.end(CloseReason::NeverConnected);
+        }
     }
 
     fn fail(&mut self) {
@@ -402,6 +429,7 @@ impl Session {
             Event::RtpPacket(packet) => self.handle_rtp(packet),
             Event::SenderFeedback(feedback) => self.handle_sender_report(&feedback),
             Event::IceConnectionStateChange(state) if state.is_connected() => {
+                self.handshake.note_path();
                 self.outputs.push_back(Output::IceUp);
             }
             Event::Connected if self.phase == Phase::Connecting => {
@@ -409,6 +437,8 @@ impl Session {
                 self.was_connected = true;
                 self.keyframes.want();
                 self.remb.next = self.remb.limit.map(|_| self.last_heard);
+                self.outputs
+                    .extend(self.handshake.outcome().map(Output::Handshake));
                 self.outputs.push_back(Output::Connected);
             }
             Event::Closed => self.end(CloseReason::DtlsClosed),

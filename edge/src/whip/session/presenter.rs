@@ -25,6 +25,7 @@ pub(crate) struct Presenter {
     audio_seq: u64,
     pub(crate) is_connected: bool,
     pub(crate) is_closed: bool,
+    pub(crate) has_failed: bool,
     pub(crate) keyframe_requests: usize,
     pub(crate) remb: Option<u64>,
     pub(crate) timeout: Instant,
@@ -43,10 +44,13 @@ impl Presenter {
         address: SocketAddr,
         now: Instant,
     ) -> (Self, String) {
-        let mut rtc = config
-            .set_crypto_provider(std::sync::Arc::new(str0m::crypto::from_feature_flags()))
-            .set_rtp_mode(true)
-            .build(now);
+        let crypto = std::sync::Arc::new(str0m::crypto::from_feature_flags());
+        let config = config.set_crypto_provider(crypto).set_rtp_mode(true);
+        Self::with_rtc(config.build(now), address, now)
+    }
+
+    /// With an engine in RTP mode, whose cryptography is the caller's.
+    pub(crate) fn with_rtc(mut rtc: Rtc, address: SocketAddr, now: Instant) -> (Self, String) {
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut api = rtc.sdp_api();
         let audio = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
@@ -64,6 +68,7 @@ impl Presenter {
             audio_seq: 1_000,
             is_connected: false,
             is_closed: false,
+            has_failed: false,
             keyframe_requests: 0,
             remb: None,
             timeout: now,
@@ -107,7 +112,8 @@ impl Presenter {
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
         let receive = Receive::new(Protocol::Udp, source, self.address, datagram).unwrap();
-        self.rtc.handle_input(Input::Receive(now, receive)).unwrap();
+        // Only DTLS refuses, for good: an alert, mostly.
+        self.has_failed |= self.rtc.handle_input(Input::Receive(now, receive)).is_err();
         self.drain();
     }
 

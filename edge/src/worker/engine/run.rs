@@ -82,6 +82,7 @@ impl Engine {
                     self.metrics.setup_ice.record(since_accepted);
                 }
             }
+            session::Output::Handshake(outcome) => self.metrics.handshakes.note(outcome),
             session::Output::Moved(way) => self.note_path(key, way),
             session::Output::Connected => {
                 self.metrics.setup_dtls.record(since_accepted);
