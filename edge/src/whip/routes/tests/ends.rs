@@ -71,7 +71,7 @@ async fn other_methods_are_405_with_what_is_allowed() {
             "OPTIONS, POST, GET, HEAD",
         ),
         (
-            ["PUT", "PATCH", "POST"],
+            ["PUT", "PROPFIND", "POST"],
             &location,
             "OPTIONS, PATCH, DELETE, GET, HEAD",
         ),
