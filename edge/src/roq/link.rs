@@ -370,7 +370,8 @@ impl Link {
         self.active.as_ref().is_none_or(Active::is_flushed)
     }
 
-    fn utc_at(&self, now: Instant) -> UtcTime {
+    /// The wall time at a moment.
+    pub(crate) fn utc_at(&self, now: Instant) -> UtcTime {
         let since = now.saturating_duration_since(self.utc.0);
         self.utc
             .1

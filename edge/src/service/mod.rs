@@ -39,7 +39,6 @@ use inlet_common::{
     },
 };
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use check::{check, refuse};
@@ -55,7 +54,7 @@ use crate::{
         admission::{Gateway, Limits},
         routes::Site,
     },
-    worker::Event,
+    worker::Hearing,
 };
 use appliance::{Appliance, Prepared};
 use ice_tcp::{IceTcp, shared_candidates};
@@ -141,6 +140,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
         appliance: appliance.clone(),
         log,
     };
+    let elsewhere = config.http.redirect_to.clone();
     let mut tasks = Tasks::new();
     edge.spawn(&lifecycle, &prometheus, &mut tasks);
     tokio::spawn(signals.drive(lifecycle.clone(), async move || reload.run()));
@@ -148,15 +148,26 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     systemd::ready();
     tracing::info!("ready");
     let ended = tasks
-        .run(&lifecycle, drain(gateway, appliance), config.drain_timeout)
+        .run(
+            &lifecycle,
+            drain(gateway, appliance, elsewhere),
+            config.drain_timeout,
+        )
         .await;
     Ok(ended)
 }
 
 /// Takes nothing new, and returns when nothing runs any more.
-async fn drain(gateway: Option<Arc<Gateway>>, appliance: Option<Arc<Appliance>>) {
+async fn drain(
+    gateway: Option<Arc<Gateway>>,
+    appliance: Option<Arc<Appliance>>,
+    elsewhere: Option<String>,
+) {
     let sessions = async {
         if let Some(gateway) = gateway {
+            if let Some(base) = &elsewhere {
+                gateway.book().move_on(base);
+            }
             gateway.drain().await;
         }
     };
@@ -189,7 +200,7 @@ struct Whip {
     gateway: Arc<Gateway>,
     /// Takes presenters' TCP connections that come to this port.
     ice: Option<Arc<IceTcp>>,
-    events: mpsc::UnboundedReceiver<Event>,
+    events: Hearing,
 }
 
 impl Edge {

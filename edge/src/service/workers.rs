@@ -16,7 +16,7 @@ use inlet_common::{
         tls::{self, Certificates},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::appliance::Prepared;
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         admission::Worker,
         session::{self, Addresses, NoCertificate},
     },
-    worker::{self, Event, Handle},
+    worker::{self, Handle, Hearing},
 };
 
 /// Why the workers cannot be started.
@@ -77,14 +77,14 @@ impl Workers {
         certificates: Option<Arc<Certificates>>,
         prepared: Option<&Prepared>,
         shared: &[SocketAddr],
-    ) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
+    ) -> Result<(Self, Hearing), Error> {
         let link = match certificates {
             Some(certificates) => Some(link_config(config, certificates).await?),
             None => None,
         };
         let media = Media::register();
         let mut turn = turn_configs(config, prepared);
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = worker::telling();
         let mut workers = Self {
             handles: Vec::new(),
             ends: Vec::new(),

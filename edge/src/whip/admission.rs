@@ -22,9 +22,9 @@ use inlet_common::{
     ids::{PublishPath, SessionId},
     lifecycle::{Lifecycle, Phase},
     reason::ReasonCode,
-    roq::control::CloseReason,
+    roq::control::{CloseReason, Totals},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tracing::Instrument as _;
 
 use super::{
@@ -35,7 +35,10 @@ use super::{
     session::{AcceptError, Addresses, Answer, Config as SessionConfig, Session},
     trickle::IceSession,
 };
-use crate::worker::{self, Command, Event, OpenRequest, Refusal, SendError};
+use crate::{
+    trace::{Book, Notice, mask},
+    worker::{self, Command, Event, Hearing, OpenRequest, Refusal, SendError},
+};
 
 /// Added to a worker's own `open_timeout` before we stop waiting for it.
 const WORKER_GRACE: Duration = Duration::from_secs(1);
@@ -111,6 +114,7 @@ pub struct Gateway {
     open_timeout: Duration,
     refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
+    book: Book,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
 }
@@ -124,6 +128,8 @@ pub struct Opened {
     pub etag: String,
     /// The SDP answer.
     pub answer: String,
+    /// Whose all this is.
+    pub session: SessionId,
 }
 
 /// A session that waits for the origin's word.
@@ -150,6 +156,7 @@ impl Gateway {
             open_timeout: limits.open_timeout,
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
+            book: Book::default(),
             drained: watch::Sender::new(0),
         })
     }
@@ -230,6 +237,7 @@ impl Gateway {
         self: &Arc<Self>,
         offer: Offer<'_>,
         request: OpenRequest,
+        source: IpAddr,
     ) -> Result<Opened, Refusal> {
         self.check_open()?;
         let busy = |_| refusal(ReasonCode::Overload, "too many offers at once");
@@ -240,7 +248,7 @@ impl Gateway {
         let span = tracing::info_span!("whip", %session, stream = %request.path.stream);
         let begun = span.in_scope(|| {
             warn_of_missing(&offer);
-            self.begin(offer, session, request)
+            self.begin(offer, session, request, source)
         })?;
         let (tell, told) = oneshot::channel();
         let task = Arc::clone(self).see_through(permit, begun, tell);
@@ -257,15 +265,29 @@ impl Gateway {
         offer: Offer<'_>,
         session: SessionId,
         request: OpenRequest,
+        source: IpAddr,
     ) -> Result<Begun, Refusal> {
         let (secret, place) = self.enter(session)?;
+        let stream = request.path.stream;
+        self.book.begin(clock::utc(), session, secret, stream);
+        self.note(
+            session,
+            Notice::Posted {
+                source: mask::address(source),
+                user_agent: request.user_agent.clone(),
+                offer: mask::sdp(offer.text),
+            },
+        );
         let begun = self.hand_over(offer, place, request);
-        let (answer, reply) = begun.inspect_err(|_| self.directory.remove(session))?;
+        let (answer, reply) = begun.inspect_err(|_| self.forget(session))?;
+        let answered = mask::sdp(&answer.sdp);
+        self.note(session, Notice::Answered { answer: answered });
         let ice = IceSession::new(answer.ice);
         let opened = Opened {
             secret,
             etag: ice.etag.clone(),
             answer: answer.sdp,
+            session,
         };
         self.directory.keep_ice(&secret, ice);
         Ok(Begun {
@@ -337,7 +359,7 @@ impl Gateway {
             }
             Err(refusal) => {
                 tracing::info!(code = refusal.code.as_u16(), "refused");
-                self.directory.remove(place.session);
+                self.forget(place.session);
                 // The presenter may have gone; then there is nobody to tell.
                 tell.send(Err(refusal)).ok();
             }
@@ -377,13 +399,43 @@ impl Gateway {
     }
 
     /// Takes in what workers tell, until they have all ended.
-    pub async fn listen(&self, mut events: mpsc::UnboundedReceiver<Event>) {
-        while let Some(event) = events.recv().await {
+    pub async fn listen(&self, mut hearing: Hearing) {
+        while let Some(event) = hearing.recv().await {
             match event {
-                Event::Ended { session, .. } => self.directory.remove(session),
+                Event::Noticed {
+                    session,
+                    at,
+                    notice,
+                } => self.book.note(at, session, notice),
+                Event::Ended { session, reason } => {
+                    self.directory.remove(session);
+                    // In case the notice of it was left out.
+                    let totals = Totals::default();
+                    self.note(session, Notice::Ended { reason, totals });
+                }
                 Event::Drained => self.drained.send_modify(|workers| *workers += 1),
             }
         }
+    }
+
+    /// What happened to each session.
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// A session was given so many ICE servers.
+    pub fn note_links(&self, opened: &Opened, urls: usize) {
+        self.note(opened.session, Notice::LinksIssued { urls });
+    }
+
+    fn note(&self, session: SessionId, notice: Notice) {
+        self.book.note(clock::utc(), session, notice);
+    }
+
+    /// A session that never began.
+    fn forget(&self, session: SessionId) {
+        self.directory.remove(session);
+        self.book.forget(session);
     }
 
     /// Asks every worker to take no new session; returns when none is left.

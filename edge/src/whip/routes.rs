@@ -9,11 +9,17 @@
 //! | OPTIONS | 204, with ICE servers | 204 |
 //! | GET, HEAD | 204 | 204 while it lives, then 404 |
 //!
+//! Below the session is its event stream, see `events`.
+//!
 //! With `Authorization: Bearer {token}` the endpoint is `/{id}/whip`. A token
 //! in the URL wins over any `Authorization`: some SDKs misspell the scheme.
 //! Whether the token is right only the origin knows.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -43,6 +49,7 @@ use super::{
 };
 use crate::worker::OpenRequest;
 
+mod events;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -103,6 +110,7 @@ pub fn router(gateway: Arc<Gateway>, site: Site) -> Router {
         .route("/{path}/whip", any(endpoint))
         .route("/{path}/whip/", any(endpoint))
         .route("/session/{secret}", any(session::session))
+        .route("/session/{secret}/events", any(events::events))
         .fallback(async || Failure::plain(StatusCode::NOT_FOUND, "no such path"))
         .layer(middleware::from_fn(respond::finish))
         .with_state(Whip { gateway, site })
@@ -179,7 +187,7 @@ async fn publish(
         Failure::limited(limited)
     })?;
     let outcome = match path {
-        Ok(path) => admit(whip, path, &head, body).await,
+        Ok(path) => admit(whip, source.ip(), path, &head, body).await,
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &outcome
@@ -192,6 +200,7 @@ async fn publish(
 
 async fn admit(
     Whip { gateway, site }: &Whip,
+    source: IpAddr,
     path: PublishPath,
     head: &Parts,
     body: Body,
@@ -214,12 +223,14 @@ async fn admit(
         user_agent: user_agent(&head.headers),
     };
     let opened = gateway
-        .open(offer, request)
+        .open(offer, request, source)
         .await
         .map_err(|refusal| Failure::refused(refusal, &path))?;
     metrics::set_up(clock::now().duration_since(begun));
+    let servers = site.servers(Some(path.stream));
+    gateway.note_links(&opened, servers.len());
     let mut response = created(site, &head.uri, opened);
-    link::add(response.headers_mut(), &site.servers(Some(path.stream)));
+    link::add(response.headers_mut(), &servers);
     Ok(response)
 }
 

@@ -1,6 +1,7 @@
 //! What the rest of the process asks of a worker, and what it hears back.
 
 use inlet_common::{
+    clock::UtcTime,
     ids::{PublishPath, SessionId},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
@@ -9,6 +10,7 @@ use inlet_common::{
 use tokio::sync::oneshot;
 
 use crate::{
+    trace::Notice,
     turn::plane as turn,
     whip::session::{Restart, Session},
 };
@@ -92,9 +94,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
 }
 
-/// Heard from a worker, through an unbounded channel: at most one per session
-/// that was taken on, so the number of sessions bounds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Heard from a worker, through [`super::Telling`].
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A session has ended, for whatever reason; its URL is dead from now on.
     Ended {
@@ -102,6 +103,15 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// Something happened to a session; left out when too much of it waits.
+    Noticed {
+        /// Which one.
+        session: SessionId,
+        /// When.
+        at: UtcTime,
+        /// What.
+        notice: Notice,
     },
     /// After [`Command::Drain`]: no session is left.
     Drained,

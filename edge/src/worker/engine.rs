@@ -23,13 +23,14 @@ use std::{
 
 use inlet_common::{clock::UtcTime, ids::SessionId, roq::control::CloseReason};
 use quinn_proto::EcnCodepoint;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use self::admit::{Waiting, answer, draining};
-use super::{Command, Event, Refusal, table::Table, tally::Tally};
+use super::{Command, Event, Refusal, Telling, table::Table, tally::Tally};
 use crate::{
     metrics::Media,
     roq::link::{self, Link},
+    trace::Notice,
     whip::session::Transmit,
 };
 
@@ -53,7 +54,7 @@ pub(super) struct Engine {
     /// Who waits for the origin's word about a token.
     checks: HashMap<uuid::Uuid, oneshot::Sender<Result<(), Refusal>>>,
     transmits: Vec<Transmit>,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
     tally: Tally,
     max_sessions: usize,
@@ -66,7 +67,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         link: Link,
-        events: mpsc::UnboundedSender<Event>,
+        events: Telling,
         metrics: Media,
         max_sessions: usize,
         now: Instant,
@@ -196,11 +197,13 @@ impl Engine {
         self.transmits.drain(..)
     }
 
-    fn tell_event(&self, event: Event) {
-        // Nobody listens any more when the process is about to end.
-        if self.events.send(event).is_err() {
-            tracing::debug!("nobody hears of it");
-        }
+    /// Tells what happened to a session.
+    fn notice(&self, now: Instant, session: SessionId, notice: Notice) {
+        self.events.tell(Event::Noticed {
+            session,
+            at: self.link.utc_at(now),
+            notice,
+        });
     }
 
     /// Does what the link says until it is silent.
@@ -211,7 +214,7 @@ impl Engine {
         if self.is_draining && !self.has_drained && self.table.is_empty() && self.waiting.is_empty()
         {
             self.has_drained = true;
-            self.tell_event(Event::Drained);
+            self.events.tell(Event::Drained);
         }
     }
 
@@ -241,6 +244,7 @@ impl Engine {
                 }
             }
             link::Output::Limit(id, limit) => {
+                self.notice(now, id, Notice::Limited(limit));
                 if let Some(key) = self.table.key_of(id) {
                     self.with_session(now, key, |session| session.set_target_bitrate(limit, now));
                 }
@@ -253,8 +257,14 @@ impl Engine {
         self.tally.tell_link(&self.metrics, &self.link);
         if now >= self.next_session_tell {
             self.next_session_tell = now + SESSION_TELL_INTERVAL;
+            let mut noticed = Vec::new();
             for running in self.table.iter_mut() {
                 running.reported.tell(&self.metrics, &running.session);
+                let notices = running.watch.look(now, &running.session);
+                noticed.extend(notices.map(|notice| (running.session.id(), notice)));
+            }
+            for (session, notice) in noticed {
+                self.notice(now, session, notice);
             }
         }
     }

@@ -15,10 +15,9 @@ use std::{
 use inlet_common::clock;
 use mio::Waker;
 use rand::Rng as _;
-use tokio::sync::mpsc;
 
 use super::{
-    Command, Event,
+    Command, Telling,
     driver::{Driver, LOAD_UNIT, Live},
     engine::Engine,
     ice_tcp::{self, Streams},
@@ -183,7 +182,7 @@ impl Handle {
 /// See [`Error`].
 pub fn start(
     config: Config,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
 ) -> Result<(Handle, JoinHandle<()>), Error> {
     let poll = mio::Poll::new()?;
@@ -241,7 +240,7 @@ pub fn start(
 fn start_media(
     index: u16,
     config: MediaConfig,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
 ) -> Result<media::Plane, Error> {
     let (listeners, called) = bind(index, &config)?;

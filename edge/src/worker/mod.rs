@@ -6,6 +6,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `command` | what is asked and heard |
+//! | `telling` | how it is heard |
+//! | `watch` | how each session does, every few seconds |
 //! | `handle` | the sending end of the channel, and starting the thread |
 //! | `driver` | the loop: clock, commands, one turn after another |
 //! | `pace` | how long it rests between two turns |
@@ -24,10 +26,13 @@ mod media;
 mod pace;
 mod table;
 mod tally;
+mod telling;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+mod watch;
 
 pub use command::{Command, Event, OpenRequest, Refusal};
 pub use handle::{Config, Error, Handle, MediaConfig, SendError, start};
 pub use ice_tcp::shared_candidates;
+pub use telling::{Hearing, Telling, telling};

@@ -13,7 +13,7 @@ use std::{
 use inlet_common::ids::{SessionId, StreamId};
 use slab::Slab;
 
-use super::tally::Reported;
+use super::{tally::Reported, watch::Watch};
 use crate::{
     roq::link,
     schedule::Schedule,
@@ -67,6 +67,7 @@ pub(super) struct Running {
     /// How its media come; `None` before ICE is up.
     pub(super) path: Option<Path>,
     pub(super) reported: Reported,
+    pub(super) watch: Watch,
 }
 
 /// All sessions of a worker.
@@ -101,6 +102,7 @@ impl Table {
             learned: 0,
             path: None,
             reported: Reported::default(),
+            watch: Watch::default(),
         });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(ufrag, key);

@@ -16,7 +16,7 @@ use inlet_common::{
         control::{CloseReason, Message},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use self::origin::{Heard, Origin};
 use super::*;
@@ -38,7 +38,7 @@ struct Bench {
     origin: Origin,
     handle: Handle,
     thread: std::thread::JoinHandle<()>,
-    events: mpsc::UnboundedReceiver<Event>,
+    events: Hearing,
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -65,7 +65,7 @@ impl Bench {
         );
         link.idle_timeout = idle_timeout;
         link.open_timeout = PATIENCE;
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = telling();
         let config = Config {
             index: 0,
             media: Some(MediaConfig {
@@ -148,7 +148,10 @@ impl Bench {
     fn event(&mut self) -> Event {
         let mut event = None;
         wait_until("event", || {
-            event = self.events.try_recv().ok();
+            event = self
+                .events
+                .try_recv()
+                .filter(|it| !matches!(it, Event::Noticed { .. }));
             event.is_some()
         });
         event.unwrap()

@@ -145,6 +145,19 @@ impl Rig {
         TurnCredential::ask(self.ports().edge_admin, &secret, tag).await
     }
 
+    /// What the edge's admin API says to a GET.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or refuses.
+    pub async fn edge_admin(&self, path: &str) -> Result<String> {
+        let secret = secrets::admin(&self.layout.folder)?;
+        let url = format!("http://127.0.0.1:{}{path}", self.ports().edge_admin);
+        let request = reqwest::Client::new().get(url).bearer_auth(secret);
+        let response = request.send().await?.error_for_status()?;
+        Ok(response.text().await?)
+    }
+
     /// URL of the origin's metrics.
     pub fn origin_metrics(&self) -> String {
         format!("http://127.0.0.1:{}/metrics", self.ports().origin_metrics)

@@ -172,10 +172,17 @@ impl Link {
         }
     }
 
-    /// Ends a session; the key is invalid afterwards.
-    pub fn close(&mut self, now: Instant, key: Key, reason: CloseReason, mut totals: Totals) {
+    /// Ends a session; the key is invalid afterwards. What it carried, with what was
+    /// dropped here, comes back.
+    pub fn close(
+        &mut self,
+        now: Instant,
+        key: Key,
+        reason: CloseReason,
+        mut totals: Totals,
+    ) -> Totals {
         let Some(entry) = self.remove(key.0) else {
-            return;
+            return totals;
         };
         totals.dropped += entry.dropped;
         self.send(&Message::Close(Close {
@@ -184,6 +191,7 @@ impl Link {
             totals: Some(totals),
         }));
         self.drive(now);
+        totals
     }
 
     pub(super) fn sender(&mut self, owner: Owner) -> Option<&mut Sender> {

@@ -59,7 +59,7 @@ pub(super) async fn session(
     }
 }
 
-fn gone() -> Failure {
+pub(super) fn gone() -> Failure {
     Failure::plain(StatusCode::NOT_FOUND, "no such session")
 }
 

@@ -33,6 +33,7 @@ mod publishing;
 mod rate;
 mod reading;
 mod refusals;
+mod telling;
 
 const OFFER: &str = include_str!("../session/tests/chromium.sdp");
 const TOKEN: &str = "s3cret_t0ken";

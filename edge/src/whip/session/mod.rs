@@ -52,7 +52,7 @@ use std::{
 
 use inlet_common::{
     ids::SessionId,
-    roq::control::{CloseReason, Totals, Track},
+    roq::control::{CloseReason, Kind, Totals, Track},
     rtp::{Header, Ssrc, rtcp::SenderReport},
 };
 use str0m::{Event, Input, Output as EngineOutput, Rtc, bwe::Bitrate, rtp::Ssrc as EngineSsrc};
@@ -275,6 +275,19 @@ impl Session {
             lost: self.tracks.iter().map(SessionTrack::lost).sum(),
             dropped: 0,
         }
+    }
+
+    /// Packets of a kind that have come; `None` without such a track.
+    pub fn packets_of(&self, kind: Kind) -> Option<u64> {
+        let mut tracks = self.tracks.iter();
+        let track = tracks.find(|track| track.described.codec.kind() == kind)?;
+        Some(track.packets())
+    }
+
+    /// What kind of media a track is.
+    pub fn kind_of(&self, track: usize) -> Option<Kind> {
+        let track = self.tracks.get(track)?;
+        Some(track.described.codec.kind())
     }
 
     /// The round trip to the presenter, when it takes part in measuring it.
