@@ -87,6 +87,9 @@ pub struct Media {
     pub rtp_bytes: Counter,
     pub rtp_lost: Counter,
     pub nacks: Counter,
+    pub freezes: Counter,
+    pub frozen: Histogram,
+    pub jitter: Histogram,
     pub keyframe_requests: Counter,
     pub foreign_packets: Counter,
     pub malformed_datagrams: Counter,
@@ -138,6 +141,9 @@ impl Media {
             rtp_bytes: counter!("inlet_edge_rtp_bytes_total"),
             rtp_lost: counter!("inlet_edge_rtp_lost_packets_total"),
             nacks: counter!("inlet_edge_nacks_sent_total"),
+            freezes: counter!("inlet_edge_freezes_total"),
+            frozen: histogram!("inlet_edge_frozen_seconds"),
+            jitter: histogram!("inlet_edge_jitter_seconds"),
             keyframe_requests: counter!("inlet_edge_keyframe_requests_sent_total"),
             foreign_packets: counter!("inlet_edge_rtp_foreign_packets_total"),
             malformed_datagrams: counter!("inlet_edge_malformed_datagrams_total"),
@@ -242,6 +248,11 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "inlet_edge_nacks_sent_total",
         Unit::Count,
         "NACKs sent to presenters",
+    ),
+    (
+        "inlet_edge_freezes_total",
+        Unit::Count,
+        "Gaps between frames that viewers see as a freeze, as webrtc-stats counts them",
     ),
     (
         "inlet_edge_keyframe_requests_sent_total",
@@ -355,6 +366,16 @@ const HISTOGRAMS: &[(&str, Unit, &str)] = &[
         "inlet_edge_session_setup_seconds",
         Unit::Seconds,
         "Time from the answer to a phase",
+    ),
+    (
+        "inlet_edge_jitter_seconds",
+        Unit::Seconds,
+        "Interarrival jitter of each track (RFC 3550 §6.4.1), every two seconds",
+    ),
+    (
+        "inlet_edge_frozen_seconds",
+        Unit::Seconds,
+        "How long a picture has frozen, of two seconds in which it did",
     ),
     (
         "inlet_edge_session_rtt_seconds",

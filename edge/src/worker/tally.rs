@@ -5,7 +5,7 @@
 //! is the exception: a packet that is missing now may come in a moment, so it
 //! counts when it is still missing at the next look.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     demux::Class,
@@ -22,6 +22,7 @@ pub(super) struct Reported {
     lost: u64,
     lost_before: u64,
     counters: Counters,
+    freezes: (u64, Duration),
     pub(super) has_ice: bool,
     pub(super) has_media: bool,
 }
@@ -140,6 +141,20 @@ impl Reported {
             .malformed_datagrams
             .increment(counters.malformed - self.counters.malformed);
         self.counters = counters;
+        let (freezes, frozen) = session.freezes();
+        let (freezes_before, frozen_before) = self.freezes;
+        metrics.freezes.increment(freezes - freezes_before);
+        if freezes > freezes_before {
+            metrics
+                .frozen
+                .record((frozen - frozen_before).as_secs_f64());
+        }
+        self.freezes = (freezes, frozen);
+        if session.is_connected() {
+            for jitter in session.jitters() {
+                metrics.jitter.record(jitter.as_secs_f64());
+            }
+        }
         if let Some(rtt) = session.rtt() {
             metrics.session_rtt.record(rtt.as_secs_f64());
         }

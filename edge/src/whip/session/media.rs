@@ -58,6 +58,8 @@ impl Session {
             }
             Verdict::Known => {}
         }
+        let is_video = track.is_video();
+        track.arrival.note(now, packet.header.timestamp, is_video);
         self.bytes += packet.payload.len() as u64;
         self.outputs.push_back(Output::Rtp(Rtp {
             track: at,

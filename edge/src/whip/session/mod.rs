@@ -19,6 +19,7 @@
 //! | `way` | by which way media come, and go back |
 //! | `datagram` | what comes from a presenter, and what goes to it |
 //! | `ice` | ICE restarts |
+//! | `arrival` | how evenly packets come |
 //! | `track` | sources and what came from them |
 //! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
@@ -26,6 +27,7 @@
 
 mod accept;
 mod answer;
+mod arrival;
 mod binding;
 mod config;
 mod datagram;
@@ -275,6 +277,20 @@ impl Session {
             lost: self.tracks.iter().map(SessionTrack::lost).sum(),
             dropped: 0,
         }
+    }
+
+    /// How often the picture has frozen, and for how long in all.
+    pub fn freezes(&self) -> (u64, Duration) {
+        let arrivals = self.tracks.iter().map(|track| &track.arrival);
+        arrivals.fold((0, Duration::ZERO), |(count, span), arrival| {
+            (count + arrival.freezes, span + arrival.frozen)
+        })
+    }
+
+    /// Interarrival jitter of each track.
+    pub fn jitters(&self) -> impl Iterator<Item = Duration> {
+        let heard = self.tracks.iter().filter(|track| track.packets() > 1);
+        heard.map(|track| track.arrival.jitter())
     }
 
     /// Packets of a kind that have come; `None` without such a track.

@@ -8,6 +8,8 @@ use inlet_common::{
 };
 use str0m::{media::Mid, rtp::SeqNo};
 
+use super::arrival::Arrival;
+
 /// A second source takes a track over only when the first has been silent for
 /// this long: a camera that is exchanged may come with a new SSRC, but two
 /// sources at once (simulcast the old way) must not be mixed on one flow.
@@ -34,6 +36,7 @@ pub(super) struct SessionTrack {
     source: Option<Source>,
     packets: u64,
     lost_before: u64,
+    pub(super) arrival: Arrival,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,7 @@ pub(super) enum Verdict {
 }
 
 impl SessionTrack {
-    pub(super) const fn new(
+    pub(super) fn new(
         described: Track,
         mid: Mid,
         rtx_payload_types: Vec<u8>,
@@ -65,6 +68,7 @@ impl SessionTrack {
         feedback: Feedback,
     ) -> Self {
         Self {
+            arrival: Arrival::new(described.clock_rate),
             described,
             mid,
             rtx_payload_types,
