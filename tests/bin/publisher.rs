@@ -71,6 +71,7 @@ async fn publish() -> Result<()> {
         file: arguments.file,
         codec: arguments.codec,
         announce: !arguments.no_announce,
+        via: None,
     })
     .await?;
     run(&mut publisher, duration).await?;

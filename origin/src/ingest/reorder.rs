@@ -4,9 +4,14 @@
 //! answers NACKs late, so order is by sequence number alone. A packet that is
 //! not there when its deadline passes is given up: the hole is reported once,
 //! and everything behind it flows on.
+//!
+//! How long to wait is learned: nobody here knows the way between presenter and
+//! edge, but each packet that fills a hole, in time or too late, tells how long a
+//! retransmission takes on it.
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -19,6 +24,16 @@ const MAX_HELD: usize = 2048;
 /// A jump by more than this is a new beginning and no loss: the sender started
 /// its sequence anew.
 const MAX_JUMP: u64 = 4096;
+
+/// The longest that is learned: what comes later than this is later than the
+/// schedule waits for.
+const MAX_LEARNED: Duration = Duration::from_millis(350);
+
+/// Added to how long a retransmission took.
+const LEARNED_MARGIN: f64 = 1.25;
+
+/// After so long without a retransmission as slow, less is waited for.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// What comes out, in order.
 #[derive(Debug, PartialEq)]
@@ -45,6 +60,11 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) struct Reorder {
     patience: Duration,
+    learned: Duration,
+    /// When a retransmission last took about as long as was learned.
+    learned_at: Option<Instant>,
+    /// The hole that was given up last, and since when it was waited for.
+    given_up: Option<(Range<SeqNo>, Instant)>,
     extender: Extender,
     next: Option<SeqNo>,
     held: BTreeMap<SeqNo, (Instant, Packet)>,
@@ -57,6 +77,9 @@ impl Reorder {
     pub(super) fn new(patience: Duration) -> Self {
         Self {
             patience,
+            learned: Duration::ZERO,
+            learned_at: None,
+            given_up: None,
             extender: Extender::default(),
             next: None,
             held: BTreeMap::new(),
@@ -82,6 +105,7 @@ impl Reorder {
             self.next = None;
         }
         let next = *self.next.get_or_insert(number);
+        self.learn(now, number);
         if number < next {
             return Taken::Late;
         }
@@ -99,10 +123,12 @@ impl Reorder {
             return Some(Step::Hole(0));
         }
         if first > next {
-            let is_due = *arrived + self.patience <= now || self.held.len() > MAX_HELD;
+            let arrived = *arrived;
+            let is_due = arrived + self.patience() <= now || self.held.len() > MAX_HELD;
             if !is_due {
                 return None;
             }
+            self.given_up = Some((next..first, arrived));
             self.next = Some(first);
             return Some(Step::Hole(first.0 - next.0));
         }
@@ -114,7 +140,35 @@ impl Reorder {
     /// When the oldest hole is given up; `None` while there is none.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let (&first, (arrived, _)) = self.held.first_key_value()?;
-        (Some(first) > self.next).then(|| *arrived + self.patience)
+        (Some(first) > self.next).then(|| *arrived + self.patience())
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience.max(self.learned)
+    }
+
+    /// How long a hole has waited for this packet says how long the next one will.
+    fn learn(&mut self, now: Instant, number: SeqNo) {
+        let waited_since = match (self.next, self.held.first_key_value()) {
+            (Some(next), Some((&first, (arrived, _)))) if (next..first).contains(&number) => {
+                Some(*arrived)
+            }
+            _ => (self.given_up.as_ref())
+                .filter(|(hole, _)| hole.contains(&number))
+                .map(|(_, since)| *since),
+        };
+        if let Some(since) = waited_since {
+            let took = now.saturating_duration_since(since).mul_f64(LEARNED_MARGIN);
+            let took = took.min(MAX_LEARNED);
+            if took.mul_f64(LEARNED_MARGIN) >= self.learned {
+                self.learned = self.learned.max(took);
+                self.learned_at = Some(now);
+            }
+        }
+        if self.learned_at.is_some_and(|at| now >= at + FORGET_AFTER) {
+            self.learned = self.learned.mul_f64(0.5);
+            self.learned_at = Some(now);
+        }
     }
 }
 
@@ -174,6 +228,40 @@ mod tests {
         assert_eq!(reorder.next_timeout(), Some(now + patience));
         assert_eq!(drain(&mut reorder, now + patience), [-2, 4]);
         assert_eq!(reorder.next_timeout(), None);
+    }
+
+    #[test]
+    fn what_came_too_late_is_waited_for_the_next_time() {
+        let (mut now, late) = (clock::now(), Duration::from_millis(200));
+        let mut reorder = Reorder::new(Duration::from_millis(50));
+        reorder.insert(now, packet(1));
+        reorder.insert(now, packet(3));
+        assert_eq!(drain(&mut reorder, now + late), [1, -1, 3]);
+        assert_eq!(reorder.insert(now + late, packet(2)), Taken::Late);
+        now += Duration::from_secs(1);
+        reorder.insert(now, packet(5));
+        assert!(drain(&mut reorder, now + late).is_empty());
+        reorder.insert(now + late, packet(4));
+        assert_eq!(drain(&mut reorder, now + late), [4, 5]);
+        // What was only sent twice teaches nothing, and a while without a hole is
+        // forgotten what there was.
+        now += Duration::from_secs(9);
+        reorder.insert(now, packet(4));
+        for second in 0..60 {
+            reorder.insert(now + Duration::from_secs(second), packet(6));
+        }
+        assert_eq!(reorder.patience(), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_packet_that_comes_hours_late_is_not_waited_for() {
+        let now = clock::now();
+        let mut reorder = Reorder::new(Duration::from_millis(50));
+        reorder.insert(now, packet(1));
+        reorder.insert(now, packet(3));
+        drain(&mut reorder, now + Duration::from_secs(1));
+        reorder.insert(now + Duration::from_secs(9), packet(2));
+        assert_eq!(reorder.patience(), MAX_LEARNED);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod peer;
 mod picture;
 mod tone;
 mod track;
+mod via;
 mod whip;
 
 use std::{
@@ -34,6 +35,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::runtime::Handle;
 
+pub use via::Via;
 pub use whip::Refused;
 
 /// How long a connection may take from the POST to the end of DTLS.
@@ -56,6 +58,8 @@ pub struct Options {
     pub codec: Codec,
     /// Whether the POST announces the size, as the go-live page does. Default: true.
     pub announce: bool,
+    /// What stands between it and the edge. Default: nothing.
+    pub via: Option<Via>,
 }
 
 impl Options {
@@ -69,6 +73,7 @@ impl Options {
             file: None,
             codec: Codec::H264,
             announce: true,
+            via: None,
         }
     }
 
@@ -170,7 +175,12 @@ impl Publisher {
         let size = options.resolved_size()?;
         let feedback = Arc::new(feedback::Feedback::default());
         let endpoint = options.endpoint(size)?;
-        let connecting = peer::Peer::connect(&endpoint, options.codec, Arc::clone(&feedback));
+        let connecting = peer::Peer::connect(
+            &endpoint,
+            options.codec,
+            options.via.as_ref(),
+            Arc::clone(&feedback),
+        );
         let mut peer = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .context("no connection in time")??;

@@ -30,6 +30,7 @@ use super::{
     Codec,
     feedback::{Feedback, Listener},
     track::Track,
+    via::Via,
     whip::{self, Resource},
 };
 
@@ -69,6 +70,7 @@ impl Peer {
     pub(super) async fn connect(
         endpoint: &reqwest::Url,
         codec: Codec,
+        via: Option<&Via>,
         feedback: Arc<Feedback>,
     ) -> Result<Self> {
         let (gathered, mut is_gathered) = watch::channel(false);
@@ -87,6 +89,10 @@ impl Peer {
         is_gathered.wait_for(|done| *done).await?;
         let offer = connection.local_description().await.context("no offer")?;
         let (resource, answer) = whip::post(endpoint, offer.sdp).await?;
+        let answer = match via {
+            Some(via) => via.replace(&answer).await?,
+            None => answer,
+        };
         let answer = RTCSessionDescription::answer(answer).context("the answer is no SDP")?;
         connection.set_remote_description(answer).await?;
 
