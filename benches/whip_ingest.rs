@@ -10,6 +10,7 @@
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
+    net::Ipv4Addr,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -138,6 +139,7 @@ async fn start(folder: &Path) -> Result<(Process, Sink, Ports)> {
         folder: folder.to_owned(),
         ports: ports.clone(),
         media: String::new(),
+        address: Ipv4Addr::LOCALHOST,
         log_filter: "warn".to_owned(),
     })?;
     let address = ([127, 0, 0, 1], ports.origin_roq).into();

@@ -8,6 +8,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -47,6 +48,12 @@ struct Arguments {
     /// Who speaks DTLS at the edge: `openssl` or `memory-safe`.
     #[arg(long, default_value = "openssl")]
     dtls: String,
+    /// Address of this machine that presenters and viewers are given.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    address: Ipv4Addr,
+    /// Offer no candidates for TCP.
+    #[arg(long)]
+    no_ice_tcp: bool,
     /// Port of the origin's pages, playlists and API.
     #[arg(long, default_value_t = Ports::FIXED.origin_http)]
     origin_port: u16,
@@ -115,8 +122,12 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
     let rig = Rig::start(Layout {
         folder,
         ports: ports(arguments)?,
+        address: arguments.address,
         log_filter: "info".to_owned(),
-        media: format!("dtls = \"{}\"", arguments.dtls),
+        media: format!(
+            "dtls = \"{}\"\ntcp = {}",
+            arguments.dtls, !arguments.no_ice_tcp
+        ),
     })
     .await?;
     let stream = rig.api.find_or_create(&arguments.name).await?;

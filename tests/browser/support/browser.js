@@ -32,10 +32,10 @@ const FLAGS = [
 
 /** A Chromium with a profile of its own; `flags` are more of its command line. */
 export class Browser {
-  static async open(flags = []) {
+  static async open(flags = [], program = process.env.CHROMIUM ?? "/usr/bin/chromium") {
     const profile = mkdtempSync(join(tmpdir(), "inlet-chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      executablePath: program,
       headless: true,
       args: [...FLAGS, ...flags],
       viewport: { width: 1280, height: 720 },

@@ -3,7 +3,7 @@
 //! Made anew at each start: the demonstration and the tests keep no secret
 //! that anybody could come to rely on.
 
-use std::{fs, path::Path};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 use anyhow::Result;
 use rcgen::{
@@ -13,13 +13,11 @@ use rcgen::{
 
 /// Name by which the edge calls the origin.
 pub(super) const ORIGIN_NAME: &str = "localhost";
-/// Address by which clients know the TURN server.
-const TURN_NAME: &str = "127.0.0.1";
 /// Name by which the origin knows the edge.
 const EDGE_NAME: &str = "edge.localhost";
 
-/// Writes `ca.pem`, and `origin`, `edge` and `turn` with `.pem` and `.key`.
-pub(super) fn write(folder: &Path) -> Result<()> {
+/// Writes for an edge at `address` `ca.pem`, and `origin`, `edge` and `turn` with `.pem` and `.key`.
+pub(super) fn write(folder: &Path, address: Ipv4Addr) -> Result<()> {
     fs::create_dir_all(folder)?;
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,7 +44,7 @@ pub(super) fn write(folder: &Path) -> Result<()> {
     leaf(
         folder,
         "turn",
-        TURN_NAME,
+        &address.to_string(),
         ExtendedKeyUsagePurpose::ServerAuth,
         &authority,
     )

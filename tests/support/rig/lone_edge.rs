@@ -24,12 +24,9 @@ impl LoneEdge {
     pub fn prepare(layout: Layout) -> Result<Self> {
         let folder = &layout.folder;
         fs::create_dir_all(folder)?;
-        certificates::write(&folder.join("certificates"))?;
+        certificates::write(&folder.join("certificates"), layout.address)?;
         secrets::write(folder)?;
-        fs::write(
-            folder.join("edge.toml"),
-            settings::edge(&layout.ports, folder, &layout.log_filter, &layout.media),
-        )?;
+        fs::write(folder.join("edge.toml"), settings::edge(&layout))?;
         Ok(Self { layout })
     }
 

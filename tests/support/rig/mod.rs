@@ -24,6 +24,7 @@ mod wait;
 
 use std::{
     env, fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,6 +56,9 @@ pub struct Layout {
     pub folder: PathBuf,
     /// Ports of both processes.
     pub ports: Ports,
+    /// Where presenters and viewers find both; what is between the two, and what
+    /// operators ask, stays on loopback.
+    pub address: Ipv4Addr,
     /// Which log events both processes write.
     pub log_filter: String,
     /// More lines for the `[media]` section of the edge; empty leaves the defaults.
@@ -83,17 +87,10 @@ impl Rig {
     pub async fn start(layout: Layout) -> Result<Self> {
         let folder = &layout.folder;
         fs::create_dir_all(folder.join("state"))?;
-        certificates::write(&folder.join("certificates"))?;
+        certificates::write(&folder.join("certificates"), layout.address)?;
         secrets::write(folder)?;
-        let filter = &layout.log_filter;
-        fs::write(
-            folder.join("origin.toml"),
-            settings::origin(&layout.ports, folder, filter),
-        )?;
-        fs::write(
-            folder.join("edge.toml"),
-            settings::edge(&layout.ports, folder, filter, &layout.media),
-        )?;
+        fs::write(folder.join("origin.toml"), settings::origin(&layout))?;
+        fs::write(folder.join("edge.toml"), settings::edge(&layout))?;
         for log in ["origin.log", "edge.log"] {
             fs::write(folder.join(log), "")?;
         }
@@ -104,7 +101,7 @@ impl Rig {
         ready(&mut edge, layout.ports.edge_admin).await?;
         let key = fs::read_to_string(folder.join("state/api-key")).context("the first API key")?;
         let api = Api::new(
-            format!("http://127.0.0.1:{}", layout.ports.origin_http),
+            format!("http://{}:{}", layout.address, layout.ports.origin_http),
             key.trim(),
         );
         Ok(Self {
@@ -129,7 +126,8 @@ impl Rig {
     /// URL of the go-live page for this stream.
     pub fn go_live(&self, stream: &Stream) -> String {
         format!(
-            "http://127.0.0.1:{}/go-live#{}",
+            "http://{}:{}/go-live#{}",
+            self.layout.address,
             self.ports().origin_http,
             stream.whip
         )

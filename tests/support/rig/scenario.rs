@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::Ipv4Addr,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -24,6 +25,7 @@ pub async fn scenario(test: impl AsyncFnOnce(&mut Rig) -> Result<()>) {
         folder: folder.clone(),
         ports: Ports::free().expect("free ports"),
         media: String::new(),
+        address: Ipv4Addr::LOCALHOST,
         log_filter: env::var("INLET_LOG").unwrap_or_else(|_| "info".to_owned()),
     };
     let mut rig = match Rig::start(layout).await {

@@ -1,11 +1,16 @@
 //! The configuration files of the rig's two processes.
 
-use std::path::Path;
-
-use super::{Ports, certificates};
+use super::{Layout, Ports, certificates};
 
 /// The origin's file.
-pub(super) fn origin(ports: &Ports, folder: &Path, filter: &str) -> String {
+pub(super) fn origin(layout: &Layout) -> String {
+    let Layout {
+        folder,
+        ports,
+        address,
+        log_filter: filter,
+        ..
+    } = layout;
     let Ports {
         origin_http,
         origin_roq,
@@ -20,7 +25,7 @@ pub(super) fn origin(ports: &Ports, folder: &Path, filter: &str) -> String {
     let state = state.display();
     format!(
         r#"[http]
-listen = "127.0.0.1:{origin_http}"
+listen = "{address}:{origin_http}"
 
 [roq]
 listen = "127.0.0.1:{origin_roq}"
@@ -35,8 +40,8 @@ listen = "127.0.0.1:{origin_admin}"
 listen = "127.0.0.1:{origin_metrics}"
 
 [urls]
-whip = "http://127.0.0.1:{edge_http}"
-web = "http://127.0.0.1:{origin_http}"
+whip = "http://{address}:{edge_http}"
+web = "http://{address}:{origin_http}"
 
 [state]
 dir = "{state}"
@@ -52,7 +57,9 @@ format = "human"
 }
 
 /// The edge's file.
-pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str, media: &str) -> String {
+pub(super) fn edge(layout: &Layout) -> String {
+    let (folder, ports, address) = (&layout.folder, &layout.ports, layout.address);
+    let (filter, media) = (&layout.log_filter, &layout.media);
     let Ports {
         origin_roq,
         edge_http,
@@ -76,10 +83,10 @@ pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str, media: &str) -> S
 name = "loopback"
 
 [http]
-listen = "127.0.0.1:{edge_http}"
+listen = "{address}:{edge_http}"
 
 [media]
-addresses = ["127.0.0.1"]
+addresses = ["{address}"]
 port = {edge_media}
 workers = {workers}
 {media}
@@ -92,12 +99,12 @@ key = "{certificates}/edge.key"
 ca = "{certificates}/ca.pem"
 
 [turn]
-udp = ["127.0.0.1:{edge_turn}"]
-tcp = ["127.0.0.1:{edge_turn}"]
-tls = ["127.0.0.1:{edge_turns}"]
+udp = ["{address}:{edge_turn}"]
+tcp = ["{address}:{edge_turn}"]
+tls = ["{address}:{edge_turns}"]
 certificate = "{certificates}/turn.pem"
 key = "{certificates}/turn.key"
-relay_addresses = ["127.0.0.1"]
+relay_addresses = ["{address}"]
 secret_file = "{secrets}/turn"
 
 [limits]

@@ -5,7 +5,7 @@
 
 use std::{
     env, fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
@@ -48,7 +48,7 @@ impl TurnEdge {
         let number = COUNT.fetch_add(1, Relaxed);
         let folder = env::temp_dir().join(format!("inlet-turn-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        certificates::write(&folder.join("certificates"))?;
+        certificates::write(&folder.join("certificates"), Ipv4Addr::LOCALHOST)?;
         fs::write(folder.join("token"), TOKEN)?;
         let [port, admin, metrics] = ports::any()?;
         fs::write(
@@ -124,7 +124,7 @@ impl TurnEdge {
     ///
     /// When they cannot be written.
     pub fn renew_certificates(&self) -> Result<()> {
-        certificates::write(&self.folder.join("certificates"))
+        certificates::write(&self.folder.join("certificates"), Ipv4Addr::LOCALHOST)
     }
 
     /// Kills it without warning and starts it anew in the same folder.
