@@ -4,8 +4,9 @@
 //
 // It takes root and `ip`; without them a test says so and is skipped.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -48,6 +49,7 @@ export class Network {
     this.#inside("ip", "link", "set", inner, "up");
     this.#inside("ip", "route", "add", "default", "via", this.host);
     this.folder = mkdtempSync(join(tmpdir(), "inlet-network-"));
+    this.children = [];
   }
 
   #inside(...command) {
@@ -86,7 +88,40 @@ export class Network {
     return path;
   }
 
+  /** Starts a program inside; it ends with the network. */
+  spawn(program, args) {
+    const child = spawn("ip", ["netns", "exec", this.name, program, ...args], { stdio: "ignore" });
+    this.children.push(child);
+    return child;
+  }
+
+  /**
+   * Makes a port of the namespace's loopback the same port of this machine's: who listens
+   * there may look at the Host that it is asked by.
+   */
+  async expose(port) {
+    const relay = `const net = require("node:net");
+      net.createServer((outer) => {
+        const inner = net.connect(${port}, "127.0.0.1");
+        for (const [from, to] of [[outer, inner], [inner, outer]]) {
+          from.on("error", () => to.destroy());
+          from.pipe(to);
+        }
+      }).listen(${port}, "${this.presenter}")`;
+    this.spawn(process.execPath, ["-e", relay]);
+    this.server = createServer((outer) => {
+      const inner = connect(port, this.presenter);
+      for (const [from, to] of [[outer, inner], [inner, outer]]) {
+        from.on("error", () => to.destroy());
+        from.pipe(to);
+      }
+    });
+    await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
+  }
+
   close() {
+    this.server?.close();
+    for (const child of this.children) child.kill("SIGKILL");
     run("ip", "netns", "del", this.name);
     rmSync(this.folder, { recursive: true, force: true });
   }
