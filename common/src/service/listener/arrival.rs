@@ -8,6 +8,8 @@
 //!                                                      └ none: first byte ▶ TURN, HTTP
 //! ```
 //!
+//! A CA that validates (`acme-tls/1`) is done after the handshake.
+//!
 //! First bytes are only looked at: whoever gets the connection reads them
 //! again. Each step has its own bound in time, and with TURN a source has a
 //! bound on connections that are anywhere in here.
@@ -21,7 +23,7 @@ use std::{
 use axum::Router;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, Interest},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::TcpStream,
     time::timeout,
 };
@@ -56,6 +58,8 @@ pub(super) enum To<'a> {
 pub(super) enum Ended {
     /// The peer closed it before it said anything.
     ByPeer,
+    /// A CA has seen by the handshake what it wanted to see.
+    Validated,
     ByUs(Reason),
 }
 
@@ -79,7 +83,15 @@ pub(super) async fn arrive(
         }) => (source, Some(destination), Some(source.ip())),
     };
     let (to, stream) = match &shared.service {
-        Service::Http(router) => (To::Http(router), cover(shared, stream).await?),
+        Service::Http(router) => {
+            let mut stream = cover(shared, stream).await?;
+            if let Stream::Tls(tls) = &mut stream
+                && agreed(tls) == Some(Kind::Validation)
+            {
+                return Err(farewell(shared, tls).await);
+            }
+            (To::Http(router), stream)
+        }
         Service::Turn(divert) | Service::HttpAndTurn(_, divert) => {
             let _entered = match source {
                 None => None,
@@ -163,6 +175,9 @@ async fn sort<'a>(
         (Kind::Tls, Some(tls)) => {
             let mut stream = handshake(shared, tls, stream).await?;
             let kind = in_time(shared, protocol(shared, &mut stream)).await?;
+            if kind == Kind::Validation {
+                return Err(farewell(shared, &mut stream).await);
+            }
             (kind, Stream::Tls(stream))
         }
         (kind, _) => (kind, Stream::Plain(stream)),
@@ -171,7 +186,9 @@ async fn sort<'a>(
         (Kind::Turn, _) => Ok((To::Turn(divert), stream)),
         (Kind::Http, Some(router)) => Ok((To::Http(router), stream)),
         (Kind::IceTcp, _) => Err(Ended::ByUs(Reason::IceTcp)),
-        (Kind::Tls | Kind::Unknown | Kind::Http, _) => Err(Ended::ByUs(Reason::Unknown)),
+        (Kind::Tls | Kind::Validation | Kind::Unknown | Kind::Http, _) => {
+            Err(Ended::ByUs(Reason::Unknown))
+        }
     }
 }
 
@@ -213,10 +230,25 @@ async fn first_bytes(shared: &Shared, stream: &TcpStream) -> io::Result<Option<K
     }
 }
 
+/// What was agreed on by ALPN.
+fn agreed(stream: &TlsStream<TcpStream>) -> Option<Kind> {
+    stream.get_ref().1.alpn_protocol().map(Service::agreed)
+}
+
+/// Closes a connection that was only made for its handshake: nothing more is
+/// exchanged (RFC 8737 §3).
+async fn farewell(shared: &Shared, stream: &mut TlsStream<TcpStream>) -> Ended {
+    tracing::debug!("a CA has validated");
+    // The CA has what it wanted, whether or not it hears the rest.
+    match timeout(shared.options.first_request_timeout, stream.shutdown()).await {
+        Ok(Ok(())) | Ok(Err(_)) | Err(_) => Ended::Validated,
+    }
+}
+
 /// Tells by what was agreed on, or else by the first byte, which stays.
 async fn protocol(shared: &Shared, stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Kind>> {
-    if let Some(name) = stream.get_ref().1.alpn_protocol() {
-        return Ok(Some(Service::agreed(name)));
+    if let Some(kind) = agreed(stream) {
+        return Ok(Some(kind));
     }
     let http = shared.service.router().is_some();
     let plaintext = stream.fill_buf().await?;
