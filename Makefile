@@ -33,7 +33,7 @@ SECONDS ?= 10
 
 PACKAGES_BUILD := clang libclang-dev pkg-config \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
-PACKAGES_TEST := ffmpeg chromium coturn
+PACKAGES_TEST := ffmpeg chromium coturn pebble
 PACKAGES_BENCH := coturn iproute2 util-linux
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
