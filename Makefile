@@ -31,9 +31,12 @@ TURN_MINUTES ?= 10
 # What `make fuzz` takes for each target.
 SECONDS ?= 10
 
-PACKAGES_BUILD := clang libclang-dev pkg-config \
+PACKAGES_BUILD := clang libclang-dev pkg-config libssl-dev \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
-PACKAGES_TEST := ffmpeg chromium coturn pebble
+PACKAGES_TEST := ffmpeg chromium coturn pebble \
+    python3-gi gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice \
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+PACKAGES_CLIENTS := python3-venv
 PACKAGES_BENCH := coturn iproute2 util-linux
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -170,6 +173,19 @@ ifeq ($(NEXTEST),yes)
 else
 	cargo test --locked -p tests --test '*' -- --test-threads=1
 endif
+
+CLIENTS := $(BUILD)/clients
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+	@.ci/packages $(PACKAGES_CLIENTS)
+	$(call step,Clients from PyPI)
+	/usr/bin/python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+.PHONY: test-clients
+test-clients: packages-test build $(CLIENTS)/.installed ## Publish with aiortc and FFmpeg's whip muxer too.
+	$(call step,WHIP clients)
+	INLET_CLIENTS=$(CLIENTS) cargo test --locked -p tests --test whip_clients -- --include-ignored --test-threads=1
 
 test-web: $(WEB)/node_modules/.package-lock.json ## Check and test the pages without a browser.
 	$(call step,Tests of the pages)

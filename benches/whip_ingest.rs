@@ -1,39 +1,52 @@
-//! What a packet costs the edge: 50 presenters on the real `inlet-edge`, whose
-//! link leads to an origin that throws the media away.
+//! What a presenter costs the edge: 50 of 2 Mbps, 200, and as many as there is
+//! room for, on the real `inlet-edge`, whose link leads to an origin that throws
+//! the media away; and what the same packets cost a plain forwarder.
 //!
 //! CPU is that of the whole process, kernel included, over the packets that
 //! arrived at the far end. On loopback the kernel's work on the receiver's side
-//! runs in the sender's system call, so the figure holds some of the sink's.
+//! runs in the sender's system call, so the figure holds some of the sink's; the
+//! forwarder's does likewise.
 
-use std::{env, fs, sync::atomic::Ordering::Relaxed, time::Duration};
-
-use anyhow::{Result, ensure};
-use benches::{
-    figure::{Figure, median, report, say},
-    fleet::Fleet,
-    process::{CpuTime, memory_kib},
-    sink::Sink,
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
 };
-use inlet_common::clock;
-use tests::rig::{Layout, LoneEdge, Ports, Process, until};
 
-const PRESENTERS: usize = 50;
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
-/// After the first packets: key frames asked for, rates settled.
-const SETTLE: Duration = Duration::from_secs(5);
-const TURNS: usize = 5;
-const TURN: Duration = Duration::from_secs(6);
-/// What is on its way when the fleet falls silent.
-const DRAIN: Duration = Duration::from_secs(2);
+use anyhow::{Context as _, Result};
+use benches::{
+    figure::{Better, Figure, median, report, say},
+    ingest::{
+        case::{Case, Killed},
+        fleet::Fleet,
+        plain::{self, PlainSink},
+        presenter::accept_cost,
+        sink::Sink,
+    },
+    process::memory_kib,
+};
+use tests::rig::{Layout, LoneEdge, Ports, Process};
 
-/// One turn's figures, µs per packet.
-struct Turn {
-    user: f64,
-    system: f64,
-    packets: f64,
-}
+/// The loads that are compared with the forwarder.
+const LOADS: [usize; 2] = [50, 200];
+/// How the load grows until something gives.
+const STEP: usize = 100;
+/// As many as the edge's default takes, on two workers.
+const MAX: usize = 1_000;
+/// Threads of the forwarder, as many as the rig's edge has workers.
+const WORKERS: usize = 2;
+/// Offers that are answered for their cost.
+const OFFERS: usize = 200;
+const FORWARD: &str = "--forward";
 
 fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().collect();
+    if let Some(at) = arguments.iter().position(|text| text == FORWARD) {
+        let sink = arguments.get(at + 1).context("no sink")?;
+        return plain::forward(WORKERS, sink.parse()?);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -43,92 +56,129 @@ fn main() -> Result<()> {
 
 async fn run() -> Result<()> {
     let folder = env::temp_dir().join(format!("inlet-bench-{}", std::process::id()));
-    let ports = Ports::free()?;
-    let prepared = LoneEdge::prepare(Layout {
-        folder: folder.clone(),
-        ports: ports.clone(),
-        log_filter: "warn".to_owned(),
-    })?;
-    let sink = Sink::start(
-        ([127, 0, 0, 1], ports.origin_roq).into(),
-        &prepared.certificates(),
-    )?;
-    let mut edge = prepared.start().await?;
-    let figures = measure(&edge, &sink, ports.edge_http).await;
-    if figures.is_err() {
-        say(edge.tail(40));
-    }
-    edge.stop(Duration::from_secs(10)).await?;
-    fs::remove_dir_all(folder)?;
+    let figures = measure(&folder).await;
+    fs::remove_dir_all(&folder)?;
     report("whip_ingest", &figures?)
 }
 
-async fn measure(edge: &Process, sink: &Sink, edge_http: u16) -> Result<Vec<Figure>> {
-    let memory_before = memory_kib(edge.pid(), "VmRSS")?;
-    let fleet = Fleet::start(edge_http, PRESENTERS).await?;
-    until("all presenters", CONNECT_PATIENCE, async || {
-        let connected = fleet.sent.connected.load(Relaxed);
-        ensure!(connected == PRESENTERS as u64, "{connected} are connected");
-        Ok(())
-    })
-    .await?;
-    fleet.sent.is_live.store(true, Relaxed);
-    tokio::time::sleep(SETTLE).await;
-    let mut turns = Vec::new();
-    for _ in 0..TURNS {
-        turns.push(turn(edge, sink).await?);
+async fn measure(folder: &Path) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    figures.extend(set_up(folder).await?);
+    for count in LOADS {
+        let mut ours = at_edge(folder, count).await?;
+        if !ours.kept_tempo() {
+            say("once more: something else had the machine");
+            ours = at_edge(folder, count).await?;
+        }
+        let peer = at_forwarder(count).await?;
+        figures.extend(compare(count, &ours, &peer));
     }
-    let memory = memory_kib(edge.pid(), "VmRSS")?;
-    fleet.sent.is_live.store(false, Relaxed);
-    tokio::time::sleep(DRAIN).await;
-    let (sent, arrived) = (&fleet.sent, &sink.arrived);
-    let (rtp_sent, rtp_arrived) = (sent.rtp.load(Relaxed), arrived.rtp.load(Relaxed));
-    say(format!(
-        "{rtp_sent} RTP packets sent, {rtp_arrived} arrived, {} frames cancelled on the link, \
-         {} key frames asked for, {} connections lost",
-        arrived.cancelled.load(Relaxed),
-        sent.key_requests.load(Relaxed),
-        sent.closed.load(Relaxed),
-    ));
-    ensure!(sent.closed.load(Relaxed) == 0, "presenters were lost");
-    fleet.stop()?;
-    let lost = 1.0 - rtp_arrived as f64 / rtp_sent as f64;
-    let per_session = memory.saturating_sub(memory_before) as f64 / PRESENTERS as f64;
-    let of = |part: fn(&Turn) -> f64| median(turns.iter().map(part));
+    figures.extend(most(folder).await?);
+    Ok(figures)
+}
+
+fn compare(count: usize, ours: &Case, peer: &Case) -> Vec<Figure> {
+    let name = |what: &str| format!("{count} presenters: {what}");
+    vec![
+        Figure::new(name("CPU per packet"), "µs", ours.cost())
+            .against(peer.cost())
+            .target(10.0),
+        Figure::new(name("of it in its own code"), "µs", ours.user).against(peer.user),
+        Figure::new(name("of it in the kernel"), "µs", ours.system).against(peer.system),
+        Figure::new(name("packets lost"), "%", 100.0 * ours.lost).target(0.0),
+        Figure::new(name("memory of each"), "KiB", ours.memory),
+    ]
+}
+
+/// The highest load that is held.
+async fn most(folder: &Path) -> Result<Vec<Figure>> {
+    let mut best: Option<Case> = None;
+    let mut count = LOADS[1] + STEP;
+    while count <= MAX {
+        let case = at_edge(folder, count).await?;
+        if !case.held() || !case.kept_tempo() {
+            break;
+        }
+        best = Some(case);
+        count += STEP;
+    }
+    let best = best.context("no load beyond the second is held")?;
+    let more = |figure: &str, value| Figure {
+        better: Better::Higher,
+        ..Figure::new(figure, "", value)
+    };
     Ok(vec![
-        Figure::new(
-            "CPU per ingested packet",
-            "µs",
-            of(|turn| turn.user + turn.system),
+        more("most presenters of 2 Mbps held here", best.count as f64),
+        Figure::new("  CPU per packet then", "µs", best.cost()).target(10.0),
+        Figure::new("  share of one core then", "%", 100.0 * best.share()),
+        more(
+            "  presenters for two cores at that cost",
+            2.0 * best.count as f64 / best.share(),
         )
-        .target(10.0),
-        Figure::new("  of it in its own code", "µs", of(|turn| turn.user)),
-        Figure::new("  of it in the kernel", "µs", of(|turn| turn.system)),
-        Figure::new("packets per second", "1/s", of(|turn| turn.packets)),
-        Figure::new("packets lost", "%", 100.0 * lost).target(0.0),
-        Figure::new("memory per session", "KiB", per_session),
+        .target(1_000.0),
     ])
 }
 
-async fn turn(edge: &Process, sink: &Sink) -> Result<Turn> {
-    let (start, cpu, packets) = (
-        clock::now(),
-        CpuTime::of(edge.pid())?,
-        sink.arrived.rtp.load(Relaxed),
-    );
-    tokio::time::sleep(TURN).await;
-    let cpu = CpuTime::of(edge.pid())?.since(cpu);
-    let packets = (sink.arrived.rtp.load(Relaxed) - packets) as f64;
-    let seconds = clock::now().duration_since(start).as_secs_f64();
-    ensure!(packets > 0.0, "nothing arrived");
-    let turn = Turn {
-        user: cpu.user.as_secs_f64() * 1e6 / packets,
-        system: cpu.system.as_secs_f64() * 1e6 / packets,
-        packets: packets / seconds,
-    };
-    say(format!(
-        "{:.0} packets per second, {:.2} µs in its own code and {:.2} µs in the kernel for each",
-        turn.packets, turn.user, turn.system
-    ));
-    Ok(turn)
+/// What an offer and a handshake cost, and how long an answer takes.
+async fn set_up(folder: &Path) -> Result<Vec<Figure>> {
+    let (edge, _sink, ports) = start(folder).await?;
+    let cost = accept_cost(edge.pid(), ports.edge_http, OFFERS).await;
+    stop(edge).await?;
+    let cost = cost?;
+    Ok(vec![
+        Figure::new("POST to 201, median", "ms", median(cost.answers.clone())).target(20.0),
+        Figure::new("CPU per accepted offer", "ms", cost.accept),
+        Figure::new("CPU per ICE and DTLS handshake", "ms", cost.handshake),
+    ])
+}
+
+async fn start(folder: &Path) -> Result<(Process, Sink, Ports)> {
+    let ports = Ports::free()?;
+    let prepared = LoneEdge::prepare(Layout {
+        folder: folder.to_owned(),
+        ports: ports.clone(),
+        media: String::new(),
+        log_filter: "warn".to_owned(),
+    })?;
+    let address = ([127, 0, 0, 1], ports.origin_roq).into();
+    let sink = Sink::start(address, &prepared.certificates())?;
+    Ok((prepared.start().await?, sink, ports))
+}
+
+async fn stop(mut edge: Process) -> Result<()> {
+    edge.stop(Duration::from_secs(10)).await?;
+    Ok(())
+}
+
+async fn at_edge(folder: &Path, count: usize) -> Result<Case> {
+    let (edge, sink, ports) = start(folder).await?;
+    let before = memory_kib(edge.pid(), "VmRSS")?;
+    let fleet = Fleet::start(ports.edge_http, count).await?;
+    let case = Case::measure(edge.pid(), fleet, count, &sink.arrived.rtp, before).await;
+    if case.is_err() {
+        say(edge.tail(40));
+    }
+    stop(edge).await?;
+    case
+}
+
+async fn at_forwarder(count: usize) -> Result<Case> {
+    let sink = PlainSink::start()?;
+    let mut forwarder = Command::new(env::current_exe()?)
+        .args([FORWARD, &sink.address.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = forwarder.stdout.take().context("no output")?;
+    let forwarder = Killed(forwarder);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let ports = line.strip_prefix(plain::READY).context("no ports")?;
+    let ports: Vec<u16> = ports
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let pid = i32::try_from(forwarder.0.id())?;
+    let before = memory_kib(pid, "VmRSS")?;
+    let fleet = plain::fleet(&ports, count)?;
+    Case::measure(pid, fleet, count, &sink.arrived, before).await
 }

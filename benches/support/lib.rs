@@ -4,8 +4,7 @@
 //! |---|---|
 //! | [`figure`] | a measured figure beside its peer and its target: table and JSON |
 //! | [`process`] | CPU time and memory of a process |
-//! | [`sink`] | an origin that takes every session and throws the media away |
-//! | [`fleet`] | many presenters on one thread |
+//! | [`ingest`] | many presenters at an edge, and its packets at a plain forwarder |
 //! | [`transcode`] | one ladder by the worker and by the `ffmpeg` command line |
 //! | [`turn`] | TURN servers under load, in network namespaces |
 //! | [`viewer`] | Chromium on the player page |
@@ -14,9 +13,8 @@
 //! are compared with figures of the same run, and medians with medians.
 
 pub mod figure;
-pub mod fleet;
+pub mod ingest;
 pub mod process;
-pub mod sink;
 pub mod transcode;
 pub mod turn;
 pub mod viewer;

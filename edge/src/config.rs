@@ -14,7 +14,7 @@ use std::{
 
 use inlet_common::config::{self, Bitrate, CertificateSource, Check, Error, Log, TlsFiles, acme};
 
-use crate::whip::rate::Rule;
+use crate::whip::{rate::Rule, session::dtls::Backend};
 
 pub mod file;
 pub mod turn;
@@ -70,6 +70,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The certificate's source; `None` means plain HTTP.
     pub tls: Option<CertificateSource>,
+    /// This point of presence's own base URL.
+    pub public_url: Option<String>,
+    /// Base URL of the one where presenters go when there is no room.
+    pub redirect_to: Option<String>,
 }
 
 /// How media come in.
@@ -79,10 +83,15 @@ pub struct Media {
     pub addresses: Vec<IpAddr>,
     /// What presenters are told instead, behind 1:1 NAT; empty without.
     pub public: Vec<IpAddr>,
-    /// UDP port of the first worker; 0 takes any.
+    /// Port of the first worker; 0 takes any.
     pub port: u16,
+    /// Whether presenters may come by TCP too (ICE-TCP), at the same ports and at
+    /// that of WHIP.
+    pub tcp: bool,
     /// Threads that carry media; at least one.
     pub workers: u16,
+    /// Which implementation speaks DTLS.
+    pub dtls: Backend,
     /// How long ICE and DTLS may take to come up.
     pub connect_timeout: Duration,
     /// Silence that ends a session.
@@ -126,12 +135,14 @@ pub struct Admin {
 }
 
 /// How much is taken on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Sessions on one worker.
     pub sessions_per_worker: usize,
     /// Offers that are answered at once.
     pub admissions: usize,
+    /// Share of its time that a worker may be busy.
+    pub worker_busy: f64,
     /// Connections to the WHIP listener.
     pub http_connections: usize,
     /// How often a stream key, and a source, may be refused.
@@ -211,6 +222,13 @@ impl ConfigFile {
                 check.require(false, key, what);
             }
         }
+        self.check_media_ports(check, &tcp);
+        for (key, url) in [
+            ("http.public_url", &self.http.public_url),
+            ("http.redirect_to", &self.http.redirect_to),
+        ] {
+            check.require(url.is_empty() || host_of(url).is_some(), key, BASE_URL);
+        }
         check.require(
             is_empty(&self.http.certificate) == is_empty(&self.http.key),
             "http.key",
@@ -242,6 +260,31 @@ impl ConfigFile {
             "would serve no listener: turn.certificate is set, or there is neither turn.tcp nor \
              turn.tls; leave one of them empty",
         );
+        if let Some(host) = host_of(&self.http.public_url) {
+            let what = format!("{host} of http.public_url is not among them: presenters go there");
+            check.require(!is_whip || self.acme.has(host), "acme.domains", what);
+        }
+    }
+
+    /// Media take TCP ports too, which must not be those of others.
+    fn check_media_ports(&self, check: &mut Check, others: &[(&'static str, SocketAddr)]) {
+        let media = &self.media;
+        if !self.has_role(Role::Whip) || !media.tcp || media.port == 0 {
+            return;
+        }
+        let last = media.port.saturating_add(workers(media.workers) - 1);
+        let is_theirs = |address: &SocketAddr| {
+            let is_same = |ip: &IpAddr| {
+                ip.is_ipv4() == address.is_ipv4()
+                    && (ip == &address.ip() || ip.is_unspecified() || address.ip().is_unspecified())
+            };
+            (media.port..=last).contains(&address.port()) && media.addresses.iter().any(is_same)
+        };
+        if let Some((key, address)) = others.iter().find(|(_, address)| is_theirs(address)) {
+            let what =
+                format!("{address} is a port of media.port: choose another, or media.tcp = false");
+            check.require(false, key, what);
+        }
     }
 
     fn check_media(&self, check: &mut Check) {
@@ -336,6 +379,7 @@ impl ConfigFile {
             1..=10_000,
         );
         check.range("limits.admissions", limits.admissions, 1..=10_000);
+        check.range("limits.worker_busy", limits.worker_busy, 0.1..=1.0);
         check.range(
             "limits.http_connections",
             limits.http_connections,
@@ -361,7 +405,8 @@ impl ConfigFile {
             Some(_) => Some(CertificateSource::Acme),
             None => tls.map(CertificateSource::Files),
         };
-        let turn = self.turn.build(tls.as_ref(), &self.media.public);
+        let own_name = host_of(&self.http.public_url);
+        let turn = self.turn.build(tls.as_ref(), &self.media.public, own_name);
         let host = split_host(&self.roq.origin).map_or("", |(host, _)| host);
         let origin_name = match self.roq.origin_name {
             name if name.is_empty() => host.to_owned(),
@@ -375,6 +420,8 @@ impl ConfigFile {
             http: Http {
                 listen: self.http.listen,
                 tls,
+                public_url: Some(self.http.public_url).filter(|url| !url.is_empty()),
+                redirect_to: Some(self.http.redirect_to).filter(|url| !url.is_empty()),
             },
             media: self.media.into(),
             roq: Roq {
@@ -409,7 +456,9 @@ impl From<file::Media> for Media {
             addresses: file.addresses,
             public: file.public,
             port: file.port,
+            tcp: file.tcp,
             workers: workers(file.workers),
+            dtls: file.dtls,
             connect_timeout: file.connect_timeout,
             silence_timeout: file.silence_timeout,
             start_bitrate: file.start_bitrate,
@@ -423,6 +472,7 @@ impl From<file::Limits> for Limits {
         Self {
             sessions_per_worker: file.sessions_per_worker as usize,
             admissions: file.admissions as usize,
+            worker_busy: file.worker_busy,
             http_connections: file.http_connections as usize,
             refused: Rule {
                 burst: file.refused_burst,
@@ -442,6 +492,25 @@ fn workers(asked: u16) -> u16 {
             .min(MAX_WORKERS),
         asked => asked,
     }
+}
+
+const BASE_URL: &str = "must be like https://a.example, without a path";
+
+/// The host of a base URL, brackets kept, port left out; `None` when it is none.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url
+        .strip_prefix("https://")
+        .or(url.strip_prefix("http://"))?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            port.parse::<u16>().ok()?;
+            host
+        }
+        _ => authority,
+    };
+    (!host.is_empty() && authority.chars().all(is_plain)).then_some(host)
 }
 
 /// Host and port; the host without the brackets of an IPv6 address.

@@ -54,13 +54,19 @@
 //!    ▼
 //!  201 with the answer, or the refusal     whip/routes.rs
 //! ```
+//!
+//! What happens to a session from then on is told to its presenter and kept for a
+//! while: `trace/`.
 
 pub mod config;
 pub mod demux;
+pub mod framing;
 pub mod metrics;
 pub mod roq;
 pub mod schedule;
 pub mod service;
+mod stream;
+pub mod trace;
 pub mod turn;
 pub mod udp;
 pub mod whip;

@@ -12,6 +12,14 @@ use metrics::{
 
 use crate::{demux::Class, roq::sender::DropReason};
 
+pub mod handshakes;
+pub mod ice_tcp;
+pub mod paths;
+
+pub use handshakes::Handshakes;
+pub use ice_tcp::IceTcp;
+pub use paths::Paths;
+
 /// Why a datagram on a media port was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -25,16 +33,19 @@ pub enum Refused {
     Integrity,
     /// A relayed presenter's credential is bound to another stream.
     OtherStream,
+    /// A Binding request from one address too many of its session.
+    Addresses,
 }
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Stranger,
         Self::UnknownUfrag,
         Self::Integrity,
         Self::OtherStream,
+        Self::Addresses,
     ];
 
     const fn label(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Refused {
             Self::UnknownUfrag => "unknown_ufrag",
             Self::Integrity => "integrity",
             Self::OtherStream => "other_stream",
+            Self::Addresses => "addresses",
         }
     }
 }
@@ -85,6 +97,10 @@ pub struct Media {
     pub setup_first_rtp: Histogram,
     pub session_rtt: Histogram,
     pub engine_panics: Counter,
+    /// ICE restarts whose credentials came into use.
+    pub restarts_used: Counter,
+    /// ICE restarts that ended unused: by another one, or with their session.
+    pub restarts_unused: Counter,
     pub socket_errors: Counter,
     pub unsent_datagrams: Counter,
     pub link_up: Gauge,
@@ -103,6 +119,9 @@ pub struct Media {
     pub clock_offset: Gauge,
     pub turn: Histogram,
     pub commands_refused: Counter,
+    pub handshakes: Handshakes,
+    pub paths: Paths,
+    pub ice_tcp: IceTcp,
     datagrams: [Counter; CLASSES.len()],
     refused: [Counter; Refused::ALL.len()],
     dropped: [Counter; DROP_REASONS.len()],
@@ -129,6 +148,8 @@ impl Media {
             setup_first_rtp: setup("first_rtp"),
             session_rtt: histogram!("inlet_edge_session_rtt_seconds"),
             engine_panics: counter!("inlet_edge_engine_panics_total"),
+            restarts_used: counter!(RESTARTS, "result" => "used"),
+            restarts_unused: counter!(RESTARTS, "result" => "unused"),
             socket_errors: counter!("inlet_edge_socket_errors_total"),
             unsent_datagrams: counter!("inlet_edge_unsent_datagrams_total"),
             link_up: gauge!("inlet_edge_links_up"),
@@ -147,6 +168,9 @@ impl Media {
             clock_offset: gauge!("inlet_edge_link_clock_offset_seconds"),
             turn: histogram!("inlet_edge_worker_turn_seconds"),
             commands_refused: counter!("inlet_edge_worker_commands_refused_total"),
+            handshakes: Handshakes::register(),
+            paths: Paths::register(),
+            ice_tcp: IceTcp::register(),
             datagrams: CLASSES
                 .map(|(_, class)| counter!("inlet_edge_datagrams_total", "type" => class)),
             refused: Refused::ALL.map(
@@ -183,6 +207,9 @@ impl Media {
         counter!("inlet_edge_session_ends_total", "reason" => reason.as_str()).increment(1);
     }
 }
+
+/// Shared with the HTTP side, which counts those that it refuses.
+pub(crate) const RESTARTS: &str = "inlet_edge_ice_restarts_total";
 
 /// What only rises.
 const COUNTERS: &[(&str, Unit, &str)] = &[
@@ -240,6 +267,11 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "inlet_edge_session_ends_total",
         Unit::Count,
         "Sessions that ended, by reason",
+    ),
+    (
+        RESTARTS,
+        Unit::Count,
+        "ICE restarts, by what became of them: used, unused, refused",
     ),
     (
         "inlet_edge_engine_panics_total",

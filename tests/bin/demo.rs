@@ -44,6 +44,9 @@ struct Arguments {
     /// Draw ports that nobody uses instead of the fixed ones.
     #[arg(long)]
     free_ports: bool,
+    /// Who speaks DTLS at the edge: `openssl` or `memory-safe`.
+    #[arg(long, default_value = "openssl")]
+    dtls: String,
     /// Port of the origin's pages, playlists and API.
     #[arg(long, default_value_t = Ports::FIXED.origin_http)]
     origin_port: u16,
@@ -113,6 +116,7 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
         folder,
         ports: ports(arguments)?,
         log_filter: "info".to_owned(),
+        media: format!("dtls = \"{}\"", arguments.dtls),
     })
     .await?;
     let stream = rig.api.find_or_create(&arguments.name).await?;

@@ -149,6 +149,12 @@ impl Acme {
         !self.domains.is_empty()
     }
 
+    /// Whether `host` is among the domains.
+    pub fn has(&self, host: &str) -> bool {
+        let mut domains = self.domains.iter();
+        domains.any(|domain| domain.eq_ignore_ascii_case(host))
+    }
+
     /// Notes all that is wrong.
     pub fn check(&self, check: &mut Check) {
         if !self.is_on() {

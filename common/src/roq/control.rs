@@ -39,6 +39,10 @@ pub enum Message {
     Accept(Accept),
     /// Origin: it may not.
     Reject(Reject),
+    /// Edge: may this token publish this stream at all?
+    Check(Check),
+    /// Origin: the answer to a check.
+    Checked(Checked),
     /// Edge: a running session's tracks have changed.
     Update(Update),
     /// Either side: the session is over.
@@ -187,6 +191,29 @@ pub struct Reject {
     /// Seconds after which another try makes sense.
     #[serde(default)]
     pub retry_after: Option<u32>,
+}
+
+/// May this token publish this stream at all? Asked before there is a session,
+/// for a presenter who wants to know its ICE servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Stands in the answer too.
+    pub request: uuid::Uuid,
+    /// Which stream, and by which right.
+    pub path: PublishPath,
+}
+
+/// The answer to a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// That of the question.
+    pub request: uuid::Uuid,
+    /// Why not, in a number; `None` when it may.
+    #[serde(default)]
+    pub code: Option<ReasonCode>,
+    /// Why not, in words for the presenter.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// A running session's tracks, all of them, replacing the earlier ones.

@@ -1,9 +1,10 @@
-//! TCP and TLS in front of an axum router, of TURN, or of both on one port;
-//! all of it bounded.
+//! TCP and TLS in front of an axum router, of TURN, of ICE-TCP, or of all of them on
+//! one port; all of it bounded.
 //!
 //! ```text
 //!  accept ─▶ arrival ─▶ HTTP/1.1 or HTTP/2 ─▶ Router
-//!    │          │  └──▶ TURN ─▶ Divert, which keeps the connection
+//!    │          │  ├──▶ TURN ─▶ Divert, which keeps the connection
+//!    │          │  └──▶ ICE ─▶ DivertIce, likewise
 //!    │          └ PROXY header, first bytes, TLS handshake: a time each,
 //!    │            handshakes a number at once, half-open ones a number per source
 //!    └ MAX connections, beyond it the kernel's backlog waits
@@ -40,12 +41,12 @@ mod tests;
 
 use arrival::{Arrived, Ended, To};
 use classify::Expected;
-use half_open::HalfOpen;
 use metrics::Reason;
 use service::Stream;
 
+pub use half_open::{Entered, HalfOpen};
 pub use metrics::ListenerMetrics;
-pub use service::{Divert, Diverted, Place, Service, Tls};
+pub use service::{Divert, DivertIce, Diverted, Place, Service, Tls};
 pub use socket::BindError;
 
 /// Pause after `accept` failed for want of descriptors or memory; trying on at
@@ -72,7 +73,7 @@ pub struct Options {
     pub write_timeout: Duration,
     /// How long open connections may finish after shutdown began. Default 5 s.
     pub shutdown_timeout: Duration,
-    /// Where TURN is served: most connections of one source (an IPv4 address,
+    /// Where TURN or ICE is served: most connections of one source (an IPv4 address,
     /// an IPv6 /64) that have not yet shown what they are for. More are closed.
     /// Default 64.
     pub max_half_open: usize,
@@ -102,7 +103,7 @@ impl Default for Options {
     }
 }
 
-/// A bound TCP socket that will serve HTTP, TURN, or both.
+/// A bound TCP socket that will serve HTTP, TURN, ICE, or all of them.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
@@ -186,7 +187,7 @@ struct Shared {
     service: Service,
     tls: Option<TlsAcceptor>,
     expected: Expected,
-    half_open: HalfOpen,
+    half_open: Arc<HalfOpen>,
     handshakes: Semaphore,
     metrics: ListenerMetrics,
     shutdown: CancellationToken,
@@ -242,6 +243,10 @@ async fn serve_one(shared: &Shared, stream: TcpStream, peer: SocketAddr, place: 
         }
         (To::Turn(divert), stream) => match Diverted::new(stream, peer, local, place) {
             Ok(diverted) => divert.take(diverted),
+            Err(error) => tracing::debug!(%error, "connection failed while it was handed over"),
+        },
+        (To::Ice(divert, first), stream) => match Diverted::new(stream, peer, local, place) {
+            Ok(diverted) => divert.take(diverted, first),
             Err(error) => tracing::debug!(%error, "connection failed while it was handed over"),
         },
     }

@@ -15,6 +15,7 @@ use inlet_common::config::{Bitrate, Log, acme::Acme, duration};
 use serde::{Deserialize, Serialize};
 
 use super::turn::Turn;
+use crate::whip::session::dtls::Backend;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,12 @@ pub struct Http {
     pub certificate: PathBuf,
     /// PEM key; empty exactly when `certificate` is.
     pub key: PathBuf,
+    /// This point of presence's own base URL, such as `https://a.example`. Empty,
+    /// the default: presenters are told no absolute URLs, and TURN by address.
+    pub public_url: String,
+    /// Base URL of another point of presence, where presenters are sent while this
+    /// one drains or is full. Empty, the default: they are told to come back.
+    pub redirect_to: String,
 }
 
 impl Default for Http {
@@ -95,6 +102,8 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             certificate: PathBuf::new(),
             key: PathBuf::new(),
+            public_url: String::new(),
+            redirect_to: String::new(),
         }
     }
 }
@@ -109,11 +118,16 @@ pub struct Media {
     /// What presenters are told instead, behind 1:1 NAT; at most one per
     /// family. Empty, the default, tells them the machine's own addresses.
     pub public: Vec<IpAddr>,
-    /// UDP port of the first worker; each further one takes the next. Default
-    /// 40000.
+    /// Port of the first worker, UDP and TCP; each further one takes the next.
+    /// Default 40000.
     pub port: u16,
+    /// Whether presenters may come by TCP too (ICE-TCP). Default true.
+    pub tcp: bool,
     /// Threads that carry media, up to 256. 0, the default, is one per core.
     pub workers: u16,
+    /// Which implementation speaks DTLS: `openssl`, the default, takes RSA and
+    /// ECDSA certificates; `memory-safe` takes ECDSA alone.
+    pub dtls: Backend,
     /// How long ICE and DTLS may take to come up, 1–60 s. Default 15 s.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
@@ -134,7 +148,9 @@ impl Default for Media {
             addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             public: Vec::new(),
             port: 40_000,
+            tcp: true,
             workers: 0,
+            dtls: Backend::default(),
             connect_timeout: Duration::from_secs(15),
             silence_timeout: Duration::from_secs(15),
             start_bitrate: Bitrate::from_kbps(2_000),
@@ -241,6 +257,9 @@ pub struct Limits {
     /// Offers that are answered at once, 1–10,000; above it a presenter gets
     /// 503 with 2302. Default 64.
     pub admissions: u32,
+    /// Share of its time that a worker may be busy, 0.1–1; when all are busier, a
+    /// presenter gets 503 with 2302. Default 0.85.
+    pub worker_busy: f64,
     /// Connections to the WHIP listener, 16–1,000,000; above it new ones wait.
     /// Default 4096. Each needs a descriptor.
     pub http_connections: u32,
@@ -257,6 +276,7 @@ impl Default for Limits {
         Self {
             sessions_per_worker: 500,
             admissions: 64,
+            worker_busy: 0.85,
             http_connections: 4096,
             refused_burst: 5,
             refused_interval: Duration::from_secs(10),

@@ -33,6 +33,21 @@ fn the_shipped_file_is_loaded() {
 }
 
 #[test]
+fn dtls_is_one_of_two() {
+    use crate::whip::session::dtls::Backend;
+
+    let dtls = |text| load(text).map(|config| config.media.dtls);
+    assert_eq!(dtls("").unwrap(), Backend::OpenSsl);
+    assert_eq!(
+        dtls("[media]\ndtls = \"openssl\"").unwrap(),
+        Backend::OpenSsl
+    );
+    let memory_safe = dtls("[media]\ndtls = \"memory-safe\"").unwrap();
+    assert_eq!(memory_safe, Backend::MemorySafe);
+    assert!(dtls("[media]\ndtls = \"boringssl\"").is_err());
+}
+
+#[test]
 fn the_sample_of_a_turn_server_is_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/turn.toml");
     let config = Config::load(&path).unwrap();
@@ -129,6 +144,10 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[http]\nlisten = \"127.0.0.1:9081\"",
         "admin.listen: 127.0.0.1:9081 is http.listen already",
+    ),
+    (
+        "[media]\nport = 9080\nworkers = 2",
+        "admin.listen: 127.0.0.1:9081 is a port of media.port",
     ),
     ("[media]\naddresses = []", "media.addresses: is empty"),
     (
@@ -258,6 +277,10 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[http]\nlisten = \"0.0.0.0:80\"\n[acme]\ndomains = [\"a\"]\nchallenge = \"http-01\"",
         "acme.http_listen: 0.0.0.0:80 is http.listen already",
+    ),
+    (
+        "[http]\npublic_url = \"https://b.example\"\n[acme]\ndomains = [\"a.example\"]",
+        "acme.domains: b.example of http.public_url is not among them",
     ),
     (
         "[acme]\ndomains = [\"*.example\"]",

@@ -358,6 +358,7 @@ impl Turn {
         self,
         http: Option<&CertificateSource>,
         media_public: &[IpAddr],
+        own_name: Option<&str>,
     ) -> Appliance {
         let own = file(self.certificate).zip(file(self.key));
         let own = own.map(|(certificate, key)| TlsFiles { certificate, key });
@@ -369,7 +370,9 @@ impl Turn {
         let limits = self.limits;
         let bitrate = limits.bitrate_per_user.as_bps();
         Appliance {
-            host: Some(self.host).filter(|host| !host.is_empty()),
+            host: Some(self.host)
+                .filter(|host| !host.is_empty())
+                .or_else(|| own_name.map(str::to_owned)),
             realm: self.realm,
             listen: Listen {
                 udp: self.udp,

@@ -102,6 +102,8 @@ pub struct Delivery {
     /// Delivered rates of the latest intervals, bytes per second.
     rates: [f64; RATE_INTERVALS],
     next_rate: usize,
+    /// Turns at the end of each interval, see [`Controller::window`] below.
+    is_odd: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +168,7 @@ impl Delivery {
             drained_since: None,
             rates: [0.0; RATE_INTERVALS],
             next_rate: 0,
+            is_odd: false,
         }
     }
 
@@ -200,6 +203,7 @@ impl Delivery {
             return;
         }
         let interval = std::mem::replace(&mut self.interval, Interval::new(now));
+        self.is_odd = !self.is_odd;
         let rate = interval.acked as f64 / elapsed.max(MIN_INTERVAL).as_secs_f64();
         self.close_interval(interval, rate, least);
         self.believe_longer_path(now, interval.min_rtt);
@@ -311,8 +315,12 @@ impl Controller for Delivery {
         self.window = self.window.max(MIN_PACKETS * self.mtu);
     }
 
+    /// A byte more in every other interval: quinn-proto's pacer asks for the round
+    /// trip only when the window changes. On a short way ours rests on its floor,
+    /// and the pacer would go by the round trip that it assumed before the first
+    /// packet, 333 ms: ten packets a turn, some 90 Mbps, whatever the link can do.
     fn window(&self) -> u64 {
-        self.window
+        self.window + u64::from(self.is_odd)
     }
 
     fn metrics(&self) -> ControllerMetrics {

@@ -96,6 +96,8 @@ pub enum Output {
     Opened(SessionId),
     /// It does not; the session's key is invalid.
     Refused(SessionId, Refusal),
+    /// The origin's word about a token that was asked about.
+    Checked(uuid::Uuid, Result<(), Refusal>),
     /// The session is over; its key is invalid.
     Ended(SessionId, CloseReason),
     /// A key frame of the session's video is wanted.
@@ -368,7 +370,8 @@ impl Link {
         self.active.as_ref().is_none_or(Active::is_flushed)
     }
 
-    fn utc_at(&self, now: Instant) -> UtcTime {
+    /// The wall time at a moment.
+    pub(crate) fn utc_at(&self, now: Instant) -> UtcTime {
         let since = now.saturating_duration_since(self.utc.0);
         self.utc
             .1

@@ -4,11 +4,14 @@
 //! | | |
 //! |---|---|
 //! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
+//! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
+//! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |
 //! | `POST /turn/credentials` | 201 with `iceServers` |
 //! | `POST /turn/credentials/{username}/revoke` | 204 |
 
+mod trace;
 mod turn;
 
 use std::sync::Arc;
@@ -43,7 +46,9 @@ pub(super) struct Admin {
 pub(super) fn router(admin: Admin) -> Router {
     let mut routes = Router::new().route("/drain", post(drain));
     if admin.gateway.is_some() {
-        routes = routes.route("/sessions", get(sessions));
+        routes = routes
+            .route("/sessions", get(sessions))
+            .merge(trace::routes());
     }
     if admin.appliance.is_some() {
         routes = routes.merge(turn::routes());

@@ -97,7 +97,7 @@ impl Held {
     pub(super) fn spawn(
         &self,
         port80: Option<Listener>,
-        https: Option<u16>,
+        https: u16,
         closing: &CancellationToken,
         tasks: &mut Tasks,
     ) {
@@ -105,7 +105,7 @@ impl Held {
             return;
         };
         if let Some(port80) = port80 {
-            let routes = acme.http01(https.unwrap_or(HTTPS_PORT));
+            let routes = acme.http01(https);
             tasks.spawn_infallible("port 80", port80.serve(routes, closing.clone()));
         }
         let run = Arc::clone(acme).run(closing.clone());
@@ -128,6 +128,16 @@ pub(super) fn bind_port80(config: &Config) -> Result<Option<Listener>, Error> {
     Ok(Some(listener))
 }
 
+/// Where browsers find HTTPS: at the port of `http.public_url`, else where we `listen`,
+/// if we do.
+pub(super) fn https_port(public_url: Option<&str>, listen: Option<u16>) -> u16 {
+    let url: Option<http::Uri> = public_url.and_then(|url| url.parse().ok());
+    match url {
+        Some(url) => url.port_u16().unwrap_or(HTTPS_PORT),
+        None => listen.unwrap_or(HTTPS_PORT),
+    }
+}
+
 /// The gauge that tells when a certificate ends.
 fn expiry(kind: &'static str) -> Gauge {
     const NAME: &str = "inlet_edge_certificate_expiry_seconds";
@@ -137,4 +147,21 @@ fn expiry(kind: &'static str) -> Gauge {
         "end of a certificate's validity, since the Unix epoch"
     );
     gauge!(NAME, "kind" => kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_sent_where_presenters_go() {
+        for (public_url, listen, port) in [
+            (None, None, 443),
+            (None, Some(8443), 8443),
+            (Some("https://a.example"), Some(8443), 443),
+            (Some("https://a.example:9443/"), Some(8443), 9443),
+        ] {
+            assert_eq!(https_port(public_url, listen), port, "{public_url:?}");
+        }
+    }
 }

@@ -92,6 +92,7 @@ impl Findings {
                 found.certificate("http", files, now);
             }
             found.link(config, now);
+            found.note(workers::session_config(config));
         }
         if let Some(turn) = &config.turn {
             found.turn(turn, now);
@@ -199,6 +200,9 @@ impl Findings {
             for ip in &config.media.addresses {
                 let address = SocketAddr::new(*ip, port);
                 self.bound("media.port", address, Socket::bind(address));
+                if config.media.tcp {
+                    self.bound("media.port, TCP", address, bind_tcp(address));
+                }
             }
         }
     }

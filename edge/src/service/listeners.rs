@@ -26,9 +26,10 @@ pub(super) fn listen(
 
 pub(super) fn bind_http(config: &Config, certificates: &mut Held) -> Result<Listener, Error> {
     let https = match certificates.server(config.http.tls.as_ref(), "http")? {
-        Some(tls) => match config.turn {
-            Some(_) => Tls::OrPlainTurn(tls),
-            None => Tls::Only(tls),
+        // TURN and ICE-TCP may come in the clear.
+        Some(tls) => match config.turn.is_some() || config.media.tcp {
+            true => Tls::OrPlain(tls),
+            false => Tls::Only(tls),
         },
         None => Tls::Off,
     };
@@ -60,7 +61,7 @@ pub(super) fn bind_turn(config: &Config, certificates: &mut Held) -> Result<Vec<
     };
     let mut listeners = Vec::new();
     for address in &turn.tcp {
-        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlainTurn);
+        let tls = tls.clone().map_or(Tls::Off, Tls::OrPlain);
         listeners.push(listen(*address, options.clone(), tls, "turn")?);
     }
     for address in &turn.tls {

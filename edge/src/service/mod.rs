@@ -3,7 +3,8 @@
 //! ```text
 //!  http ─▶ whip ─▶ workers (threads) ─▶ link to the origin
 //!    │                └─ events ─▶ directory of sessions
-//!    └ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
+//!    ├ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
+//!    └ ICE by TCP ─▶ the worker that its first frame names
 //!  admin, metrics: listeners of their own
 //! ```
 //!
@@ -16,8 +17,10 @@ mod admin;
 mod appliance;
 mod certificates;
 mod check;
+mod ice_tcp;
 mod listeners;
 mod reload;
+mod site;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -36,7 +39,6 @@ use inlet_common::{
     },
 };
 use metrics::{Counter, Unit, counter, describe_counter};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use check::{check, refuse};
@@ -45,16 +47,18 @@ pub use workers::Error as WorkersError;
 pub use appliance::Error as ApplianceError;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     udp::kernel,
     whip::{
         self,
         admission::{Gateway, Limits},
+        routes::Site,
     },
-    worker::Event,
+    worker::Hearing,
 };
 use appliance::{Appliance, Prepared};
 use certificates::{Held, bind_port80};
+use ice_tcp::{IceTcp, shared_candidates};
 use listeners::{bind_http, bind_turn, listen};
 use reload::Reload;
 use workers::Workers;
@@ -113,6 +117,9 @@ pub enum Error {
     /// The workers cannot be started.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The machine does not tell its addresses.
+    #[error("the machine's addresses")]
+    Addresses(#[source] io::Error),
     /// The TURN server cannot be started.
     #[error(transparent)]
     Appliance(#[from] ApplianceError),
@@ -137,6 +144,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
         appliance: appliance.clone(),
         log,
     };
+    let elsewhere = config.http.redirect_to.clone();
     let mut tasks = Tasks::new();
     edge.spawn(&lifecycle, &prometheus, &mut tasks);
     tokio::spawn(signals.drive(lifecycle.clone(), async move || reload.run()));
@@ -144,15 +152,26 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     systemd::ready();
     tracing::info!("ready");
     let ended = tasks
-        .run(&lifecycle, drain(gateway, appliance), config.drain_timeout)
+        .run(
+            &lifecycle,
+            drain(gateway, appliance, elsewhere),
+            config.drain_timeout,
+        )
         .await;
     Ok(ended)
 }
 
 /// Takes nothing new, and returns when nothing runs any more.
-async fn drain(gateway: Option<Arc<Gateway>>, appliance: Option<Arc<Appliance>>) {
+async fn drain(
+    gateway: Option<Arc<Gateway>>,
+    appliance: Option<Arc<Appliance>>,
+    elsewhere: Option<String>,
+) {
     let sessions = async {
         if let Some(gateway) = gateway {
+            if let Some(base) = &elsewhere {
+                gateway.book().move_on(base);
+            }
             gateway.drain().await;
         }
     };
@@ -177,6 +196,7 @@ struct Edge {
     /// Where HTTP-01 is answered.
     port80: Option<Listener>,
     workers: Workers,
+    http: config::Http,
 }
 
 /// What the role of taking presenters needs.
@@ -184,7 +204,9 @@ struct Whip {
     http: Listener,
     is_https: bool,
     gateway: Arc<Gateway>,
-    events: mpsc::UnboundedReceiver<Event>,
+    /// Takes presenters' TCP connections that come to this port.
+    ice: Option<Arc<IceTcp>>,
+    events: Hearing,
 }
 
 impl Edge {
@@ -218,7 +240,9 @@ impl Edge {
         let prepared = prepared.map(|turn| Prepared::new(turn, &listeners, config.media.workers));
         let prepared = prepared.transpose()?;
         whip::metrics::describe();
-        let (workers, events) = Workers::start(config, link, prepared.as_ref()).await?;
+        let shared = shared_candidates(config, http.as_ref())?;
+        let started = Workers::start(config, link, prepared.as_ref(), &shared).await?;
+        let (workers, events) = started;
         let appliance = prepared
             .zip(config.turn.clone())
             .map(|(prepared, turn)| Appliance::new(prepared, turn, listeners, workers.handles()));
@@ -227,6 +251,7 @@ impl Edge {
                 http,
                 is_https: config.http.tls.is_some(),
                 gateway: gateway(config, &workers, lifecycle)?,
+                ice: (!shared.is_empty()).then(|| IceTcp::new(workers.handles())),
                 events,
             }),
             None => None,
@@ -241,6 +266,7 @@ impl Edge {
             certificates,
             port80,
             workers,
+            http: config.http.clone(),
         })
     }
 
@@ -275,16 +301,19 @@ impl Edge {
             closing.clone(),
         );
         tasks.spawn_infallible("watch", watch);
+        let appliance = self.appliance.clone();
         let divert = self.appliance.map(|appliance| appliance as Arc<dyn Divert>);
         if let Some(divert) = &divert {
             for listener in self.turn {
-                let serve = listener.serve(Service::Turn(Arc::clone(divert)), closing.clone());
+                let serve = listener.serve(Service::turn(Arc::clone(divert)), closing.clone());
                 tasks.spawn_infallible("turn", serve);
             }
         }
         let https = self.whip.as_ref().map(|whip| whip.http.local_addr().port());
+        let https = certificates::https_port(self.http.public_url.as_deref(), https);
         if let Some(whip) = self.whip {
-            whip.spawn(divert, &closing, tasks);
+            let site = site::site(&self.http, appliance, whip.shared_port());
+            whip.spawn(site, divert, &closing, tasks);
         }
         self.certificates.spawn(self.port80, https, &closing, tasks);
         let handles = self.workers.handles();
@@ -320,15 +349,19 @@ impl Whip {
 
     fn spawn(
         self,
+        site: Site,
         divert: Option<Arc<dyn Divert>>,
         closing: &CancellationToken,
         tasks: &mut Tasks,
     ) {
-        let routes = whip::routes::router(Arc::clone(&self.gateway));
-        let service = match divert {
-            Some(divert) => Service::HttpAndTurn(routes, divert),
-            None => Service::Http(routes),
-        };
+        let routes = whip::routes::router(Arc::clone(&self.gateway), site);
+        let mut service = Service::http(routes);
+        if let Some(divert) = divert {
+            service = service.with_turn(divert);
+        }
+        if let Some(ice) = self.ice {
+            service = service.with_ice(ice);
+        }
         let http = self.http.serve(service, closing.clone());
         tasks.spawn_infallible("http", http);
         let (gateway, events) = (self.gateway, self.events);
@@ -344,6 +377,7 @@ fn gateway(
     let limits = Limits {
         max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
         max_admissions: config.limits.admissions,
+        max_load: config.limits.worker_busy,
         open_timeout: config.roq.open_timeout,
         refused: config.limits.refused,
     };

@@ -16,7 +16,7 @@ use inlet_common::{
         tls::{self, Certificates},
     },
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::appliance::Prepared;
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
     turn::{metrics as turn_metrics, plane as turn},
     whip::{
         admission::Worker,
-        session::{self, NoCertificate},
+        session::{self, Addresses, NoCertificate},
     },
-    worker::{self, Event, Handle},
+    worker::{self, Handle, Hearing},
 };
 
 /// Why the workers cannot be started.
@@ -71,19 +71,20 @@ pub(super) struct Workers {
 impl Workers {
     /// Binds every socket and starts every worker: with media where there are
     /// `certificates` for the link, and with the TURN server where it is
-    /// `prepared`.
+    /// `prepared`. At `shared`, presenters call the listener of HTTPS by ICE-TCP.
     pub(super) async fn start(
         config: &Config,
         certificates: Option<Arc<Certificates>>,
         prepared: Option<&Prepared>,
-    ) -> Result<(Self, mpsc::UnboundedReceiver<Event>), Error> {
+        shared: &[SocketAddr],
+    ) -> Result<(Self, Hearing), Error> {
         let link = match certificates {
             Some(certificates) => Some(link_config(config, certificates).await?),
             None => None,
         };
         let media = Media::register();
         let mut turn = turn_configs(config, prepared);
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = worker::telling();
         let mut workers = Self {
             handles: Vec::new(),
             ends: Vec::new(),
@@ -95,6 +96,8 @@ impl Workers {
                     bind: config.media.addresses.clone(),
                     port: config.media.port,
                     public: config.media.public.clone(),
+                    tcp: config.media.tcp,
+                    shared: shared.to_vec(),
                     max_sessions: config.limits.sessions_per_worker,
                     link,
                 }),
@@ -111,12 +114,12 @@ impl Workers {
         Ok((workers, heard))
     }
 
-    /// Every media address and its worker.
+    /// Every media address for UDP and its worker.
     fn media(&self) -> HashMap<SocketAddr, u16> {
         let handles = self.handles.iter();
         handles
             .flat_map(|handle| {
-                let addresses = handle.addresses().iter();
+                let addresses = handle.addresses().udp.iter();
                 addresses.map(|address| (*address, handle.index()))
             })
             .collect()
@@ -139,7 +142,10 @@ impl Workers {
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let handles = self.handles.iter();
         handles
-            .flat_map(|handle| handle.addresses().to_vec())
+            .flat_map(|handle| {
+                let Addresses { udp, tcp, .. } = handle.addresses();
+                [&udp[..], tcp].concat()
+            })
             .collect()
     }
 
@@ -210,7 +216,7 @@ fn end_of(worker: JoinHandle<()>) -> io::Result<oneshot::Receiver<thread::Result
 
 /// What sessions are made from.
 pub(super) fn session_config(config: &Config) -> Result<session::Config, Error> {
-    let mut sessions = session::Config::new()?;
+    let mut sessions = session::Config::with_dtls(config.media.dtls)?;
     sessions.connect_timeout = config.media.connect_timeout;
     sessions.silence_timeout = config.media.silence_timeout;
     sessions.start_bitrate = config.media.start_bitrate.as_bps();

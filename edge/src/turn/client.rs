@@ -23,10 +23,30 @@ pub enum Via {
     Tls(StreamId),
 }
 
+/// What a client's messages travel by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// TCP in the clear.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
 /// Labels of [`Via`], in the order of [`Via::index`].
 pub const TRANSPORTS: [&str; 3] = ["udp", "tcp", "tls"];
 
 impl Via {
+    /// What it is, without saying which.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Udp { .. } => Transport::Udp,
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
+        }
+    }
+
     /// Place among [`TRANSPORTS`].
     pub const fn index(&self) -> usize {
         match self {

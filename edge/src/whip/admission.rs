@@ -12,7 +12,7 @@
 use std::{
     fmt,
     hash::RandomState,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,9 +22,9 @@ use inlet_common::{
     ids::{PublishPath, SessionId},
     lifecycle::{Lifecycle, Phase},
     reason::ReasonCode,
-    roq::control::CloseReason,
+    roq::control::{CloseReason, Totals},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tracing::Instrument as _;
 
 use super::{
@@ -32,9 +32,13 @@ use super::{
     rate::{Caller, Charge, Limited, Refusals, Rule},
     resource::{Directory, Place, Secret},
     sdp::Offer,
-    session::{AcceptError, Config as SessionConfig, Session},
+    session::{AcceptError, Addresses, Answer, Config as SessionConfig, Session},
+    trickle::IceSession,
 };
-use crate::worker::{self, Command, Event, OpenRequest, Refusal, SendError};
+use crate::{
+    trace::{Book, Notice, mask},
+    worker::{self, Command, Event, Hearing, OpenRequest, Refusal, SendError},
+};
 
 /// Added to a worker's own `open_timeout` before we stop waiting for it.
 const WORKER_GRACE: Duration = Duration::from_secs(1);
@@ -56,11 +60,14 @@ pub trait Worker: Send + Sync + fmt::Debug {
     /// When the channel is full or the worker is gone.
     fn send(&self, command: Command) -> Result<(), SendError>;
 
-    /// The addresses that its sessions are reached at, the preferred first.
-    fn addresses(&self) -> &[SocketAddr];
+    /// The addresses that its sessions are reached at.
+    fn addresses(&self) -> &Addresses;
 
     /// Whether it can ask the origin right now.
     fn is_link_up(&self) -> bool;
+
+    /// Share of its time that it works, from 0 to 1.
+    fn load(&self) -> f64;
 }
 
 impl Worker for worker::Handle {
@@ -68,12 +75,16 @@ impl Worker for worker::Handle {
         Self::send(self, command)
     }
 
-    fn addresses(&self) -> &[SocketAddr] {
+    fn addresses(&self) -> &Addresses {
         Self::addresses(self)
     }
 
     fn is_link_up(&self) -> bool {
         Self::is_link_up(self)
+    }
+
+    fn load(&self) -> f64 {
+        Self::load(self)
     }
 }
 
@@ -84,6 +95,8 @@ pub struct Limits {
     pub max_sessions: usize,
     /// Most offers that are being answered at once; more are told to come back.
     pub max_admissions: usize,
+    /// A worker whose load is higher takes no new session.
+    pub max_load: f64,
     /// How long a worker waits for the origin.
     pub open_timeout: Duration,
     /// How often a stream key, and a source, may be refused.
@@ -93,13 +106,15 @@ pub struct Limits {
 /// The way in: all workers, and who is on them.
 #[derive(Debug)]
 pub struct Gateway {
-    workers: Vec<Arc<dyn Worker>>,
+    pub(super) workers: Vec<Arc<dyn Worker>>,
     sessions: SessionConfig,
-    directory: Directory,
+    pub(super) directory: Directory,
     admissions: Arc<Semaphore>,
+    max_load: f64,
     open_timeout: Duration,
     refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
+    book: Book,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
 }
@@ -113,6 +128,8 @@ pub struct Opened {
     pub etag: String,
     /// The SDP answer.
     pub answer: String,
+    /// Whose all this is.
+    pub session: SessionId,
 }
 
 /// A session that waits for the origin's word.
@@ -135,9 +152,11 @@ impl Gateway {
             workers,
             sessions,
             admissions: Arc::new(Semaphore::new(limits.max_admissions)),
+            max_load: limits.max_load,
             open_timeout: limits.open_timeout,
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
+            book: Book::default(),
             drained: watch::Sender::new(0),
         })
     }
@@ -146,15 +165,38 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`ReasonCode::Draining`] from the moment the process drains.
+    /// [`ReasonCode::Draining`] from the moment the process drains;
+    /// [`ReasonCode::Overload`] while all workers are too busy, or have as many
+    /// sessions as may be.
     pub fn check_open(&self) -> Result<(), Refusal> {
-        if self.lifecycle.phase() < Phase::Draining {
-            return Ok(());
+        if self.lifecycle.phase() >= Phase::Draining {
+            return Err(refusal(
+                ReasonCode::Draining,
+                "this server is about to stop: try again, another one will answer",
+            ));
         }
-        Err(refusal(
-            ReasonCode::Draining,
-            "this server is about to stop: try again, another one will answer",
-        ))
+        let is_busy = |worker: &Arc<dyn Worker>| worker.load() > self.max_load;
+        if self.workers.iter().all(is_busy) || self.directory.is_full() {
+            let what = "this server has as much to do as it can: try again, or elsewhere";
+            return Err(refusal(ReasonCode::Overload, what));
+        }
+        Ok(())
+    }
+
+    /// Asks the origin whether a token is right for its stream.
+    ///
+    /// # Errors
+    ///
+    /// The origin's refusal, or why it could not be asked.
+    pub async fn check_token(&self, path: PublishPath) -> Result<(), Refusal> {
+        let no_origin = || refusal(ReasonCode::NoOrigin, "no origin can be reached");
+        let mut workers = self.workers.iter();
+        let worker = workers.find(|worker| worker.is_link_up());
+        let worker = worker.ok_or_else(no_origin)?;
+        let (reply, told) = oneshot::channel();
+        let check = Command::Check { path, reply };
+        worker.send(check).map_err(|_| no_origin())?;
+        told.await.unwrap_or_else(|_| Err(no_origin()))
     }
 
     /// Tells whether an offer from there may be made at all. Whom it is charged
@@ -195,6 +237,7 @@ impl Gateway {
         self: &Arc<Self>,
         offer: Offer<'_>,
         request: OpenRequest,
+        source: IpAddr,
     ) -> Result<Opened, Refusal> {
         self.check_open()?;
         let busy = |_| refusal(ReasonCode::Overload, "too many offers at once");
@@ -205,7 +248,7 @@ impl Gateway {
         let span = tracing::info_span!("whip", %session, stream = %request.path.stream);
         let begun = span.in_scope(|| {
             warn_of_missing(&offer);
-            self.begin(offer, session, request)
+            self.begin(offer, session, request, source)
         })?;
         let (tell, told) = oneshot::channel();
         let task = Arc::clone(self).see_through(permit, begun, tell);
@@ -222,16 +265,31 @@ impl Gateway {
         offer: Offer<'_>,
         session: SessionId,
         request: OpenRequest,
+        source: IpAddr,
     ) -> Result<Begun, Refusal> {
         let (secret, place) = self.enter(session)?;
+        let stream = request.path.stream;
+        self.book.begin(clock::utc(), session, secret, stream);
+        self.note(
+            session,
+            Notice::Posted {
+                source: mask::address(source),
+                user_agent: request.user_agent.clone(),
+                offer: mask::sdp(offer.text),
+            },
+        );
         let begun = self.hand_over(offer, place, request);
-        let (answer, reply) = begun.inspect_err(|_| self.directory.remove(session))?;
-        let etag = hex::encode(rand::random::<[u8; 8]>());
+        let (answer, reply) = begun.inspect_err(|_| self.forget(session))?;
+        let answered = mask::sdp(&answer.sdp);
+        self.note(session, Notice::Answered { answer: answered });
+        let ice = IceSession::new(answer.ice);
         let opened = Opened {
             secret,
-            etag,
-            answer,
+            etag: ice.etag.clone(),
+            answer: answer.sdp,
+            session,
         };
+        self.directory.keep_ice(&secret, ice);
         Ok(Begun {
             opened,
             place,
@@ -240,9 +298,12 @@ impl Gateway {
     }
 
     fn enter(&self, session: SessionId) -> Result<(Secret, Place), Refusal> {
-        let has_origin = |at: usize| self.workers.get(at).is_some_and(|it| it.is_link_up());
+        let is_fit = |at: usize| {
+            let worker = self.workers.get(at);
+            worker.is_some_and(|it| it.is_link_up() && it.load() <= self.max_load)
+        };
         self.directory
-            .enter(session, has_origin)
+            .enter(session, is_fit)
             .map_err(|_| refusal(ReasonCode::Overload, "as many sessions as may be"))
     }
 
@@ -251,7 +312,7 @@ impl Gateway {
         offer: Offer<'_>,
         place: Place,
         request: OpenRequest,
-    ) -> Result<(String, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+    ) -> Result<(Answer, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         let overload = || refusal(ReasonCode::Overload, "a worker takes no more");
         let worker = self.workers.get(place.worker).ok_or_else(overload)?;
         let (session, answer) = Session::accept(
@@ -270,7 +331,7 @@ impl Gateway {
             reply,
         };
         worker.send(open).map_err(|_| overload())?;
-        Ok((answer.sdp, replied))
+        Ok((answer, replied))
     }
 
     /// Waits for the worker, however long, and ends what nobody waits for.
@@ -298,7 +359,7 @@ impl Gateway {
             }
             Err(refusal) => {
                 tracing::info!(code = refusal.code.as_u16(), "refused");
-                self.directory.remove(place.session);
+                self.forget(place.session);
                 // The presenter may have gone; then there is nobody to tell.
                 tell.send(Err(refusal)).ok();
             }
@@ -338,13 +399,43 @@ impl Gateway {
     }
 
     /// Takes in what workers tell, until they have all ended.
-    pub async fn listen(&self, mut events: mpsc::UnboundedReceiver<Event>) {
-        while let Some(event) = events.recv().await {
+    pub async fn listen(&self, mut hearing: Hearing) {
+        while let Some(event) = hearing.recv().await {
             match event {
-                Event::Ended { session, .. } => self.directory.remove(session),
+                Event::Noticed {
+                    session,
+                    at,
+                    notice,
+                } => self.book.note(at, session, notice),
+                Event::Ended { session, reason } => {
+                    self.directory.remove(session);
+                    // In case the notice of it was left out.
+                    let totals = Totals::default();
+                    self.note(session, Notice::Ended { reason, totals });
+                }
                 Event::Drained => self.drained.send_modify(|workers| *workers += 1),
             }
         }
+    }
+
+    /// What happened to each session.
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// A session was given so many ICE servers.
+    pub fn note_links(&self, opened: &Opened, urls: usize) {
+        self.note(opened.session, Notice::LinksIssued { urls });
+    }
+
+    fn note(&self, session: SessionId, notice: Notice) {
+        self.book.note(clock::utc(), session, notice);
+    }
+
+    /// A session that never began.
+    fn forget(&self, session: SessionId) {
+        self.directory.remove(session);
+        self.book.forget(session);
     }
 
     /// Asks every worker to take no new session; returns when none is left.

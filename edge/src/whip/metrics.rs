@@ -5,12 +5,15 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
 
+use crate::metrics::RESTARTS;
+
 const REQUESTS: &str = "inlet_edge_whip_requests_total";
 /// Shared with the media side, which describes it and adds the later phases.
 const SETUP: &str = "inlet_edge_session_setup_seconds";
 const ADMISSIONS: &str = "inlet_edge_whip_admissions";
 const ABANDONED: &str = "inlet_edge_whip_abandoned_total";
 const LIMITED: &str = "inlet_edge_whip_limited_total";
+const REDIRECTED: &str = "inlet_edge_whip_redirected_total";
 const FORGOTTEN: &str = "inlet_edge_whip_refusals_forgotten_total";
 
 /// Tells the recorder what the names mean; call it once, after it is installed.
@@ -28,6 +31,7 @@ pub fn describe() {
         LIMITED,
         "offers turned away for too many refused ones, of the stream key or the source"
     );
+    describe_counter!(REDIRECTED, "offers sent to another point of presence");
     describe_counter!(
         FORGOTTEN,
         "stream keys and sources whose refusals were forgotten for lack of room"
@@ -58,6 +62,16 @@ pub(super) fn abandoned() {
 /// Counts an offer that was turned away unread; `by` is what stood in its way.
 pub(super) fn limited(by: &'static str) {
     counter!(LIMITED, "by" => by).increment(1);
+}
+
+/// Counts a presenter who was sent elsewhere.
+pub(super) fn redirected() {
+    counter!(REDIRECTED).increment(1);
+}
+
+/// Counts an ICE restart that changed nothing.
+pub(super) fn restart_refused() {
+    counter!(RESTARTS, "result" => "refused").increment(1);
 }
 
 /// Counts refusals that were forgotten before their time.

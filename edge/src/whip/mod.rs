@@ -6,14 +6,20 @@
 //! | file | holds |
 //! |---|---|
 //! | [`routes`] | methods, paths and statuses |
+//! | [`fragment`] | reading trickled ICE |
 //! | [`sdp`] | reading and judging the offer |
 //! | [`admission`] | from the offer to a session on a worker |
 //! | [`rate`] | who has been refused too often |
 //! | [`resource`] | the directory of session URLs |
+//! | [`steer`] | who may send presenters elsewhere |
+//! | [`link`] | ICE servers for presenters |
+//! | [`trickle`] | what a PATCH does |
 //! | [`session`] | ICE, DTLS, SRTP and the tracks of one presenter |
 //! | [`metrics`] | what the HTTP side counts |
 
 pub mod admission;
+pub mod fragment;
+pub mod link;
 pub mod metrics;
 pub mod rate;
 pub mod resource;
@@ -21,3 +27,5 @@ mod respond;
 pub mod routes;
 pub mod sdp;
 pub mod session;
+pub mod steer;
+pub mod trickle;

@@ -10,10 +10,12 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     str::FromStr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use inlet_common::ids::SessionId;
+
+use super::trickle::{IceSession, SharedIce};
 
 /// What stands in a session's URL, as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,9 +72,14 @@ struct Entries {
     // By secret and by session; both have the same entries.
     places: HashMap<Secret, Place>,
     secrets: BTreeMap<uuid::Uuid, Secret>,
+    /// The ICE of sessions that were answered, and whose turn it is to change it.
+    ice: HashMap<Secret, (Turn, SharedIce)>,
     /// Sessions on each worker.
     loads: Vec<usize>,
 }
+
+/// Held by the one PATCH of a session that is being taken.
+pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// As many sessions as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +94,7 @@ impl Directory {
             entries: Mutex::new(Entries {
                 places: HashMap::new(),
                 secrets: BTreeMap::new(),
+                ice: HashMap::new(),
                 loads: vec![0; workers.max(1)],
             }),
         }
@@ -117,6 +125,28 @@ impl Directory {
         Ok((secret, place))
     }
 
+    /// Whether there is no room for another session.
+    pub fn is_full(&self) -> bool {
+        self.entries().places.len() >= self.max_sessions
+    }
+
+    /// Keeps the ICE of a session that was answered.
+    pub(super) fn keep_ice(&self, secret: &Secret, ice: IceSession) {
+        let mut entries = self.entries();
+        if entries.places.contains_key(secret) {
+            let ice = (Turn::default(), Arc::new(Mutex::new(ice)));
+            entries.ice.insert(*secret, ice);
+        }
+    }
+
+    /// Where a session is, whose turn it is, and its ICE.
+    pub(super) fn ice(&self, secret: &Secret) -> Option<(Place, Turn, SharedIce)> {
+        let entries = self.entries();
+        let (turn, ice) = entries.ice.get(secret)?;
+        let place = *entries.places.get(secret)?;
+        Some((place, Arc::clone(turn), Arc::clone(ice)))
+    }
+
     /// Finds a session by the secret in its URL.
     pub fn find(&self, secret: &Secret) -> Option<Place> {
         self.entries().places.get(secret).copied()
@@ -126,7 +156,7 @@ impl Directory {
     pub fn take(&self, secret: &Secret) -> Option<Place> {
         let mut entries = self.entries();
         let place = entries.places.remove(secret)?;
-        entries.forget(place);
+        entries.forget(secret, place);
         Some(place)
     }
 
@@ -137,7 +167,7 @@ impl Directory {
             return;
         };
         if let Some(place) = entries.places.remove(&secret) {
-            entries.forget(place);
+            entries.forget(&secret, place);
         }
     }
 
@@ -163,7 +193,8 @@ impl Directory {
 }
 
 impl Entries {
-    fn forget(&mut self, place: Place) {
+    fn forget(&mut self, secret: &Secret, place: Place) {
+        self.ice.remove(secret);
         self.secrets.remove(&place.session.0);
         if let Some(load) = self.loads.get_mut(place.worker) {
             *load = load.saturating_sub(1);

@@ -24,6 +24,14 @@ use crate::worker::Refusal;
 /// The media type of an offer and an answer.
 pub(super) const SDP: &str = "application/sdp";
 
+/// Whether a browser asks on its own account what a page may do.
+pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The media type of trickled ICE (RFC 8840 §9).
+pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
 /// Carries the number of a [`ReasonCode`].
 pub(super) const REASON_CODE: HeaderName = HeaderName::from_static("x-reason-code");
 
@@ -73,7 +81,7 @@ pub(super) fn options(headers: &HeaderMap, allow: &'static str, accept_post: boo
     let answer = response.headers_mut();
     answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
     answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
-    if headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+    if is_preflight(headers) {
         return response;
     }
     answer.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -82,6 +90,12 @@ pub(super) fn options(headers: &HeaderMap, allow: &'static str, accept_post: boo
     }
     response
 }
+
+/// What a session takes by PATCH (RFC 5789 §3.1).
+pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("accept-patch"),
+    HeaderValue::from_static(FRAGMENT),
+);
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
@@ -134,6 +148,12 @@ impl Failure {
         Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
+    /// The media type is not that of trickled ICE.
+    pub(super) fn fragment_type() -> Self {
+        let message = format!("send candidates with Content-Type: {FRAGMENT}");
+        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+
     /// The method has no place here; `allow` says which have.
     pub(super) fn method(allow: &'static str) -> Self {
         let message = format!("use one of {allow}");
@@ -182,6 +202,11 @@ impl Failure {
         Self::new(ReasonCode::RateLimited, message).retry_after(Some(seconds))
     }
 
+    /// Names when to try again, where that makes sense.
+    pub(super) fn with_retry(self) -> Self {
+        self.retry_after(None)
+    }
+
     /// Names the seconds after which to try again, where that makes sense.
     fn retry_after(mut self, seconds: Option<u32>) -> Self {
         let is_temporary = matches!(
@@ -214,7 +239,11 @@ impl IntoResponse for Failure {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            headers.insert(ACCEPT_POST, HeaderValue::from_static(SDP));
+            let (name, value) = match self.code {
+                Some(_) => (ACCEPT_POST, HeaderValue::from_static(SDP)),
+                None => ACCEPT_PATCH,
+            };
+            headers.insert(name, value);
         }
         response
     }

@@ -3,22 +3,29 @@
 //!
 //! | | endpoint `/{id}_{token}/whip` | session `/session/{secret}` |
 //! |---|---|---|
-//! | POST | an offer: 201 with the answer | 405 |
+//! | POST | an offer: 201 with the answer, or 307 to another edge | 405 |
+//! | PATCH | 405 | candidates: 204; new ICE credentials: 200 |
 //! | DELETE | 405 | ends the session: 200, then 404 |
-//! | OPTIONS | 204 | 204 |
+//! | OPTIONS | 204, with ICE servers | 204 |
 //! | GET, HEAD | 204 | 204 while it lives, then 404 |
+//!
+//! Below the session is its event stream, see `events`.
 //!
 //! With `Authorization: Bearer {token}` the endpoint is `/{id}/whip`. A token
 //! in the URL wins over any `Authorization`: some SDKs misspell the scheme.
 //! Whether the token is right only the origin knows.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -28,19 +35,22 @@ use inlet_common::{
     clock,
     ids::{PublishPath, PushToken, StreamId},
     reason::ReasonCode,
-    roq::control::{Announced, CloseReason},
+    roq::control::Announced,
     service::admin::bearer,
 };
 
 use super::{
     admission::{Gateway, Opened},
+    link::{self, IceServer, IceServers},
     metrics,
-    resource::Secret,
     respond::{self, Failure, SDP},
     sdp,
+    steer::{self, Asked, Steering},
 };
 use crate::worker::OpenRequest;
 
+mod events;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -56,77 +66,119 @@ const MAX_USER_AGENT: usize = 256;
 /// Largest side of a resolution that is believed, in pixels.
 const MAX_SIDE: u32 = 16_384;
 
+/// How long a presenter waits for its ICE servers while the origin is asked about
+/// its token.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
 const ENDPOINT_METHODS: &str = "OPTIONS, POST, GET, HEAD";
-const SESSION_METHODS: &str = "OPTIONS, DELETE, GET, HEAD";
 
 const PROTOCOL_VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("protocol-version"),
     HeaderValue::from_static("RFC9725"),
 );
 
+/// What this point of presence is to presenters, beside taking their media.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// This one's own base URL, such as `https://a.example`; without it no URL is
+    /// absolute.
+    pub public_url: Option<String>,
+    /// Its STUN and TURN servers.
+    pub ice_servers: Option<Arc<dyn IceServers>>,
+    /// Who may send presenters elsewhere.
+    pub steering: Option<Arc<dyn Steering>>,
+}
+
+impl Site {
+    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
+        let known = self.ice_servers.as_ref();
+        known.map(|known| known.servers(stream)).unwrap_or_default()
+    }
+}
+
+/// What routes share.
+#[derive(Clone, Debug)]
+struct Whip {
+    gateway: Arc<Gateway>,
+    site: Arc<Site>,
+}
+
 /// Everything that a presenter may ask over HTTP.
-pub fn router(gateway: Arc<Gateway>) -> Router {
+pub fn router(gateway: Arc<Gateway>, site: Site) -> Router {
+    let site = Arc::new(site);
     Router::new()
         .route("/{path}/whip", any(endpoint))
         .route("/{path}/whip/", any(endpoint))
-        .route("/session/{secret}", any(session))
+        .route("/session/{secret}", any(session::session))
+        .route("/session/{secret}/events", any(events::events))
         .fallback(async || Failure::plain(StatusCode::NOT_FOUND, "no such path"))
         .layer(middleware::from_fn(respond::finish))
-        .with_state(gateway)
+        .with_state(Whip { gateway, site })
 }
 
 type PathText = Result<Path<String>, PathRejection>;
 
 async fn endpoint(
-    State(gateway): State<Arc<Gateway>>,
+    State(whip): State<Whip>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,
     path: PathText,
     request: Request,
 ) -> Response {
     match *request.method() {
-        Method::POST => match publish(&gateway, source, path, request).await {
+        Method::POST => match publish(&whip, source, path, request).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         },
-        Method::OPTIONS => respond::options(request.headers(), ENDPOINT_METHODS, true),
+        Method::OPTIONS => {
+            let mut response = respond::options(request.headers(), ENDPOINT_METHODS, true);
+            if !respond::is_preflight(request.headers()) {
+                let servers = offered_servers(&whip, source, path, request.headers()).await;
+                link::add(response.headers_mut(), &servers);
+            }
+            response
+        }
         // RFC 9725 §4.1 wants a 2xx without content.
         Method::GET | Method::HEAD => StatusCode::NO_CONTENT.into_response(),
         _ => Failure::method(ENDPOINT_METHODS).into_response(),
     }
 }
 
-async fn session(
-    State(gateway): State<Arc<Gateway>>,
+/// The ICE servers of a stream, with credentials where the token is right: a
+/// browser needs them before it makes its offer. A wrong token costs as much here
+/// as in an offer.
+async fn offered_servers(
+    whip: &Whip,
+    source: SocketAddr,
     path: PathText,
-    request: Request,
-) -> Response {
-    let gone = || Failure::plain(StatusCode::NOT_FOUND, "no such session").into_response();
-    let secret = path.ok().and_then(|Path(text)| text.parse::<Secret>().ok());
-    match *request.method() {
-        Method::OPTIONS => respond::options(request.headers(), SESSION_METHODS, false),
-        Method::GET | Method::HEAD => match secret.and_then(|secret| gateway.find(&secret)) {
-            Some(_) => StatusCode::NO_CONTENT.into_response(),
-            None => gone(),
-        },
-        Method::DELETE => {
-            let Some(secret) = secret else { return gone() };
-            // 200 and not 204, which OBS takes for an error. A stale If-Match
-            // is passed over: whoever deletes wants it gone.
-            match gateway.close(&secret, CloseReason::Deleted).await {
-                true => StatusCode::OK.into_response(),
-                false => gone(),
+    headers: &HeaderMap,
+) -> Vec<IceServer> {
+    let Whip { gateway, site } = whip;
+    let path = publish_path(path, headers).ok();
+    let caller = gateway.check_rate(source.ip(), path.as_ref());
+    let (Some(path), Ok(caller), true) = (path, caller, site.ice_servers.is_some()) else {
+        return site.servers(None);
+    };
+    let stream = path.stream;
+    let asked = gateway.check_token(path.clone());
+    match tokio::time::timeout(CHECK_TIMEOUT, asked).await {
+        Ok(Ok(())) => site.servers(Some(stream)),
+        Ok(Err(refusal)) => {
+            if let Some(charge) = Failure::refused(refusal, &path).charge() {
+                gateway.note_refusal(caller, charge);
             }
+            site.servers(None)
         }
-        _ => Failure::method(SESSION_METHODS).into_response(),
+        Err(_) => site.servers(None),
     }
 }
 
 async fn publish(
-    gateway: &Arc<Gateway>,
+    whip: &Whip,
     source: SocketAddr,
     path: PathText,
     request: Request,
 ) -> Result<Response, Failure> {
+    let gateway = &whip.gateway;
     let (head, body) = request.into_parts();
     let path = publish_path(path, &head.headers);
     let caller = gateway.check_rate(source.ip(), path.as_ref().ok());
@@ -135,7 +187,7 @@ async fn publish(
         Failure::limited(limited)
     })?;
     let outcome = match path {
-        Ok(path) => admit(gateway, path, &head, body).await,
+        Ok(path) => admit(whip, source.ip(), path, &head, body).await,
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &outcome
@@ -147,19 +199,23 @@ async fn publish(
 }
 
 async fn admit(
-    gateway: &Arc<Gateway>,
+    Whip { gateway, site }: &Whip,
+    source: IpAddr,
     path: PublishPath,
     head: &Parts,
     body: Body,
 ) -> Result<Response, Failure> {
     let begun = clock::now();
-    gateway
-        .check_open()
-        .map_err(|refusal| Failure::refused(refusal, &path))?;
+    let open = gateway.check_open();
+    if let Some(elsewhere) = redirect(site, &path, &head.uri, open.is_err()) {
+        metrics::redirected();
+        return Ok(elsewhere);
+    }
+    open.map_err(|refusal| Failure::refused(refusal, &path))?;
     if !is_sdp(&head.headers) {
         return Err(Failure::media_type());
     }
-    let body = read(body).await?;
+    let body = read(body, "offer").await?;
     let offer = sdp::judge(&body)?;
     let request = OpenRequest {
         path: path.clone(),
@@ -167,23 +223,51 @@ async fn admit(
         user_agent: user_agent(&head.headers),
     };
     let opened = gateway
-        .open(offer, request)
+        .open(offer, request, source)
         .await
         .map_err(|refusal| Failure::refused(refusal, &path))?;
     metrics::set_up(clock::now().duration_since(begun));
-    Ok(created(opened))
+    let servers = site.servers(Some(path.stream));
+    gateway.note_links(&opened, servers.len());
+    let mut response = created(site, &head.uri, opened);
+    link::add(response.headers_mut(), &servers);
+    Ok(response)
 }
 
-fn created(opened: Opened) -> Response {
+/// A 307 to another point of presence, when somebody knows a better one. The token
+/// must be in the URL: a browser takes no `Authorization` to another host.
+fn redirect(site: &Site, path: &PublishPath, uri: &Uri, is_refused: bool) -> Option<Response> {
+    let has_token = uri.path().contains('_');
+    let steering = site.steering.as_ref();
+    let steering = steering.filter(|_| has_token && !steer::is_redirected(uri))?;
+    let asked = Asked {
+        stream: path.stream,
+        is_refused,
+    };
+    let target = steer::target(&steering.elsewhere(&asked)?, uri);
+    let location = HeaderValue::from_str(&target).ok()?;
+    let headers = [(header::LOCATION, location)];
+    Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
+}
+
+/// Path-absolute, which every client takes to be on the host that it asked; after
+/// a redirect some of them would go back to the first one.
+fn created(site: &Site, uri: &Uri, opened: Opened) -> Response {
+    let base = site.public_url.as_deref();
+    let base = base.filter(|_| steer::is_redirected(uri));
+    let base = base.unwrap_or_default().trim_end_matches('/');
     let headers = [
         (header::CONTENT_TYPE, SDP.to_owned()),
-        (header::LOCATION, format!("/session/{}", opened.secret)),
+        (
+            header::LOCATION,
+            format!("{base}/session/{}", opened.secret),
+        ),
         (header::ETAG, format!("\"{}\"", opened.etag)),
     ];
     (
         StatusCode::CREATED,
         headers,
-        [PROTOCOL_VERSION],
+        [PROTOCOL_VERSION, respond::ACCEPT_PATCH],
         opened.answer,
     )
         .into_response()
@@ -226,21 +310,22 @@ fn is_sdp(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(SDP))
 }
 
-async fn read(body: Body) -> Result<Bytes, Failure> {
+/// Reads a body, which is called `what` in errors.
+async fn read(body: Body, what: &str) -> Result<Bytes, Failure> {
     let collect = Limited::new(body, MAX_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collect).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::unreadable(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "the offer is over 64 KiB",
+            format!("the {what} is over 64 KiB"),
         )),
         Ok(Err(_)) => Err(Failure::new(
             ReasonCode::Malformed,
-            "the offer broke off before its end",
+            format!("the {what} broke off before its end"),
         )),
         Err(_) => Err(Failure::unreadable(
             StatusCode::REQUEST_TIMEOUT,
-            "the offer did not arrive within 10 s",
+            format!("the {what} did not arrive within 10 s"),
         )),
     }
 }

@@ -19,6 +19,9 @@ mod tests;
 /// to tell what is wrong.
 const MAX_SECTIONS: usize = 16;
 
+/// Hashes of `a=fingerprint` that are taken.
+const HASHES: [&str; 3] = ["sha-256", "sha-384", "sha-512"];
+
 /// Most codec names that a refusal repeats.
 const MAX_NAMES: usize = 8;
 
@@ -100,7 +103,7 @@ struct Read<'a> {
     sends: Option<bool>,
     has_ufrag: bool,
     has_pwd: bool,
-    has_sha256: bool,
+    has_fingerprint: bool,
 }
 
 /// One m-line and what follows it.
@@ -172,7 +175,7 @@ impl<'a> Read<'a> {
             "ice-pwd" => self.has_pwd |= !value.is_empty(),
             "fingerprint" => {
                 let hash = value.split_whitespace().next().unwrap_or_default();
-                self.has_sha256 |= hash.eq_ignore_ascii_case("sha-256");
+                self.has_fingerprint |= HASHES.iter().any(|taken| taken.eq_ignore_ascii_case(hash));
             }
             "sendrecv" | "sendonly" => *self.direction() = Some(true),
             "recvonly" | "inactive" => {
@@ -195,7 +198,7 @@ impl<'a> Read<'a> {
 
     fn check_transport(&self) -> Result<(), Fault> {
         // Without an m-line there is nothing to transport: that is told instead.
-        let missing = match (self.has_ufrag, self.has_pwd, self.has_sha256) {
+        let missing = match (self.has_ufrag, self.has_pwd, self.has_fingerprint) {
             _ if self.sections.is_empty() => return Ok(()),
             (true, true, true) => return Ok(()),
             (false, _, _) => "a=ice-ufrag",

@@ -1,13 +1,19 @@
 //! What the rest of the process asks of a worker, and what it hears back.
 
 use inlet_common::{
+    clock::UtcTime,
     ids::{PublishPath, SessionId},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
+    service::listener::Diverted,
 };
 use tokio::sync::oneshot;
 
-use crate::{turn::plane as turn, whip::session::Session};
+use crate::{
+    trace::Notice,
+    turn::plane as turn,
+    whip::session::{Restart, Session},
+};
 
 /// Asked of a worker, through its bounded channel.
 #[derive(Debug)]
@@ -24,6 +30,24 @@ pub enum Command {
         /// Where the worker answers, once.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Asks the origin about a token. Without an answer the sender is dropped, at
+    /// the latest when it has been given up.
+    Check {
+        /// Which stream, and by which right.
+        path: PublishPath,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Gets a session ready for an ICE restart: our old and our new ufrag lead to
+    /// it until the new one is in use.
+    Restart {
+        /// Which one.
+        session: SessionId,
+        /// The new credentials.
+        restart: Box<Restart>,
+        /// Where the worker answers: `false` when the session has ended.
+        reply: oneshot::Sender<bool>,
+    },
     /// Ends a session: DTLS is closed and the origin told. Nothing happens when
     /// it has already ended.
     Close {
@@ -34,6 +58,13 @@ pub enum Command {
     },
     /// Takes no new session; [`Event::Drained`] follows when the last has ended.
     Drain,
+    /// Takes a presenter's TCP connection on that has come in at the port of HTTPS.
+    Stream {
+        /// The connection.
+        connection: Box<Diverted>,
+        /// What was read of it: its first frame, length included.
+        first: Vec<u8>,
+    },
     /// Asked of the TURN server.
     Turn(turn::Command),
     /// Ends every session with [`CloseReason::Draining`] and the links, then
@@ -63,9 +94,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
 }
 
-/// Heard from a worker, through an unbounded channel: at most one per session
-/// that was taken on, so the number of sessions bounds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Heard from a worker, through [`super::Telling`].
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A session has ended, for whatever reason; its URL is dead from now on.
     Ended {
@@ -73,6 +103,15 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// Something happened to a session; left out when too much of it waits.
+    Noticed {
+        /// Which one.
+        session: SessionId,
+        /// When.
+        at: UtcTime,
+        /// What.
+        notice: Notice,
     },
     /// After [`Command::Drain`]: no session is left.
     Drained,

@@ -10,7 +10,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver as CommandReceiver, TryRecvError},
     },
     time::{Duration, Instant},
@@ -29,6 +29,9 @@ use crate::{
     udp::Receiver,
 };
 
+/// A load of 1 in [`Live::load`].
+pub(super) const LOAD_UNIT: f64 = 10_000.0;
+
 /// Commands per turn.
 const MAX_COMMANDS: usize = 64;
 
@@ -44,6 +47,8 @@ pub(super) struct Live {
     pub(super) turns: AtomicU64,
     pub(super) sessions: AtomicUsize,
     pub(super) is_link_up: AtomicBool,
+    /// How busy it is, in [`LOAD_UNIT`].
+    pub(super) load: AtomicU32,
 }
 
 /// A worker, ready to run.
@@ -86,6 +91,8 @@ impl Driver {
             let spent = clock::now().saturating_duration_since(start);
             self.metrics.turn.record(spent.as_secs_f64());
             let rest = self.pace.rest(now, spent, had_work);
+            let load = (self.pace.load() * LOAD_UNIT) as u32;
+            self.live.load.store(load, Ordering::Relaxed);
             if !rest.is_zero() {
                 std::thread::sleep(rest);
             }
@@ -111,7 +118,7 @@ impl Driver {
         }
         let media = self.media.as_mut().map(|media| match media.unsent {
             Some(_) => now + MIN_TURN,
-            None => media.engine.next_timeout(),
+            None => media.next_timeout(),
         });
         let turn = self.turn.as_ref().map(turn::Plane::next_timeout);
         let next = media.into_iter().chain(turn).min();
@@ -124,6 +131,7 @@ impl Driver {
         let utc = clock::utc();
         if let Some(media) = &mut self.media {
             media.engine.handle_timeout(now, utc);
+            media.expire_streams(now, self.poll.registry());
         }
         if let Some(turn) = &mut self.turn {
             turn.handle_timeout(now, utc, self.poll.registry());
@@ -148,6 +156,13 @@ impl Driver {
                         turn.handle_command(now, registry, command);
                     }
                 }
+                Ok(Command::Stream { connection, first }) => {
+                    if let Some(media) = &mut self.media {
+                        let registry = self.poll.registry();
+                        self.ready
+                            .extend(media.adopt(now, *connection, &first, registry));
+                    }
+                }
                 Ok(command) => {
                     if let Some(media) = &mut self.media {
                         media.engine.handle_command(now, command);
@@ -165,19 +180,18 @@ impl Driver {
     /// Reads each source that has something, up to its share.
     fn receive(&mut self, now: Instant) -> Work {
         let ready = std::mem::take(&mut self.ready);
-        let is_media = |source: &Source| matches!(source, Source::Media(_) | Source::Link);
         let work = match ready.is_empty() {
             true => Work::None,
-            false if ready.iter().any(is_media) => Work::Media,
+            false if ready.iter().any(|source| source.is_media()) => Work::Media,
             false => Work::Relay,
         };
         for source in ready {
-            let has_more = match source {
-                Source::Media(_) | Source::Link => (self.media.as_mut())
-                    .is_some_and(|media| media.receive(now, source, &mut self.receiver)),
-                _ => {
+            let (registry, receiver) = (self.poll.registry(), &mut self.receiver);
+            let has_more = match source.is_media() {
+                true => (self.media.as_mut())
+                    .is_some_and(|media| media.receive(now, source, registry, receiver)),
+                false => {
                     let mut to_media = hand_to(now, &mut self.media);
-                    let (registry, receiver) = (self.poll.registry(), &mut self.receiver);
                     self.turn.as_mut().is_some_and(|turn| {
                         turn.receive(now, source, registry, receiver, &mut to_media)
                     })

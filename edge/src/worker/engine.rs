@@ -13,6 +13,7 @@
 //! | `admit` | from an offer to a running session, over the origin's word |
 //! | `route` | from a datagram to its session |
 //! | `run` | calling a session, and ending it |
+//! | `path` | by which path a session's media come |
 
 use std::{
     collections::HashMap,
@@ -22,17 +23,19 @@ use std::{
 
 use inlet_common::{clock::UtcTime, ids::SessionId, roq::control::CloseReason};
 use quinn_proto::EcnCodepoint;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use self::admit::{Waiting, answer, draining};
-use super::{Command, Event, table::Table, tally::Tally};
+use super::{Command, Event, Refusal, Telling, table::Table, tally::Tally};
 use crate::{
     metrics::Media,
     roq::link::{self, Link},
+    trace::Notice,
     whip::session::Transmit,
 };
 
 mod admit;
+mod path;
 mod route;
 mod run;
 
@@ -48,8 +51,10 @@ pub(super) struct Engine {
     pub(super) link: Link,
     table: Table,
     waiting: HashMap<SessionId, Waiting>,
+    /// Who waits for the origin's word about a token.
+    checks: HashMap<uuid::Uuid, oneshot::Sender<Result<(), Refusal>>>,
     transmits: Vec<Transmit>,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
     tally: Tally,
     max_sessions: usize,
@@ -62,7 +67,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         link: Link,
-        events: mpsc::UnboundedSender<Event>,
+        events: Telling,
         metrics: Media,
         max_sessions: usize,
         now: Instant,
@@ -71,6 +76,7 @@ impl Engine {
             link,
             table: Table::default(),
             waiting: HashMap::new(),
+            checks: HashMap::new(),
             transmits: Vec::new(),
             events,
             metrics,
@@ -96,6 +102,17 @@ impl Engine {
                 request,
                 reply,
             } => self.open(now, session, request, reply),
+            Command::Check { path, reply } => self.check(now, path, reply),
+            Command::Restart {
+                session,
+                restart,
+                reply,
+            } => {
+                let is_alive = self.restart(session, restart);
+                if reply.send(is_alive).is_err() {
+                    tracing::debug!("presenter has hung up");
+                }
+            }
             Command::Close { session, reason } => {
                 if let Some(waiting) = self.waiting.remove(&session) {
                     self.link
@@ -110,7 +127,7 @@ impl Engine {
             }
             Command::Stop => self.end_all(now, CloseReason::Draining),
             // The driver's.
-            Command::Turn(_) => {}
+            Command::Turn(_) | Command::Stream { .. } => {}
         }
         self.settle(now);
     }
@@ -180,11 +197,13 @@ impl Engine {
         self.transmits.drain(..)
     }
 
-    fn tell_event(&self, event: Event) {
-        // Nobody listens any more when the process is about to end.
-        if self.events.send(event).is_err() {
-            tracing::debug!("nobody hears of it");
-        }
+    /// Tells what happened to a session.
+    fn notice(&self, now: Instant, session: SessionId, notice: Notice) {
+        self.events.tell(Event::Noticed {
+            session,
+            at: self.link.utc_at(now),
+            notice,
+        });
     }
 
     /// Does what the link says until it is silent.
@@ -195,7 +214,7 @@ impl Engine {
         if self.is_draining && !self.has_drained && self.table.is_empty() && self.waiting.is_empty()
         {
             self.has_drained = true;
-            self.tell_event(Event::Drained);
+            self.events.tell(Event::Drained);
         }
     }
 
@@ -209,6 +228,11 @@ impl Engine {
                     answer(waiting.reply, Err(refusal));
                 }
             }
+            link::Output::Checked(request, word) => {
+                if let Some(reply) = self.checks.remove(&request) {
+                    answer(reply, word);
+                }
+            }
             link::Output::Ended(id, reason) => {
                 if let Some(key) = self.table.key_of(id) {
                     self.end(now, key, reason);
@@ -220,6 +244,7 @@ impl Engine {
                 }
             }
             link::Output::Limit(id, limit) => {
+                self.notice(now, id, Notice::Limited(limit));
                 if let Some(key) = self.table.key_of(id) {
                     self.with_session(now, key, |session| session.set_target_bitrate(limit, now));
                 }
@@ -232,8 +257,14 @@ impl Engine {
         self.tally.tell_link(&self.metrics, &self.link);
         if now >= self.next_session_tell {
             self.next_session_tell = now + SESSION_TELL_INTERVAL;
+            let mut noticed = Vec::new();
             for running in self.table.iter_mut() {
                 running.reported.tell(&self.metrics, &running.session);
+                let notices = running.watch.look(now, &running.session);
+                noticed.extend(notices.map(|notice| (running.session.id(), notice)));
+            }
+            for (session, notice) in noticed {
+                self.notice(now, session, notice);
             }
         }
     }

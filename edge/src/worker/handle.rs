@@ -15,12 +15,12 @@ use std::{
 use inlet_common::clock;
 use mio::Waker;
 use rand::Rng as _;
-use tokio::sync::mpsc;
 
 use super::{
-    Command, Event,
-    driver::{Driver, Live},
+    Command, Telling,
+    driver::{Driver, LOAD_UNIT, Live},
     engine::Engine,
+    ice_tcp::{self, Streams},
     media::{self, Listener},
     pace::Pace,
     token::Source,
@@ -33,11 +33,15 @@ use crate::{
         Receiver, Socket,
         addresses::{self, Advertised},
     },
+    whip::session::Addresses,
 };
 
 /// Commands that may wait for a worker's next turn, which is at most
 /// milliseconds away.
 const MAX_QUEUED_COMMANDS: usize = 1024;
+
+/// Ports that are tried where any will do.
+const MAX_TRIES: usize = 16;
 
 /// Settings of one worker, which has media, the TURN server, or both.
 #[derive(Debug)]
@@ -60,6 +64,11 @@ pub struct MediaConfig {
     pub port: u16,
     /// Public addresses behind 1:1 NAT, at most one per family; empty without.
     pub public: Vec<IpAddr>,
+    /// Whether presenters may come by TCP too, at the same port.
+    pub tcp: bool,
+    /// Where presenters' TCP connections are handed to this worker from, which is
+    /// the port of HTTPS; empty without.
+    pub shared: Vec<SocketAddr>,
     /// Sessions that this worker takes. Default of the process's
     /// configuration: 500.
     pub max_sessions: usize,
@@ -70,9 +79,12 @@ pub struct MediaConfig {
 /// A worker could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A media address cannot be bound.
+    /// A media address cannot be bound, for UDP.
     #[error("media address {0}")]
     Bind(SocketAddr, #[source] io::Error),
+    /// The same for TCP.
+    #[error("media address {0}, TCP (media.tcp = false does without)")]
+    BindTcp(SocketAddr, #[source] io::Error),
     /// Neither bind addresses nor the machine give an address for candidates.
     #[error("no address that presenters could reach")]
     NoAddress,
@@ -105,7 +117,7 @@ pub enum SendError {
 #[derive(Clone, Debug)]
 pub struct Handle {
     index: u16,
-    addresses: Arc<[SocketAddr]>,
+    addresses: Arc<Addresses>,
     commands: SyncSender<Command>,
     waker: Arc<Waker>,
     live: Arc<Live>,
@@ -118,9 +130,8 @@ impl Handle {
         self.index
     }
 
-    /// What the candidates of this worker's sessions are made of, the preferred
-    /// first.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    /// What the candidates of this worker's sessions are made of.
+    pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
@@ -151,6 +162,11 @@ impl Handle {
         self.live.is_link_up.load(Ordering::Relaxed)
     }
 
+    /// Share of its time that it has worked in the last seconds, from 0 to 1.
+    pub fn load(&self) -> f64 {
+        f64::from(self.live.load.load(Ordering::Relaxed)) / LOAD_UNIT
+    }
+
     /// Turns of its loop so far: a worker whose number has not moved for a
     /// second hangs.
     pub fn turns(&self) -> u64 {
@@ -166,7 +182,7 @@ impl Handle {
 /// See [`Error`].
 pub fn start(
     config: Config,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
 ) -> Result<(Handle, JoinHandle<()>), Error> {
     let poll = mio::Poll::new()?;
@@ -186,10 +202,13 @@ pub fn start(
     if let Some(media) = &mut media {
         media.register(registry)?;
     }
-    let listeners = media.iter().flat_map(|media| &media.listeners);
-    let addresses: Arc<[SocketAddr]> = listeners
-        .flat_map(|listener| listener.candidates.iter().copied())
-        .collect();
+    let addresses = Arc::new(Addresses {
+        worker: index,
+        ..media
+            .as_ref()
+            .map(media::Plane::addresses)
+            .unwrap_or_default()
+    });
     let (commands, received) = sync_channel(MAX_QUEUED_COMMANDS);
     let live = Arc::new(Live::default());
     let driver = Driver {
@@ -221,10 +240,10 @@ pub fn start(
 fn start_media(
     index: u16,
     config: MediaConfig,
-    events: mpsc::UnboundedSender<Event>,
+    events: Telling,
     metrics: Media,
 ) -> Result<media::Plane, Error> {
-    let listeners = bind(index, &config)?;
+    let (listeners, called) = bind(index, &config)?;
     if listeners
         .iter()
         .all(|listener| listener.candidates.is_empty())
@@ -237,6 +256,7 @@ fn start_media(
     Ok(media::Plane {
         engine: Engine::new(link, events, metrics.clone(), config.max_sessions, now),
         listeners,
+        tcp: Streams::new(called, config.shared, metrics.ice_tcp.clone()),
         link_socket,
         link_out: Vec::new(),
         unsent: None,
@@ -250,16 +270,23 @@ fn seed() -> [u8; 32] {
     seed
 }
 
-fn bind(index: u16, config: &MediaConfig) -> Result<Vec<Listener>, Error> {
+/// Binds the sockets of media: for UDP, and for TCP on the same numbers.
+fn bind(
+    index: u16,
+    config: &MediaConfig,
+) -> Result<(Vec<Listener>, Vec<ice_tcp::Listener>), Error> {
     let port = match config.port {
         0 => 0,
         base => base.checked_add(index).ok_or(Error::Port)?,
     };
     let machine = addresses::machine()?;
-    let mut listeners = Vec::with_capacity(config.bind.len());
-    for ip in &config.bind {
-        let address = SocketAddr::new(*ip, port);
-        let socket = Socket::bind(address).map_err(|error| Error::Bind(address, error))?;
+    let (mut listeners, mut called) = (Vec::new(), Vec::new());
+    // IPv4 first: where both work it is the shorter way more often.
+    let mut ips = config.bind.clone();
+    ips.sort_by_key(IpAddr::is_ipv6);
+    for ip in ips {
+        let (socket, listener) = bind_both(SocketAddr::new(ip, port), config, &machine)?;
+        called.extend(listener);
         let advertised = Advertised::new(socket.local(), &machine, &config.public);
         let candidates = advertised.candidates();
         listeners.push(Listener {
@@ -268,9 +295,29 @@ fn bind(index: u16, config: &MediaConfig) -> Result<Vec<Listener>, Error> {
             candidates,
         });
     }
-    // IPv4 first: where both work it is the shorter way more often.
-    listeners.sort_by_key(|listener| listener.socket.local().is_ipv6());
-    Ok(listeners)
+    Ok((listeners, called))
+}
+
+/// Binds an address for UDP and, where it is wanted, for TCP. Where any port will
+/// do, one is looked for that is free for both.
+fn bind_both(
+    address: SocketAddr,
+    config: &MediaConfig,
+    machine: &[IpAddr],
+) -> Result<(Socket, Option<ice_tcp::Listener>), Error> {
+    let mut tries = if address.port() == 0 { MAX_TRIES } else { 1 };
+    loop {
+        let socket = Socket::bind(address).map_err(|error| Error::Bind(address, error))?;
+        if !config.tcp {
+            return Ok((socket, None));
+        }
+        tries -= 1;
+        match ice_tcp::Listener::bind(socket.local(), machine, &config.public) {
+            Ok(listener) => return Ok((socket, Some(listener))),
+            Err(error) if tries == 0 => return Err(Error::BindTcp(socket.local(), error)),
+            Err(_) => {}
+        }
+    }
 }
 
 const fn any_port(origin: SocketAddr) -> SocketAddr {

@@ -4,11 +4,11 @@ use std::{io, net::SocketAddr, time::Instant};
 
 use quinn_proto::Transmit as LinkTransmit;
 
-use super::{engine::Engine, token::Source};
+use super::{engine::Engine, ice_tcp::Streams, token::Source};
 use crate::{
     metrics::Media,
     udp::{Batch, Outgoing, Receiver, Socket, addresses::Advertised},
-    whip::session::Transmit,
+    whip::session::{Addresses, Datagram, Path, Transmit, Way},
 };
 
 /// Batches read from one socket per turn: 8 × 32 GRO batches are milliseconds
@@ -31,6 +31,7 @@ pub(super) struct Listener {
 pub(super) struct Plane {
     pub(super) engine: Engine,
     pub(super) listeners: Vec<Listener>,
+    pub(super) tcp: Streams,
     pub(super) link_socket: Socket,
     pub(super) link_out: Vec<u8>,
     /// What the kernel had no room for.
@@ -45,18 +46,47 @@ impl Plane {
             let token = Source::Media(at).token();
             registry.register(listener.socket.source(), token, readable)?;
         }
+        self.tcp.register(registry)?;
         let token = Source::Link.token();
         registry.register(self.link_socket.source(), token, readable)
     }
 
-    /// Reads a socket that has something, up to its share. Returns whether there
+    /// What presenters are told. Which worker it is, is not known here.
+    pub(super) fn addresses(&self) -> Addresses {
+        let listeners = self.listeners.iter();
+        Addresses {
+            worker: 0,
+            udp: listeners
+                .flat_map(|listener| listener.candidates.iter().copied())
+                .collect(),
+            tcp: self.tcp.candidates(),
+        }
+    }
+
+    /// When there is something to do next.
+    pub(super) fn next_timeout(&mut self) -> Instant {
+        let engine = self.engine.next_timeout();
+        self.tcp.next_timeout().map_or(engine, |at| at.min(engine))
+    }
+
+    /// Reads a source that has something, up to its share. Returns whether there
     /// is more.
     pub(super) fn receive(
         &mut self,
         now: Instant,
         source: Source,
+        registry: &mio::Registry,
         receiver: &mut Receiver,
     ) -> bool {
+        match source {
+            Source::MediaListener(at) => self.accept(now, at, registry),
+            Source::MediaStream(at) => self.receive_stream(now, at),
+            _ => self.receive_socket(now, source, receiver),
+        }
+    }
+
+    /// Datagrams, of presenters or of the link.
+    fn receive_socket(&mut self, now: Instant, source: Source, receiver: &mut Receiver) -> bool {
         for _ in 0..MAX_BATCHES {
             let socket = match source {
                 Source::Media(at) => self.listeners.get(at).map(|listener| &listener.socket),
@@ -92,9 +122,13 @@ impl Plane {
             return;
         };
         for datagram in receiver.datagrams() {
-            let destination = listener.advertised.destination(datagram.destination);
-            let (source, contents) = (datagram.source, datagram.contents);
-            self.engine.handle_media(now, source, destination, contents);
+            let way = Way {
+                path: Path::HostUdp,
+                remote: datagram.source,
+                local: listener.advertised.destination(datagram.destination),
+            };
+            let contents = datagram.contents;
+            self.engine.handle_media(now, &Datagram { way, contents });
         }
     }
 
@@ -112,6 +146,10 @@ impl Plane {
     /// process is reached without a socket: `relayed` takes what is theirs.
     pub(super) fn send(&mut self, now: Instant, mut relayed: impl FnMut(&Transmit) -> bool) {
         for transmit in self.engine.take_transmits() {
+            if transmit.is_tcp {
+                self.tcp.write(&transmit);
+                continue;
+            }
             if relayed(&transmit) {
                 continue;
             }
@@ -134,6 +172,7 @@ impl Plane {
                 self.metrics.unsent_datagrams.increment(1);
             }
         }
+        self.flush_streams(now);
         self.send_link(now);
     }
 

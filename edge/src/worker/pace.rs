@@ -20,6 +20,10 @@ const BUSY: f64 = 0.6;
 /// The span over which the share is taken.
 const MEMORY: Duration = Duration::from_millis(20);
 
+/// The span over which a worker counts as busy or not: a presenter's key frame must
+/// not turn the next one away.
+const LOAD_MEMORY: Duration = Duration::from_secs(2);
+
 /// What a turn had to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
@@ -36,6 +40,8 @@ pub(super) enum Work {
 pub(super) struct Pace {
     /// Share of the time that turns have taken of late, resting included.
     share: f64,
+    /// The same over [`LOAD_MEMORY`], for whoever decides what to take on.
+    load: f64,
     last: Option<Instant>,
 }
 
@@ -43,8 +49,14 @@ impl Pace {
     pub(super) const fn new() -> Self {
         Self {
             share: 0.0,
+            load: 0.0,
             last: None,
         }
+    }
+
+    /// Share of the time that turns have taken in the last seconds, from 0 to 1.
+    pub(super) const fn load(&self) -> f64 {
+        self.load
     }
 
     /// How long to rest after a turn that began at `now` and took `spent`.
@@ -57,7 +69,10 @@ impl Pace {
         let spent = spent + WAKING;
         let span = since.max(spent).as_secs_f64();
         let weight = (span / MEMORY.as_secs_f64()).min(1.0);
-        self.share += weight * (spent.as_secs_f64() / span - self.share);
+        let share = spent.as_secs_f64() / span;
+        self.share += weight * (share - self.share);
+        let weight = (span / LOAD_MEMORY.as_secs_f64()).min(1.0);
+        self.load += weight * (share - self.load);
         match work {
             Work::None => Duration::ZERO,
             Work::Media => full,
@@ -86,6 +101,22 @@ mod tests {
             now += interval.max(spent + rest);
         }
         rest
+    }
+
+    #[test]
+    fn the_load_follows_within_seconds_and_not_at_once() {
+        let (mut pace, mut now) = (Pace::new(), clock::now());
+        let mut work = |turns: u32, spent: u32| {
+            for _ in 0..turns {
+                pace.rest(now, spent * MICRO, Work::Media);
+                now += 1_000 * MICRO;
+            }
+            pace.load()
+        };
+        assert!(work(50, 900) < 0.1, "a burst");
+        assert!(work(10_000, 900) > 0.85);
+        assert!(work(50, 10) > 0.8, "a pause");
+        assert!(work(10_000, 10) < 0.05);
     }
 
     #[test]

@@ -13,12 +13,45 @@ use std::{
 use inlet_common::ids::{SessionId, StreamId};
 use slab::Slab;
 
-use super::tally::Reported;
-use crate::{roq::link, schedule::Schedule, whip::session::Session};
+use super::{tally::Reported, watch::Watch};
+use crate::{
+    roq::link,
+    schedule::Schedule,
+    whip::session::{Path, Session, Way},
+};
 
 /// Addresses that one session may be reached by: a phone between Wi-Fi and two
 /// mobile networks, both families each, with room to spare. The oldest goes.
 pub(super) const MAX_ADDRESSES: usize = 8;
+
+/// Addresses that one session may be learned at in all its life: a phone that
+/// moves once a minute for half a day. The engine forgets none of them.
+const MAX_LEARNED: u32 = 1_024;
+
+/// Where a presenter's datagrams come from. Behind a NAT two presenters may have
+/// one address, as long as they call different ones of ours by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Remote {
+    /// A UDP address.
+    Udp(SocketAddr),
+    /// The ends of a TCP connection.
+    Tcp {
+        remote: SocketAddr,
+        local: SocketAddr,
+    },
+}
+
+impl From<&Way> for Remote {
+    fn from(way: &Way) -> Self {
+        match way.path.is_tcp() {
+            true => Self::Tcp {
+                remote: way.remote,
+                local: way.local,
+            },
+            false => Self::Udp(way.remote),
+        }
+    }
+}
 
 /// A session that runs.
 #[derive(Debug)]
@@ -26,8 +59,15 @@ pub(super) struct Running {
     pub(super) session: Session,
     stream: StreamId,
     pub(super) link: link::Key,
-    addresses: VecDeque<SocketAddr>,
+    /// What leads Binding requests here: the session's own, and in front of an
+    /// ICE restart the next one.
+    ufrags: Vec<String>,
+    addresses: VecDeque<Remote>,
+    learned: u32,
+    /// How its media come; `None` before ICE is up.
+    pub(super) path: Option<Path>,
     pub(super) reported: Reported,
+    pub(super) watch: Watch,
 }
 
 /// All sessions of a worker.
@@ -36,7 +76,7 @@ pub(super) struct Table {
     slab: Slab<Running>,
     by_id: HashMap<SessionId, usize>,
     by_ufrag: HashMap<String, usize>,
-    by_address: HashMap<SocketAddr, usize>,
+    by_address: HashMap<Remote, usize>,
     schedule: Schedule,
 }
 
@@ -57,8 +97,12 @@ impl Table {
             session,
             stream,
             link,
+            ufrags: vec![ufrag.clone()],
             addresses: VecDeque::new(),
+            learned: 0,
+            path: None,
             reported: Reported::default(),
+            watch: Watch::default(),
         });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(ufrag, key);
@@ -69,7 +113,9 @@ impl Table {
     pub(super) fn remove(&mut self, key: usize) -> Option<Running> {
         let running = self.slab.try_remove(key)?;
         self.by_id.remove(&running.session.id());
-        self.by_ufrag.remove(running.session.local_ufrag());
+        for ufrag in &running.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
         for address in &running.addresses {
             self.by_address.remove(address);
         }
@@ -89,7 +135,33 @@ impl Table {
         self.by_ufrag.get(ufrag).copied()
     }
 
-    pub(super) fn key_of_address(&self, address: &SocketAddr) -> Option<usize> {
+    /// Lets another ufrag lead to a session too. One that was awaited before and
+    /// has not come into use does not any more.
+    pub(super) fn await_ufrag(&mut self, key: usize, ufrag: &str) {
+        self.keep_current_ufrag(key);
+        if let Some(running) = self.slab.get_mut(key) {
+            running.ufrags.push(ufrag.to_owned());
+            self.by_ufrag.insert(ufrag.to_owned(), key);
+        }
+    }
+
+    /// From now on the session's own ufrag alone leads to it.
+    pub(super) fn keep_current_ufrag(&mut self, key: usize) {
+        let Some(running) = self.slab.get_mut(key) else {
+            return;
+        };
+        let current = running.session.local_ufrag();
+        let by_ufrag = &mut self.by_ufrag;
+        running.ufrags.retain(|ufrag| {
+            let is_current = ufrag == current;
+            if !is_current {
+                by_ufrag.remove(ufrag);
+            }
+            is_current
+        });
+    }
+
+    pub(super) fn key_of_address(&self, address: &Remote) -> Option<usize> {
         self.by_address.get(address).copied()
     }
 
@@ -106,9 +178,15 @@ impl Table {
         self.slab.iter_mut().map(|(_, running)| running)
     }
 
+    /// Whether a session may be reached by yet another address.
+    pub(super) fn may_learn(&self, key: usize) -> bool {
+        let running = self.slab.get(key);
+        running.is_some_and(|running| running.learned < MAX_LEARNED)
+    }
+
     /// From now on datagrams from `address` are this session's. A presenter
     /// that starts anew may do so from the port of its former session.
-    pub(super) fn learn(&mut self, key: usize, address: SocketAddr) {
+    pub(super) fn learn(&mut self, key: usize, address: Remote) {
         if let Some(former) = self.by_address.insert(address, key)
             && let Some(former) = self.slab.get_mut(former)
         {
@@ -117,12 +195,22 @@ impl Table {
         let Some(running) = self.slab.get_mut(key) else {
             return;
         };
+        running.learned += 1;
         running.addresses.push_back(address);
         if running.addresses.len() > MAX_ADDRESSES
             && let Some(oldest) = running.addresses.pop_front()
         {
             self.by_address.remove(&oldest);
         }
+    }
+
+    /// Nothing comes from `address` any more. Returns whose it was.
+    pub(super) fn forget(&mut self, address: &Remote) -> Option<usize> {
+        let key = self.by_address.remove(address)?;
+        if let Some(running) = self.slab.get_mut(key) {
+            running.addresses.retain(|known| known != address);
+        }
+        Some(key)
     }
 
     /// Calls a session at `at`, or earlier if that has been asked for.

@@ -22,6 +22,10 @@ pub(crate) enum Source {
     PeerListener(usize),
     /// A connection to a peer.
     Peer(usize),
+    /// A listener for ICE-TCP.
+    MediaListener(usize),
+    /// A presenter's TCP connection.
+    MediaStream(usize),
 }
 
 /// Bits of the place; the kind stands above them.
@@ -39,8 +43,18 @@ impl Source {
             Self::Stream(place) => (5, place),
             Self::PeerListener(place) => (6, place),
             Self::Peer(place) => (7, place),
+            Self::MediaListener(place) => (8, place),
+            Self::MediaStream(place) => (9, place),
         };
         Token(kind << PLACE_BITS | place)
+    }
+
+    /// Whether it brings media, or what the link says.
+    pub(crate) const fn is_media(self) -> bool {
+        matches!(
+            self,
+            Self::Media(_) | Self::Link | Self::MediaListener(_) | Self::MediaStream(_)
+        )
     }
 
     /// What a token was made of.
@@ -54,6 +68,8 @@ impl Source {
             5 => Self::Stream(place),
             6 => Self::PeerListener(place),
             7 => Self::Peer(place),
+            8 => Self::MediaListener(place),
+            9 => Self::MediaStream(place),
             _ => Self::Waker,
         }
     }
@@ -74,6 +90,8 @@ mod tests {
             Source::Stream(0),
             Source::PeerListener(9),
             Source::Peer(1 << 40),
+            Source::MediaListener(1),
+            Source::MediaStream(9),
         ] {
             assert_eq!(Source::of(source.token()), source);
         }

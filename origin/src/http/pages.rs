@@ -69,12 +69,17 @@ const MALFORMED_ID: HeaderValue = HeaderValue::from_static("2000");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-err-code");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// The routes `/streams/{client}_{id}`, `/go-live` and `/assets/…`.
+/// What applications embed; it keeps its name, so that they can name it.
+const MODULE: &str = "module/inlet-publisher.js";
+
+/// The routes `/streams/{client}_{id}`, `/go-live`, `/assets/…` and that of the
+/// publisher's module.
 pub fn router() -> Router {
     Router::new()
         .route("/streams/{stream}", get(player))
         .route("/go-live", get(go_live))
         .route("/assets/{*name}", get(asset))
+        .route("/module/inlet-publisher.js", get(module))
         .with_state(Arc::new(Files::new(BUNDLE)))
 }
 
@@ -126,6 +131,19 @@ async fn player(
 
 async fn go_live(State(files): State<Arc<Files>>, headers: HeaderMap) -> Response {
     files.page(&GO_LIVE, &headers)
+}
+
+/// The publisher's module, for pages of any origin.
+async fn module(State(files): State<Arc<Files>>, headers: HeaderMap) -> Response {
+    let Some(file) = files.0.get(MODULE) else {
+        return not_found("no such file");
+    };
+    let mut response = file.respond(&headers, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
 }
 
 async fn asset(

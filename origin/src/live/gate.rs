@@ -159,6 +159,16 @@ impl Gate {
         })
     }
 
+    /// Whether a token may publish its stream, as far as the registry says; who is
+    /// live does not matter here.
+    ///
+    /// # Errors
+    ///
+    /// The refusal goes to the presenter as it is.
+    pub async fn check(&self, path: &PublishPath) -> Result<(), Refusal> {
+        self.authorise(path).await.map(drop)
+    }
+
     /// Takes what an edge has learned of a session's tracks.
     pub fn update(&self, update: Update) {
         self.directory

@@ -10,7 +10,8 @@ use inlet_common::{
     ids::SessionId,
     reason::ReasonCode,
     roq::control::{
-        self, Accept, ClockReply, DecodeError, Decoder, Hello, Message, Open, Reject, VERSION,
+        self, Accept, Check, Checked, ClockReply, DecodeError, Decoder, Hello, Message, Open,
+        Reject, VERSION,
     },
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -77,6 +78,15 @@ pub(super) async fn serve(
                         let answer = async move { answer_open(&gate, &link, &region, *open).await };
                         opens.spawn(answer.in_current_span());
                     }
+                    (Some(_), Message::Check(check)) => {
+                        while opens.try_join_next().is_some() {}
+                        // Without an answer the presenter gets no credentials.
+                        if opens.len() < MAX_OPENS {
+                            let (gate, link) = (Arc::clone(gate), link.clone());
+                            let answer = async move { answer_check(&gate, &link, check).await };
+                            opens.spawn(answer.in_current_span());
+                        }
+                    }
                     (Some(peer), message) => handle(gate, link, peer, message),
                 }
             }
@@ -134,6 +144,8 @@ fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
         Message::Update(update) => gate.update(update),
         Message::Hello(_)
         | Message::Open(_)
+        | Message::Check(_)
+        | Message::Checked(_)
         | Message::Accept(_)
         | Message::Reject(_)
         | Message::TargetRate(_)
@@ -148,6 +160,15 @@ fn refuse_open(link: &Link, session: SessionId) {
         code: ReasonCode::Overload,
         message: "too many presenters at once".to_owned(),
         retry_after: Some(2),
+    }));
+}
+
+async fn answer_check(gate: &Gate, link: &Link, check: Check) {
+    let refusal = gate.check(&check.path).await.err();
+    link.send(Message::Checked(Checked {
+        request: check.request,
+        code: refusal.as_ref().map(|refusal| refusal.code),
+        message: refusal.map(|refusal| refusal.message).unwrap_or_default(),
     }));
 }
 

@@ -118,3 +118,67 @@ function videoRank(codec: Codec): number | null {
       return null;
   }
 }
+
+/** Which candidates and servers an attempt may use, from the freest to the narrowest. */
+export type Rung =
+  /** Everything at once; ICE finds the best. */
+  | "any"
+  /** TCP to the edge, for networks that swallow UDP slowly. */
+  | "tcp"
+  /** A relay by TCP or TLS, for networks that pass nothing but HTTPS. */
+  | "relay";
+
+/** The next narrower rung that makes sense; `null` after the last. */
+export function nextRung(rung: Rung, servers: readonly IceServer[]): Rung | null {
+  if (rung === "any") return "tcp";
+  const hasRelay = servers.some((server) => isStreamRelay(server.urls));
+  return rung === "tcp" && hasRelay ? "relay" : null;
+}
+
+/** Whether a server relays by TCP or TLS. */
+export function isStreamRelay(url: string): boolean {
+  return /^turns:/i.test(url) || (/^turn:/i.test(url) && /transport=tcp/i.test(url));
+}
+
+/** An answer without the candidates for UDP. */
+export function withoutUdp(answer: string): string {
+  const isUdp = (line: string): boolean => /^a=candidate:\S+ \d+ udp /i.test(line);
+  return answer.split("\r\n").filter((line) => !isUdp(line)).join("\r\n");
+}
+
+/** The fragment of an ICE restart: the credentials of a new offer (RFC 8840 §9). */
+export function restartFragment(offer: string): string {
+  const lines = offer.split(/\r?\n/);
+  const first = (start: string): string[] => lines.filter((line) => line.startsWith(start)).slice(0, 1);
+  return [
+    ...first("a=group:BUNDLE"),
+    ...first("m="),
+    ...first("a=mid:"),
+    ...first("a=ice-ufrag:"),
+    ...first("a=ice-pwd:"),
+    "",
+  ].join("\r\n");
+}
+
+/**
+ * The answer of a restarted session: the former one with the credentials and candidates
+ * of the server's fragment.
+ */
+export function restartedAnswer(answer: string, fragment: string): string {
+  const of = (start: string): string[] =>
+    fragment.split(/\r?\n/).filter((line) => line.startsWith(start));
+  const ufrag = of("a=ice-ufrag:")[0];
+  const pwd = of("a=ice-pwd:")[0];
+  if (ufrag === undefined || pwd === undefined) return answer;
+  const candidates = of("a=candidate:");
+  let isPlaced = false;
+  const lines = answer.split("\r\n").flatMap((line) => {
+    if (line.startsWith("a=ice-ufrag:")) return [ufrag];
+    if (line.startsWith("a=ice-pwd:")) return [pwd];
+    if (!line.startsWith("a=candidate:")) return [line];
+    if (isPlaced) return [];
+    isPlaced = true;
+    return candidates.length > 0 ? candidates : [line];
+  });
+  return lines.join("\r\n");
+}

@@ -5,11 +5,13 @@
 
 import { publishRetry } from "./retry";
 import { announcedEndpoint, type Size } from "./urls";
+import { nextRung, type IceServer, type Rung } from "./sdp";
+import type { ServerWarning, SessionEnd, SessionNews } from "./session_events";
 import { deleteSession, discoverIceServers, WhipError } from "./whip_http";
 import { WhipSession, type ConnectionState } from "./whip_session";
-import type { IceServer } from "./sdp";
 
-export { WhipError } from "./whip_http";
+export { WhipError, type WhipErrorKind } from "./whip_http";
+export { describePath, type MediaPath, type ServerWarning, type SessionEnd, type SessionNews } from "./session_events";
 
 /** Where the publisher stands. */
 export type PublisherState =
@@ -32,6 +34,14 @@ export interface PublisherEvents {
   connection: ConnectionState;
   /** An attempt failed; `retryInMs` is `null` when there will be no other. */
   error: { error: WhipError; retryInMs: number | null };
+  /** What the server tells of the running session: its id, and how media reach it. */
+  session: SessionNews;
+  /** Something that hurts the stream, seen by the server. */
+  warning: ServerWarning;
+  /** Why the server ended the session. */
+  end: SessionEnd;
+  /** Another set of paths is tried, since the one before led nowhere. */
+  rung: Rung;
 }
 
 /** What to publish, and where. */
@@ -39,8 +49,11 @@ export interface PublisherOptions {
   /** The WHIP address, token included. */
   endpoint: string;
   stream: MediaStream;
-  /** Initial resolution, which fixes the ladder; `null` if unknown. */
-  size: Size | null;
+  /**
+   * Initial resolution, which fixes the ladder; `null` if unknown. Default: what the
+   * picture's settings say.
+   */
+  size?: Size | null;
   /** Ceiling of the video, bits per second. Default: {@link maxVideoBitrate} of `size`. */
   maxVideoBitrate?: number;
 }
@@ -64,18 +77,32 @@ export class InletPublisher {
   #session: WhipSession | null = null;
   /** Counts starts and stops: an attempt that belongs to an earlier one is dropped. */
   #generation = 0;
+  /** The running session was left for another server. */
+  #moved = false;
   #wake: () => void = () => {};
   #listeners: { [K in keyof PublisherEvents]: ((event: PublisherEvents[K]) => void)[] } = {
     state: [],
     connection: [],
     error: [],
+    session: [],
+    warning: [],
+    end: [],
+    rung: [],
   };
+  /** The set of paths that worked last, or is to be tried next. */
+  #rung: Rung = "any";
+  #options: Partial<PublisherOptions>;
   #iceServers: { endpoint: string; at: number; list: Promise<IceServer[]> } | null = null;
 
-  constructor() {
+  /** Publishes to a WHIP address; nothing happens before {@link start}. */
+  constructor(whipUrl = "", options: Partial<Omit<PublisherOptions, "endpoint">> = {}) {
+    this.#options = whipUrl === "" ? options : { ...options, endpoint: whipUrl };
     addEventListener("pagehide", () => this.#session?.closeOnPageHide());
     // A network that has just come back is worth trying at once.
-    addEventListener("online", () => this.#wake());
+    addEventListener("online", () => {
+      this.#wake();
+      void this.#session?.restart();
+    });
   }
 
   get state(): PublisherState {
@@ -87,8 +114,27 @@ export class InletPublisher {
     return this.#session?.connection ?? null;
   }
 
-  on<K extends keyof PublisherEvents>(name: K, listener: (event: PublisherEvents[K]) => void): void {
-    this.#listeners[name].push(listener);
+  /** ICE restarts of the running session. */
+  get restarts(): number {
+    return this.#session?.restarts ?? 0;
+  }
+
+  /** Listens to an event; the returned function stops that. */
+  on<K extends keyof PublisherEvents>(
+    name: K,
+    listener: (event: PublisherEvents[K]) => void,
+  ): () => void {
+    const listeners = this.#listeners[name];
+    listeners.push(listener);
+    return () => {
+      const at = listeners.indexOf(listener);
+      if (at >= 0) listeners.splice(at, 1);
+    };
+  }
+
+  /** Looks for another path at once, without a new session. */
+  async restartIce(): Promise<void> {
+    await this.#session?.restart();
   }
 
   /** Asks for the ICE servers ahead of time, so that {@link start} need not wait. */
@@ -96,11 +142,21 @@ export class InletPublisher {
     void this.#servers(endpoint);
   }
 
-  /** Goes live, and stays live until {@link stop} or a refusal for good. */
-  start(options: PublisherOptions): void {
+  /**
+   * Goes live, and stays live until {@link stop} or a refusal for good. `options` take
+   * the place of those of the constructor.
+   */
+  start(options: Partial<PublisherOptions> = {}): void {
+    this.#options = { ...this.#options, ...options };
+    const { endpoint, stream } = this.#options;
+    if (endpoint === undefined || stream === undefined) {
+      throw new TypeError("InletPublisher needs a WHIP address and a stream");
+    }
+    const size = this.#options.size === undefined ? sizeOf(stream) : this.#options.size;
     const generation = ++this.#generation;
     this.#wake();
-    void this.#run(options, generation);
+    this.#rung = "any";
+    void this.#run({ ...this.#options, endpoint, stream, size }, generation);
   }
 
   /** Ends the session and waits, a second at most, until the server knows. */
@@ -118,7 +174,7 @@ export class InletPublisher {
     await this.#session?.replaceTrack(track);
   }
 
-  async #run(options: PublisherOptions, generation: number): Promise<void> {
+  async #run(options: Started, generation: number): Promise<void> {
     const isCurrent = (): boolean => generation === this.#generation;
     let wasLive = false;
     let failures = 0;
@@ -127,6 +183,7 @@ export class InletPublisher {
       try {
         const session = await this.#open(options, isCurrent);
         if (session === null) return;
+        this.#follow(session, options, isCurrent);
         session.watch((state) => {
           if (!isCurrent()) return;
           this.#emit("connection", state);
@@ -143,11 +200,40 @@ export class InletPublisher {
         error = thrown instanceof WhipError ? thrown : new WhipError("protocol", String(thrown));
       }
       if (error === null || !isCurrent()) return;
+      if (this.#moved) {
+        this.#moved = false;
+        continue;
+      }
+      if (error.kind === "connect" && (await this.#narrow(options))) continue;
       if (!(await this.#pause(error, failures++, wasLive, isCurrent))) return;
     }
   }
 
-  async #open(options: PublisherOptions, isCurrent: () => boolean): Promise<WhipSession | null> {
+  /** Hands on what the server tells, and moves on where it says so. */
+  #follow(session: WhipSession, options: Started, isCurrent: () => boolean): void {
+    session.listen({
+      session: (news) => this.#emit("session", news),
+      warning: (warning) => this.#emit("warning", warning),
+      end: (end) => this.#emit("end", end),
+      move: (base) => {
+        if (!isCurrent()) return;
+        const { pathname, search } = new URL(options.endpoint);
+        options.endpoint = new URL(pathname + search, base).href;
+        this.#moved = true;
+        void session.close(true);
+      },
+    });
+  }
+
+  /** Takes the next set of paths; `false` when all have been tried. */
+  async #narrow(options: Started): Promise<boolean> {
+    const next = nextRung(this.#rung, await this.#servers(options.endpoint));
+    this.#rung = next ?? "any";
+    if (next !== null) this.#emit("rung", next);
+    return next !== null;
+  }
+
+  async #open(options: Started, isCurrent: () => boolean): Promise<WhipSession | null> {
     this.#setState("requesting");
     const iceServers = await this.#servers(options.endpoint);
     if (!isCurrent()) return null;
@@ -155,6 +241,7 @@ export class InletPublisher {
       endpoint: announcedEndpoint(options.endpoint, options.size),
       stream: options.stream,
       iceServers,
+      rung: this.#rung,
       maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
     });
     if (!isCurrent()) {
@@ -217,5 +304,13 @@ export class InletPublisher {
 
 /** An answer that the browser cannot use will be the same next time. */
 function isPermanent(error: WhipError): boolean {
-  return error.kind === "protocol";
+  return error.kind === "protocol" || error.kind === "ended";
+}
+
+/** Options of a publisher that has started; the address changes when it moves on. */
+type Started = PublisherOptions & { size: Size | null };
+
+function sizeOf(stream: MediaStream): Size | null {
+  const { width, height } = stream.getVideoTracks()[0]?.getSettings() ?? {};
+  return width === undefined || height === undefined ? null : { width, height };
 }

@@ -16,7 +16,9 @@ export type WhipErrorKind =
   /** The answer was good, but no media connection came up. */
   | "connect"
   /** The media connection was up and broke. */
-  | "lost";
+  | "lost"
+  /** The server ended the session, and said why. */
+  | "ended";
 
 /** Why publishing failed, with words for the presenter. */
 export class WhipError extends Error {
@@ -52,10 +54,16 @@ export interface Opened {
   session: string | null;
 }
 
+/** An ICE restart that the server took: its new credentials and candidates, as text. */
+export interface Restarted {
+  fragment: string;
+}
+
 /** A POST that takes longer is given up. */
 const POST_TIMEOUT_MS = 10_000;
 /** The servers are a help, not a condition: no presenter waits long for them. */
 const OPTIONS_TIMEOUT_MS = 1_500;
+const PATCH_TIMEOUT_MS = 4_000;
 const DELETE_TIMEOUT_MS = 1_000;
 /** A message longer than this is cut before it is shown. */
 const MAX_DETAIL = 300;
@@ -88,6 +96,29 @@ export async function postOffer(
     answer: body,
     session: sessionUrl(response.headers.get("Location"), response.url || endpoint),
   };
+}
+
+/**
+ * Restarts ICE (RFC 9725 §4.3.3). `null` when the server does not: then only a new
+ * session helps.
+ */
+export async function patchRestart(
+  session: string,
+  fragment: string,
+  fetcher: typeof fetch = fetch,
+): Promise<Restarted | null> {
+  try {
+    const response = await fetcher(session, {
+      method: "PATCH",
+      headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" },
+      body: fragment,
+      signal: AbortSignal.timeout(PATCH_TIMEOUT_MS),
+    });
+    const body = await response.text();
+    return response.status === 200 && body.includes("a=ice-ufrag:") ? { fragment: body } : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Asks which STUN and TURN servers there are; an empty list when it cannot be known. */
@@ -166,6 +197,8 @@ function explain(kind: WhipErrorKind, status: number | null, reason: number | nu
         advice:
           "The server answers, but picture and sound do not get through: a firewall may block UDP. Try another network, a phone's hotspot for example. The next attempt comes by itself.",
       };
+    case "ended":
+      return explainRefusal(reason, status ?? 0);
     case "lost":
       return {
         title: "The connection broke",

@@ -1,14 +1,21 @@
 // One WHIP session: a peer connection, from the offer to the DELETE.
 //
-// A session is never revived: when it breaks, `whip.ts` opens the next one.
+// A path that breaks is looked for anew by an ICE restart; when that does not help, the
+// session is over and `whip.ts` opens the next one.
 
 import {
   preferredAudioCodecs,
+  isStreamRelay,
   preferredVideoCodecs,
+  restartedAnswer,
+  restartFragment,
+  withoutUdp,
   withStartBitrate,
   type IceServer,
+  type Rung,
 } from "./sdp";
-import { deleteSession, postOffer, WhipError } from "./whip_http";
+import { listen, type Listener, type SessionEnd } from "./session_events";
+import { deleteSession, patchRestart, postOffer, WhipError } from "./whip_http";
 
 /** What a session is opened with. */
 export interface SessionOptions {
@@ -16,6 +23,8 @@ export interface SessionOptions {
   endpoint: string;
   stream: MediaStream;
   iceServers: IceServer[];
+  /** What paths are tried. */
+  rung: Rung;
   /** Ceiling of the video, bits per second. */
   maxVideoBitrate: number;
 }
@@ -28,10 +37,15 @@ export type ConnectionState = RTCPeerConnectionState;
  * offer; other WHIP servers do. Host candidates take a few milliseconds.
  */
 const GATHERING_MS = 200;
-/** From the answer to "connected": over TCP through a slow proxy this takes seconds. */
-const CONNECT_TIMEOUT_MS = 15_000;
-/** A path that comes back within this time is not worth a new session. */
-const DISCONNECTED_MS = 4_000;
+/**
+ * From the answer to "connected". With everything tried at once a path is found in a
+ * second or two; a relay by TLS through a slow proxy takes longer.
+ */
+const CONNECT_TIMEOUT_MS: Readonly<Record<Rung, number>> = { any: 6_000, tcp: 5_000, relay: 15_000 };
+/** A path that comes back by itself within this time is not worth a restart. */
+const DISCONNECTED_MS = 1_500;
+/** A restart that has not helped by then does not. */
+const RESTART_MS = 8_000;
 /** Opus, in stereo where the source is. */
 const MAX_AUDIO_BITRATE = 128_000;
 /** Start near the target, but leave the estimator some room to find a slow uplink. */
@@ -45,20 +59,74 @@ export class WhipSession {
   #onState: (state: ConnectionState) => void = () => {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wasConnected = false;
+  #isRestarting = false;
+  #restarts = 0;
+  #serverEnd: SessionEnd | null = null;
+  #stopListening: () => void = () => {};
 
   private constructor(
     readonly connection: RTCPeerConnection,
     readonly url: string | null,
+    private answer: string,
+    rung: Rung,
   ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     connection.addEventListener("connectionstatechange", () => this.#stateChanged());
-    this.#timer = setTimeout(() => this.#stateChanged(true), CONNECT_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.#stateChanged(true), CONNECT_TIMEOUT_MS[rung]);
     // A server that ends the session closes DTLS, which `connectionState` does not show
     // until ICE has been silent for seconds.
     const dtls = connection.getSenders()[0]?.transport;
     dtls?.addEventListener("statechange", () => {
       if (dtls.state === "closed" || dtls.state === "failed") this.#lost(`DTLS is ${dtls.state}.`);
     });
+  }
+
+  /** ICE restarts that the server took. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Hands on what the server tells of this session. */
+  listen(listener: Listener): void {
+    if (this.url === null) return;
+    this.#stopListening = listen(this.url, {
+      ...listener,
+      end: (end) => {
+        this.#serverEnd = end;
+        listener.end(end);
+        this.#lost(end.message);
+      },
+    });
+  }
+
+  /**
+   * Looks for another path without a new session: after a change of network, say. What
+   * is on its way goes on over the old path meanwhile.
+   */
+  async restart(): Promise<void> {
+    if (this.#isRestarting || this.url === null || this.connection.connectionState === "closed") return;
+    this.#isRestarting = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#restartFailed(), RESTART_MS);
+    try {
+      const offer = await this.connection.createOffer({ iceRestart: true });
+      await this.connection.setLocalDescription(offer);
+      const taken = await patchRestart(this.url, restartFragment(offer.sdp ?? ""));
+      if (taken === null) return this.#restartFailed();
+      this.answer = restartedAnswer(this.answer, taken.fragment);
+      await this.connection.setRemoteDescription({ type: "answer", sdp: this.answer });
+      this.#restarts++;
+      if (this.connection.connectionState === "connected") this.#stateChanged();
+    } catch (error) {
+      this.#lost(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#isRestarting = false;
+    }
+  }
+
+  #restartFailed(): void {
+    this.#isRestarting = false;
+    this.#lost("No path was found again.");
   }
 
   /** Reports the state of the connection: at once, and on every change. */
@@ -69,8 +137,12 @@ export class WhipSession {
 
   /** Opens a session. Throws a {@link WhipError}. */
   static async open(options: SessionOptions): Promise<WhipSession> {
+    const isRelay = options.rung === "relay";
     const connection = new RTCPeerConnection({
-      iceServers: options.iceServers,
+      iceServers: isRelay
+        ? options.iceServers.filter((server) => isStreamRelay(server.urls))
+        : options.iceServers,
+      iceTransportPolicy: isRelay ? "relay" : "all",
       bundlePolicy: "max-bundle",
     });
     let url: string | null = null;
@@ -82,12 +154,11 @@ export class WhipSession {
       const opened = await postOffer(options.endpoint, offer);
       url = opened.session;
       const startKbps = (options.maxVideoBitrate * START_FRACTION) / 1000;
-      await connection.setRemoteDescription({
-        type: "answer",
-        sdp: withStartBitrate(opened.answer, startKbps),
-      });
+      const answer = withStartBitrate(opened.answer, startKbps);
+      const sdp = options.rung === "tcp" ? withoutUdp(answer) : answer;
+      await connection.setRemoteDescription({ type: "answer", sdp });
       await limitAudio(connection);
-      return new WhipSession(connection, url);
+      return new WhipSession(connection, url, sdp, options.rung);
     } catch (error) {
       connection.close();
       if (url !== null) void deleteSession(url);
@@ -104,9 +175,12 @@ export class WhipSession {
     await sender?.replaceTrack(track);
   }
 
-  /** Ends the session at the server too. Waits a second at most. */
-  async close(): Promise<void> {
-    this.#finish(null);
+  /**
+   * Ends the session at the server too. Waits a second at most. With `andAgain` the
+   * publisher goes on with another.
+   */
+  async close(andAgain = false): Promise<void> {
+    this.#finish(andAgain ? new WhipError("lost", "The server asked to go on elsewhere.") : null);
     if (this.url !== null) await deleteSession(this.url);
   }
 
@@ -118,12 +192,19 @@ export class WhipSession {
 
   #finish(reason: WhipError | null): void {
     clearTimeout(this.#timer);
+    this.#stopListening();
     // Sends the DTLS close_notify, which frees the path at once even without the DELETE.
     this.connection.close();
     this.#end(reason);
   }
 
   #lost(detail: string): void {
+    const end = this.#serverEnd;
+    if (end !== null && !end.retry) {
+      const status = end.code === null ? 410 : 403;
+      this.#finish(new WhipError("ended", end.message, { status, reason: end.code }));
+      return;
+    }
     this.#finish(new WhipError(this.#wasConnected ? "lost" : "connect", detail));
   }
 
@@ -134,6 +215,10 @@ export class WhipSession {
     if (state === "connected") {
       this.#wasConnected = true;
       clearTimeout(this.#timer);
+    } else if (this.#isRestarting) {
+      // Its own timer decides.
+    } else if (this.#wasConnected && (state === "failed" || timedOut)) {
+      void this.restart();
     } else if (state === "failed" || timedOut) {
       this.#lost(`The connection is ${state}.`);
     } else if (state === "disconnected") {

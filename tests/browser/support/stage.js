@@ -38,12 +38,13 @@ export async function until(what, patienceMs, probe) {
 
 /** An origin and an edge, and a stream to begin with. */
 export class Stage {
-  static async open() {
+  /** `args` are more of the demonstration's command line. */
+  static async open(...args) {
     if (!existsSync(join(BIN, "demo"))) throw new Error(`no demo in ${BIN}: run \`make build\``);
     const folder = mkdtempSync(join(tmpdir(), "inlet-browser-"));
     const process = spawn(
       join(BIN, "demo"),
-      ["--free-ports", "--source", "none", "--directory", folder],
+      ["--free-ports", "--source", "none", "--directory", folder, ...args],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
     const output = [];

@@ -28,7 +28,7 @@ impl LoneEdge {
         secrets::write(folder)?;
         fs::write(
             folder.join("edge.toml"),
-            settings::edge(&layout.ports, folder, &layout.log_filter),
+            settings::edge(&layout.ports, folder, &layout.log_filter, &layout.media),
         )?;
         Ok(Self { layout })
     }

@@ -62,6 +62,8 @@ pub struct Layout {
     pub ports: Ports,
     /// Which log events both processes write.
     pub log_filter: String,
+    /// More lines for the `[media]` section of the edge; empty leaves the defaults.
+    pub media: String,
 }
 
 /// A running origin and a running edge.
@@ -95,7 +97,7 @@ impl Rig {
         )?;
         fs::write(
             folder.join("edge.toml"),
-            settings::edge(&layout.ports, folder, filter),
+            settings::edge(&layout.ports, folder, filter, &layout.media),
         )?;
         for log in ["origin.log", "edge.log"] {
             fs::write(folder.join(log), "")?;
@@ -146,6 +148,19 @@ impl Rig {
     pub async fn turn_credential(&self, tag: &str) -> Result<TurnCredential> {
         let secret = secrets::admin(&self.layout.folder)?;
         TurnCredential::ask(self.ports().edge_admin, &secret, tag).await
+    }
+
+    /// What the edge's admin API says to a GET.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or refuses.
+    pub async fn edge_admin(&self, path: &str) -> Result<String> {
+        let secret = secrets::admin(&self.layout.folder)?;
+        let url = format!("http://127.0.0.1:{}{path}", self.ports().edge_admin);
+        let request = reqwest::Client::new().get(url).bearer_auth(secret);
+        let response = request.send().await?.error_for_status()?;
+        Ok(response.text().await?)
     }
 
     /// URL of the origin's metrics.

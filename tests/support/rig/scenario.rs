@@ -23,6 +23,7 @@ pub async fn scenario(test: impl AsyncFnOnce(&mut Rig) -> Result<()>) {
     let layout = Layout {
         folder: folder.clone(),
         ports: Ports::free().expect("free ports"),
+        media: String::new(),
         log_filter: env::var("INLET_LOG").unwrap_or_else(|_| "info".to_owned()),
     };
     let mut rig = match Rig::start(layout).await {

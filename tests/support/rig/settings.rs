@@ -52,7 +52,7 @@ format = "human"
 }
 
 /// The edge's file.
-pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str) -> String {
+pub(super) fn edge(ports: &Ports, folder: &Path, filter: &str, media: &str) -> String {
     let Ports {
         origin_roq,
         edge_http,
@@ -82,6 +82,7 @@ listen = "127.0.0.1:{edge_http}"
 addresses = ["127.0.0.1"]
 port = {edge_media}
 workers = {workers}
+{media}
 
 [roq]
 origin = "127.0.0.1:{origin_roq}"

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  accepted ─▶ trusted proxy: header ─▶ HTTP alone ─▶ (handshake) ───────▶ HTTP
-//!                                   └─▶ with TURN: first bytes
+//!                                   └─▶ with TURN or ICE: first bytes
 //!                                         ├─ TURN, HTTP ────────────────▶ TURN, HTTP
+//!                                         ├─ ICE ─▶ first frame ────────▶ ICE
 //!                                         └─ TLS ─▶ handshake ─▶ ALPN ───▶ TURN, HTTP
 //!                                                      └ none: first byte ▶ TURN, HTTP
 //! ```
@@ -11,8 +12,9 @@
 //! A CA that validates (`acme-tls/1`) is done after the handshake.
 //!
 //! First bytes are only looked at: whoever gets the connection reads them
-//! again. Each step has its own bound in time, and with TURN a source has a
-//! bound on connections that are anywhere in here.
+//! again, but for ICE, whose first frame goes with the connection. Each step has
+//! its own bound in time, and where kinds are told apart a source has a bound on
+//! connections that are anywhere in here.
 
 use std::{
     io,
@@ -34,8 +36,12 @@ use super::{
     classify::{self, Kind},
     metrics::Reason,
     proxy,
-    service::{Divert, Service, Stream},
+    service::{Divert, DivertIce, Service, Stream},
 };
+
+/// Longest first frame of ICE-TCP: a Binding request with the longest USERNAME (513
+/// bytes) and whatever else clients put into it.
+const MAX_FIRST_FRAME: usize = 2048;
 
 /// A connection, and what is known of it.
 pub(super) struct Arrived<'a> {
@@ -51,6 +57,8 @@ pub(super) struct Arrived<'a> {
 pub(super) enum To<'a> {
     Http(&'a Router),
     Turn(&'a dyn Divert),
+    /// ICE, and what was read of the connection.
+    Ice(&'a dyn DivertIce, Vec<u8>),
 }
 
 /// A connection that got nowhere.
@@ -82,8 +90,8 @@ pub(super) async fn arrive(
             destination,
         }) => (source, Some(destination), Some(source.ip())),
     };
-    let (to, stream) = match &shared.service {
-        Service::Http(router) => {
+    let (to, stream) = match shared.service.http_alone() {
+        Some(router) => {
             let mut stream = cover(shared, stream).await?;
             if let Stream::Tls(tls) = &mut stream
                 && agreed(tls) == Some(Kind::Validation)
@@ -92,7 +100,7 @@ pub(super) async fn arrive(
             }
             (To::Http(router), stream)
         }
-        Service::Turn(divert) | Service::HttpAndTurn(_, divert) => {
+        None => {
             let _entered = match source {
                 None => None,
                 Some(source) => match shared.half_open.enter(source) {
@@ -100,7 +108,7 @@ pub(super) async fn arrive(
                     entered => entered,
                 },
             };
-            sort(shared, divert.as_ref(), stream).await?
+            sort(shared, stream).await?
         }
     };
     Ok(Arrived {
@@ -164,12 +172,8 @@ async fn handshake(
     }
 }
 
-/// Tells TURN from HTTP.
-async fn sort<'a>(
-    shared: &'a Shared,
-    divert: &'a dyn Divert,
-    stream: TcpStream,
-) -> Result<(To<'a>, Stream), Ended> {
+/// Tells TURN, ICE and HTTP apart.
+async fn sort(shared: &Shared, stream: TcpStream) -> Result<(To<'_>, Stream), Ended> {
     let kind = in_time(shared, first_bytes(shared, &stream)).await?;
     let (kind, stream) = match (kind, &shared.tls) {
         (Kind::Tls, Some(tls)) => {
@@ -182,13 +186,44 @@ async fn sort<'a>(
         }
         (kind, _) => (kind, Stream::Plain(stream)),
     };
-    match (kind, shared.service.router()) {
-        (Kind::Turn, _) => Ok((To::Turn(divert), stream)),
-        (Kind::Http, Some(router)) => Ok((To::Http(router), stream)),
-        (Kind::IceTcp, _) => Err(Ended::ByUs(Reason::IceTcp)),
-        (Kind::Tls | Kind::Validation | Kind::Unknown | Kind::Http, _) => {
-            Err(Ended::ByUs(Reason::Unknown))
+    let service = &shared.service;
+    let to = match kind {
+        Kind::Turn => service.divert().map(|divert| To::Turn(divert.as_ref())),
+        Kind::Http => service.router().map(To::Http),
+        Kind::IceTcp => return to_ice(shared, stream).await,
+        Kind::Tls | Kind::Validation | Kind::Unknown => None,
+    };
+    let to = to.ok_or(Ended::ByUs(Reason::Unknown))?;
+    Ok((to, stream))
+}
+
+/// Reads the first frame, which says whose the connection is.
+async fn to_ice(shared: &Shared, stream: Stream) -> Result<(To<'_>, Stream), Ended> {
+    let (Some(divert), Stream::Plain(mut stream)) = (shared.service.divert_ice(), stream) else {
+        return Err(Ended::ByUs(Reason::IceTcp));
+    };
+    let frame = async {
+        let mut frame = vec![0; classify::FRAMING_BYTES];
+        stream.read_exact(&mut frame).await?;
+        let len = frame
+            .first_chunk()
+            .map_or(0, |len| u16::from_be_bytes(*len));
+        let len = usize::from(len);
+        if len > MAX_FIRST_FRAME {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
+        frame.resize(classify::FRAMING_BYTES + len, 0);
+        let body = frame.get_mut(classify::FRAMING_BYTES..);
+        stream.read_exact(body.unwrap_or_default()).await?;
+        Ok(frame)
+    };
+    match timeout(shared.options.first_request_timeout, frame).await {
+        Ok(Ok(frame)) => Ok((To::Ice(divert.as_ref(), frame), Stream::Plain(stream))),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Ended::ByUs(Reason::IceTcp))
+        }
+        Ok(Err(_)) => Err(Ended::ByPeer),
+        Err(_) => Err(Ended::ByUs(Reason::Silent)),
     }
 }
 

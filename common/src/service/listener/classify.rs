@@ -26,7 +26,7 @@ const MAGIC_COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const COOKIE_OFFSET: usize = 4;
 
 /// What RFC 4571 puts before each message.
-const FRAMING_BYTES: usize = 2;
+pub(super) const FRAMING_BYTES: usize = 2;
 
 /// Bytes that always suffice to tell.
 pub(super) const ENOUGH: usize = FRAMING_BYTES + COOKIE_OFFSET + MAGIC_COOKIE.len();
@@ -41,8 +41,8 @@ pub(super) enum Expected {
     },
     /// TLS alone.
     Tls,
-    /// TLS, and TURN without it.
-    TlsOrTurn,
+    /// TLS, and TURN and ICE without it.
+    TlsOrPlain,
 }
 
 /// What a connection began with.
@@ -70,9 +70,9 @@ pub(super) fn first_bytes(bytes: &[u8], expected: Expected) -> Option<Kind> {
     let otherwise = match expected {
         Expected::Plain { http: true } => Kind::Http,
         Expected::Plain { http: false } => Kind::Unknown,
-        Expected::Tls | Expected::TlsOrTurn if first == TLS_HANDSHAKE => return Some(Kind::Tls),
+        Expected::Tls | Expected::TlsOrPlain if first == TLS_HANDSHAKE => return Some(Kind::Tls),
         Expected::Tls => return Some(Kind::Unknown),
-        Expected::TlsOrTurn => Kind::Unknown,
+        Expected::TlsOrPlain => Kind::Unknown,
     };
     if is_channel_data(first) && otherwise == Kind::Unknown {
         return Some(Kind::Turn);
@@ -126,7 +126,7 @@ mod tests {
 
     const HTTP: Expected = Expected::Plain { http: true };
     const PLAIN: Expected = Expected::Plain { http: false };
-    const EACH: [Expected; 4] = [HTTP, PLAIN, Expected::Tls, Expected::TlsOrTurn];
+    const EACH: [Expected; 4] = [HTTP, PLAIN, Expected::Tls, Expected::TlsOrPlain];
 
     /// An Allocate request's head, a Binding request behind a frame's length.
     const STUN: &[u8] = &[0x00, 0x03, 0x00, 0x08, 0x21, 0x12, 0xA4, 0x42];

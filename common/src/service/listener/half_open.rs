@@ -1,4 +1,4 @@
-//! How many connections of one source are still on their way to a first word.
+//! How many connections of one source have yet to show what they are for.
 //!
 //! Without this bound one source could hold every TLS handshake, or every
 //! place. A source is an IPv4 address or an IPv6 /64, which is what one
@@ -7,29 +7,29 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The sources that have such connections. There is an entry only while there
 /// is a connection, so never more of them than connections.
 #[derive(Debug)]
-pub(super) struct HalfOpen {
+pub struct HalfOpen {
     most: usize,
     sources: Mutex<HashMap<Source, usize>>,
 }
 
 impl HalfOpen {
     /// At most `most` connections of each source.
-    pub(super) fn new(most: usize) -> Self {
-        Self {
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
             most,
             sources: Mutex::default(),
-        }
+        })
     }
 
     /// Counts a connection from `address` until the guard is dropped; `None`
     /// when its source has too many.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Entered<'_>> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
         let source = Source::of(address);
         let mut sources = self.lock();
         let count = sources.get(&source).copied().unwrap_or(0);
@@ -38,7 +38,7 @@ impl HalfOpen {
         }
         sources.insert(source, count + 1);
         Some(Entered {
-            counts: self,
+            counts: Arc::clone(self),
             source,
         })
     }
@@ -59,14 +59,14 @@ impl HalfOpen {
     }
 }
 
-/// One counted connection.
+/// One counted connection, for as long as this is kept.
 #[derive(Debug)]
-pub(super) struct Entered<'a> {
-    counts: &'a HalfOpen,
+pub struct Entered {
+    counts: Arc<HalfOpen>,
     source: Source,
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
         self.counts.leave(self.source);
     }

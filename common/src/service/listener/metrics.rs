@@ -56,7 +56,7 @@ pub(super) enum Reason {
     Silent,
     /// Neither TLS, TURN nor HTTP, or not served here in this form.
     Unknown,
-    /// ICE by TCP, which is not served.
+    /// ICE by TCP, where it is not served, or with a first frame of absurd length.
     IceTcp,
     /// Its source has too many half-open ones.
     HalfOpen,

@@ -1,4 +1,4 @@
-//! What a listener serves, and how a TURN connection is handed away.
+//! What a listener serves, and how connections of TURN and ICE are handed away.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -19,45 +19,77 @@ const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// What TURN is called by ALPN, [RFC 7443 §3](https://www.rfc-editor.org/rfc/rfc7443#section-3).
 const TURN_ALPN: &[u8] = b"stun.turn";
 
-/// What a listener serves. With TURN, connections are told apart by their
-/// first bytes; without, none are looked at.
-#[derive(Clone)]
-pub enum Service {
-    /// HTTP alone; by TLS alone where the listener has TLS.
-    Http(Router),
-    /// TURN alone, by TCP or TLS, see [`Tls`].
-    Turn(Arc<dyn Divert>),
-    /// HTTP as above, and TURN on the same port.
-    HttpAndTurn(Router, Arc<dyn Divert>),
+/// What a listener serves. With TURN or ICE-TCP, connections are told apart by
+/// their first bytes; without, none are looked at.
+#[derive(Clone, Default)]
+pub struct Service {
+    http: Option<Router>,
+    turn: Option<Arc<dyn Divert>>,
+    ice: Option<Arc<dyn DivertIce>>,
 }
 
 impl From<Router> for Service {
     fn from(router: Router) -> Self {
-        Self::Http(router)
+        Self::http(router)
     }
 }
 
 impl Service {
-    pub(super) fn router(&self) -> Option<&Router> {
-        match self {
-            Self::Http(router) | Self::HttpAndTurn(router, _) => Some(router),
-            Self::Turn(_) => None,
+    /// HTTP alone; by TLS alone where the listener has TLS.
+    pub fn http(router: Router) -> Self {
+        Self {
+            http: Some(router),
+            ..Self::default()
         }
+    }
+
+    /// TURN alone, by TCP or TLS, see [`Tls`].
+    pub fn turn(divert: Arc<dyn Divert>) -> Self {
+        Self::default().with_turn(divert)
+    }
+
+    /// The same, and TURN on the same port.
+    #[must_use]
+    pub fn with_turn(mut self, divert: Arc<dyn Divert>) -> Self {
+        self.turn = Some(divert);
+        self
+    }
+
+    /// The same, and ICE-TCP on the same port.
+    #[must_use]
+    pub fn with_ice(mut self, divert: Arc<dyn DivertIce>) -> Self {
+        self.ice = Some(divert);
+        self
+    }
+
+    pub(super) const fn router(&self) -> Option<&Router> {
+        self.http.as_ref()
+    }
+
+    pub(super) const fn divert(&self) -> Option<&Arc<dyn Divert>> {
+        self.turn.as_ref()
+    }
+
+    pub(super) const fn divert_ice(&self) -> Option<&Arc<dyn DivertIce>> {
+        self.ice.as_ref()
+    }
+
+    /// HTTP, if nothing else is served, so that there is nothing to tell apart.
+    pub(super) fn http_alone(&self) -> Option<&Router> {
+        let is_alone = self.turn.is_none() && self.ice.is_none();
+        self.http.as_ref().filter(|_| is_alone)
     }
 
     /// `config`, offering by ALPN what is served and nothing else; the validation
     /// of a CA where the certificate comes from one.
     pub(super) fn offer(&self, config: &ServerConfig) -> ServerConfig {
-        let (http, turn): (&[&[u8]], &[&[u8]]) = match self {
-            Self::Http(_) => (&HTTP_ALPN, &[]),
-            Self::Turn(_) => (&[], &[TURN_ALPN]),
-            Self::HttpAndTurn(..) => (&HTTP_ALPN, &[TURN_ALPN]),
-        };
+        let http = self.http.iter().flat_map(|_| HTTP_ALPN);
+        let turn = self.turn.iter().map(|_| TURN_ALPN);
         let mut config = config.clone();
         let mut offered = config.alpn_protocols;
         offered.retain(|name| name == ACME_ALPN);
-        let served = [http, turn].concat().into_iter().map(<[u8]>::to_vec);
         // Ours come first: a client that offers both is no CA.
+        let served = http.chain(turn).map(<[u8]>::to_vec);
         config.alpn_protocols = served.chain(offered).collect();
         config
     }
@@ -78,12 +110,12 @@ impl Service {
                 http: self.router().is_some(),
             },
             Tls::Only(_) => Expected::Tls,
-            Tls::OrPlainTurn(_) => Expected::TlsOrTurn,
+            Tls::OrPlain(_) => Expected::TlsOrPlain,
         }
     }
 }
 
-/// Whether a listener has TLS, and whether TURN may do without. Which protocols
+/// Whether a listener has TLS, and whether TURN and ICE-TCP may do without. Which protocols
 /// TLS offers by ALPN follows from the [`Service`], whatever the configuration
 /// says, but for the validation of a CA ([`ACME_ALPN`]).
 #[derive(Clone, Debug)]
@@ -92,15 +124,16 @@ pub enum Tls {
     Off,
     /// Everything comes by TLS.
     Only(Arc<ServerConfig>),
-    /// As [`Tls::Only`], but TURN may come in the clear too.
-    OrPlainTurn(Arc<ServerConfig>),
+    /// As [`Tls::Only`], but TURN and ICE-TCP may come in the clear too, where they
+    /// are served.
+    OrPlain(Arc<ServerConfig>),
 }
 
 impl Tls {
     pub(super) fn config(&self) -> Option<&ServerConfig> {
         match self {
             Self::Off => None,
-            Self::Only(config) | Self::OrPlainTurn(config) => Some(config),
+            Self::Only(config) | Self::OrPlain(config) => Some(config),
         }
     }
 }
@@ -118,7 +151,15 @@ pub trait Divert: Send + Sync {
     fn take(&self, connection: Diverted);
 }
 
-/// A TURN connection, with nothing read of it but its TLS handshake.
+/// Takes ICE-TCP connections.
+pub trait DivertIce: Send + Sync {
+    /// As [`Divert::take`]. `first` is what was read of the connection: its first
+    /// frame, length included.
+    fn take(&self, connection: Diverted, first: Vec<u8>);
+}
+
+/// A TURN connection, with nothing read of it but its TLS handshake, or one of
+/// ICE-TCP.
 #[derive(Debug)]
 pub struct Diverted {
     /// Non-blocking, with TCP_NODELAY, keepalive ([`super::Options::idle_timeout`])

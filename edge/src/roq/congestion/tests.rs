@@ -204,7 +204,7 @@ fn a_longer_path_is_believed_within_a_second() {
 fn an_idle_link_keeps_room_for_a_key_frame() {
     let mut path = Path::new(100 * MBPS, Duration::from_millis(100));
     path.run(20, MBPS / 2);
-    assert_eq!(path.controller.window(), Config::default().floor);
+    assert_eq!(path.controller.window, Config::default().floor);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn persistent_congestion_starts_over() {
     path.run(5, 60 * MBPS);
     path.controller.note_lost(PACKET, true);
     path.controller.update(path.now);
-    assert_eq!(path.controller.window(), MIN_PACKETS * 1_200);
+    assert_eq!(path.controller.window, MIN_PACKETS * 1_200);
     path.backlog = 0;
     path.run(3, 60 * MBPS);
     path.run(3, 60 * MBPS);

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use inlet_common::{
-    ids::SessionId,
+    ids::{PublishPath, SessionId},
     reason::ReasonCode,
     roq::{
         FlowId,
         control::{
-            Accept, ClockReply, ClockRequest, Close, CloseReason, Message, Open, Reject,
+            Accept, Check, ClockReply, ClockRequest, Close, CloseReason, Message, Open, Reject,
             TargetRate, Totals, Track, Update, VIDEO_ORIENTATION,
         },
         datagram,
@@ -132,6 +132,26 @@ impl Link {
         Ok(Key(key))
     }
 
+    /// Asks the origin about a token; the answer, if there is one, comes as
+    /// [`Output::Checked`] with the same `request`.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, when the origin cannot be asked.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        request: uuid::Uuid,
+        path: PublishPath,
+    ) -> Result<(), Refusal> {
+        if !self.is_up() {
+            return Err(refusal(ReasonCode::NoOrigin, "no origin can be reached"));
+        }
+        self.send(&Message::Check(Check { request, path }));
+        self.drive(now);
+        Ok(())
+    }
+
     /// A session's tracks have changed; flows stay as they are.
     pub fn update<'a>(&mut self, now: Instant, key: Key, tracks: impl Iterator<Item = &'a Track>) {
         let Some(entry) = self.entries.get_mut(key.0) else {
@@ -152,10 +172,17 @@ impl Link {
         }
     }
 
-    /// Ends a session; the key is invalid afterwards.
-    pub fn close(&mut self, now: Instant, key: Key, reason: CloseReason, mut totals: Totals) {
+    /// Ends a session; the key is invalid afterwards. What it carried, with what was
+    /// dropped here, comes back.
+    pub fn close(
+        &mut self,
+        now: Instant,
+        key: Key,
+        reason: CloseReason,
+        mut totals: Totals,
+    ) -> Totals {
         let Some(entry) = self.remove(key.0) else {
-            return;
+            return totals;
         };
         totals.dropped += entry.dropped;
         self.send(&Message::Close(Close {
@@ -164,6 +191,7 @@ impl Link {
             totals: Some(totals),
         }));
         self.drive(now);
+        totals
     }
 
     pub(super) fn sender(&mut self, owner: Owner) -> Option<&mut Sender> {
@@ -239,7 +267,17 @@ impl Link {
                 let (offset, _) = reply.offset_and_round_trip(self.utc_at(now));
                 self.clock_offset = Some(offset);
             }
-            Message::Open(_) | Message::Update(_) => self.counters.unreadable += 1,
+            Message::Checked(checked) => {
+                let answer = match checked.code {
+                    None => Ok(()),
+                    Some(code) => Err(refusal(code, &checked.message)),
+                };
+                self.outputs
+                    .push_back(Output::Checked(checked.request, answer));
+            }
+            Message::Open(_) | Message::Check(_) | Message::Update(_) => {
+                self.counters.unreadable += 1;
+            }
             Message::Unknown => {}
         }
     }

@@ -207,6 +207,22 @@ fn a_longer_way_costs_a_second_at_most() {
 }
 
 #[test]
+fn a_short_way_carries_what_a_worker_takes_in() {
+    let mut net = Net::new();
+    net.delay = Duration::from_millis(1);
+    net.run_until(|net| net.link.is_up());
+    let mut media = Media::open(&mut net);
+    // 220 Mbps: a hundred presenters.
+    for at in 0..1_000 {
+        media.frame(&mut net, 25, at == 0);
+        net.tick();
+    }
+    net.run_for(Duration::from_millis(50));
+    assert_eq!(video(&net).len(), 25_000);
+    assert!(net.link.counters().dropped.is_empty());
+}
+
+#[test]
 fn a_late_packet_has_a_stream_of_its_own() {
     let mut net = Net::up();
     let mut media = Media::open(&mut net);

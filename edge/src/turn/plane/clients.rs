@@ -11,9 +11,10 @@ use mio::Registry;
 use super::{
     IDLE_TIMEOUT, Plane, ToMedia,
     run::Runs,
-    streams::{Migrant, Read, Stream},
+    streams::{Migrant, Stream},
 };
 use crate::{
+    stream::Read,
     turn::{
         client::Client,
         relay::MediaHop,
@@ -61,7 +62,7 @@ impl Plane {
                 true => self.io.streams.get_mut(at),
                 false => None,
             };
-            match stream.map_or(Read::Nothing, |stream| stream.read(&mut scratch)) {
+            match stream.map_or(Read::Nothing, |stream| stream.connection.read(&mut scratch)) {
                 Read::Bytes(bytes) => {
                     let bytes = scratch.get(..bytes).unwrap_or_default();
                     self.take_bytes(now, at, bytes, registry, to_media);
@@ -209,9 +210,10 @@ impl Plane {
             let Some(stream) = self.io.streams.get_mut(at) else {
                 continue;
             };
-            let is_over = stream.flush().is_err() || (stream.is_closing && stream.is_flushed());
+            let is_over = stream.connection.flush().is_err()
+                || (stream.is_closing && stream.connection.is_flushed());
             if let Some(connection) = stream.joined
-                && stream.outbox.is_empty()
+                && stream.connection.outbox.is_empty()
             {
                 self.io.resume_peer(connection);
             }
@@ -231,7 +233,7 @@ impl Plane {
             self.io.peers.disconnect_when_sent(registry, connection);
         }
         self.relay.handle_client_closed(now, &stream.client);
-        stream.close();
+        stream.connection.close();
     }
 
     /// Ends connections that are of no use to anybody.

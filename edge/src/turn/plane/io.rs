@@ -83,10 +83,19 @@ impl Io {
             }
             Forward::ToMedia { worker, hop } => {
                 let MediaHop {
-                    from, to, stream, ..
+                    from,
+                    to,
+                    transport,
+                    stream,
+                    data,
                 } = hop;
-                self.ring
-                    .push(worker, Hop::ToMedia { from, to, stream }, hop.data);
+                let hop = Hop::ToMedia {
+                    from,
+                    to,
+                    transport,
+                    stream,
+                };
+                self.ring.push(worker, hop, data);
             }
         }
     }

@@ -17,14 +17,12 @@
 //! | `clients` | reading and feeding them |
 //! | `peers` | relayed TCP: listeners and connections to peers |
 //! | `pipe` | bytes between a client's connection and a peer's |
-//! | `outbox` | bytes that wait for a connection to take them |
 //! | `ring` | what goes to other workers |
 
 mod clients;
 mod command;
 mod config;
 mod io;
-mod outbox;
 mod peers;
 mod pipe;
 mod ring;
@@ -109,7 +107,9 @@ impl Plane {
             Source::Stream(at) => self.receive_stream(now, at, registry, to_media),
             Source::PeerListener(at) => self.accept_peers(now, at, registry),
             Source::Peer(at) => self.receive_peer_stream(now, at, registry),
-            Source::Media(_) | Source::Link => false,
+            Source::Media(_) | Source::MediaListener(_) | Source::MediaStream(_) | Source::Link => {
+                false
+            }
         };
         self.settle(now, registry);
         has_more
@@ -235,10 +235,16 @@ impl Plane {
                     let forward = self.relay.handle_hop(now, from, to, data);
                     self.io.pass(forward, &mut runs, to_media);
                 }
-                Hop::ToMedia { from, to, stream } => {
+                Hop::ToMedia {
+                    from,
+                    to,
+                    transport,
+                    stream,
+                } => {
                     let hop = MediaHop {
                         from,
                         to,
+                        transport,
                         stream,
                         data,
                     };

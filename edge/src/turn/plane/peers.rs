@@ -17,8 +17,8 @@ use mio::{
 use slab::Slab;
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 
-use super::outbox::Outbox;
 use crate::{
+    stream::Outbox,
     turn::{
         allocation::{RelayId, slot},
         client::StreamId,
@@ -29,6 +29,10 @@ use crate::{
 
 /// How long a peer may leave what was sent unacknowledged, or its window shut.
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that may wait for a peer: a read's worth, four times. Nothing is read for
+/// it while some wait.
+const MAX_WAITING: usize = 256 * 1024;
 
 /// Peers that may wait at a relayed address.
 const BACKLOG: i32 = 16;
@@ -141,7 +145,7 @@ impl Peers {
             id,
             socket,
             is_connected,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(MAX_WAITING),
             joined: None,
             is_paused: false,
             is_closing: false,

@@ -120,7 +120,7 @@ impl Plane {
                 return false;
             };
             let room = self.io.streams.by_id(stream);
-            peer.is_paused = room.is_some_and(|stream| !stream.outbox.is_empty());
+            peer.is_paused = room.is_some_and(|stream| !stream.connection.outbox.is_empty());
             if peer.is_paused {
                 return false;
             }

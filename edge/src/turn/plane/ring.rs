@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::streams::Migrant;
+use crate::turn::client::Transport;
 
 /// Parcels that may wait in one ring: a worker that is behind by so many turns
 /// has lost the packets' sense.
@@ -31,6 +32,7 @@ pub(super) enum Hop {
     ToMedia {
         from: SocketAddr,
         to: SocketAddr,
+        transport: Transport,
         stream: Option<u64>,
     },
 }

@@ -3,19 +3,15 @@
 //! What a client is to get waits in a bounded outbox: a client that does not
 //! read loses packets, as it would over UDP, and costs no more memory.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use inlet_common::service::listener::{Diverted, Place};
 use mio::{Interest, Registry, net::TcpStream};
-use rustls::ServerConnection;
 use slab::Slab;
 
-use super::outbox::Outbox;
 use crate::{
     schedule::Schedule,
+    stream::{Connection, READ_SIZE},
     turn::{
         client::{Client, StreamId, Via},
         metrics::Metrics,
@@ -28,18 +24,17 @@ use crate::{
 /// use them.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes read at once.
-const READ_SIZE: usize = 64 * 1024;
+/// Bytes that may wait for a client: a quarter of a second of 8 Mbps. Media that
+/// are older are of no use; a byte stream stops being read instead.
+const MAX_WAITING: usize = 256 * 1024;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) client: Client,
-    socket: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    pub(super) connection: Connection,
     /// The beginning of a message whose end has not come.
     pub(super) inbox: Vec<u8>,
-    pub(super) outbox: Outbox,
     /// The peer's connection that its bytes go to.
     pub(super) joined: Option<ConnectionId>,
     /// It waits until the peer's outbox has room.
@@ -71,13 +66,6 @@ pub(super) struct Streams {
     metrics: Metrics,
 }
 
-/// What a read brought.
-pub(super) enum Read {
-    Bytes(usize),
-    Nothing,
-    End,
-}
-
 impl Stream {
     pub(super) fn new(connection: Diverted) -> Self {
         Self {
@@ -85,97 +73,18 @@ impl Stream {
                 via: Via::Tcp(StreamId(0)),
                 remote: connection.peer,
             },
-            socket: TcpStream::from_std(connection.stream),
-            tls: connection.tls,
+            connection: Connection::new(
+                TcpStream::from_std(connection.stream),
+                connection.tls,
+                MAX_WAITING,
+            ),
             inbox: Vec::new(),
-            outbox: Outbox::default(),
             joined: None,
             is_paused: false,
             is_closing: false,
             _place: connection.place,
         }
     }
-
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
-        let Some(tls) = &mut self.tls else {
-            return match self.socket.read(buffer) {
-                Ok(0) => Read::End,
-                Ok(bytes) => Read::Bytes(bytes),
-                Err(error) if is_nothing(&error) => Read::Nothing,
-                Err(_) => Read::End,
-            };
-        };
-        loop {
-            match tls.reader().read(buffer) {
-                Ok(0) => return Read::End,
-                Ok(bytes) => return Read::Bytes(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Read::End,
-            }
-            match tls.read_tls(&mut self.socket) {
-                Ok(0) => return Read::End,
-                Ok(_) => {}
-                Err(error) if is_nothing(&error) => return Read::Nothing,
-                Err(_) => return Read::End,
-            }
-            if tls.process_new_packets().is_err() {
-                return Read::End;
-            }
-        }
-    }
-
-    /// Sends what waits, as far as the socket takes it.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is broken.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        let Some(tls) = &mut self.tls else {
-            while !self.outbox.is_empty() {
-                match self.socket.write(self.outbox.waiting()) {
-                    Ok(bytes) => self.outbox.advance(bytes),
-                    Err(error) if is_nothing(&error) => return Ok(()),
-                    Err(error) => return Err(error),
-                }
-            }
-            return Ok(());
-        };
-        loop {
-            // rustls takes as much as its own bound allows.
-            let taken = tls.writer().write(self.outbox.waiting())?;
-            self.outbox.advance(taken);
-            if !tls.wants_write() {
-                return Ok(());
-            }
-            match tls.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(error) if is_nothing(&error) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Says goodbye, as far as the socket takes it at once.
-    pub(super) fn close(mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-            if let Err(error) = tls.write_tls(&mut self.socket) {
-                tracing::trace!(%error, "no close_notify");
-            }
-        }
-    }
-
-    pub(super) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty() && self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
-    }
-}
-
-/// Nothing now; the socket's event will come.
-fn is_nothing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 impl Streams {
@@ -223,10 +132,10 @@ impl Streams {
         let Some(stream) = self.slab.get_mut(at) else {
             return false;
         };
-        if stream.outbox.is_empty() {
+        if stream.connection.outbox.is_empty() {
             self.dirty.push(at);
         }
-        !stream.is_closing && stream.outbox.push(pieces)
+        !stream.is_closing && stream.connection.outbox.push(pieces)
     }
 
     pub(super) fn close_when_sent(&mut self, id: StreamId) {
@@ -256,13 +165,13 @@ impl Streams {
         let at = self.slab.vacant_key();
         self.ids += 1;
         let id = StreamId(self.ids << 32 | at as u64);
-        stream.client.via = match stream.tls {
-            Some(_) => Via::Tls(id),
-            None => Via::Tcp(id),
+        stream.client.via = match stream.connection.is_tls() {
+            true => Via::Tls(id),
+            false => Via::Tcp(id),
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Stream(at).token();
-        if let Err(error) = registry.register(&mut stream.socket, token, interest) {
+        if let Err(error) = registry.register(stream.connection.source(), token, interest) {
             tracing::debug!(%error, "connection not registered");
             return None;
         }
@@ -280,7 +189,7 @@ impl Streams {
         if let Some(gauge) = self.metrics.connections(stream.client.via) {
             gauge.decrement(1);
         }
-        if let Err(error) = registry.deregister(&mut stream.socket) {
+        if let Err(error) = registry.deregister(stream.connection.source()) {
             tracing::debug!(%error, "connection not deregistered");
         }
         Some(stream)

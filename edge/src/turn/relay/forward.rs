@@ -12,7 +12,7 @@ use std::{net::SocketAddr, time::Instant};
 use super::Relay;
 use crate::turn::{
     allocation::{Key, Protocol, RelayId},
-    client::Client,
+    client::{Client, Transport},
     peer_policy::{self, Own},
     tally::Dropped,
     wire::{
@@ -72,6 +72,8 @@ pub struct MediaHop<'a> {
     pub from: SocketAddr,
     /// The media address.
     pub to: SocketAddr,
+    /// What the client's own messages travel by.
+    pub transport: Transport,
     /// The only stream that the client may reach, where its credential is bound
     /// to one.
     pub stream: Option<u64>,
@@ -195,6 +197,28 @@ impl Relay {
         }
     }
 
+    /// Whether an allocation may send so many bytes to a peer.
+    fn check_to_peer(
+        &mut self,
+        now: Instant,
+        key: Key,
+        peer: SocketAddr,
+        len: usize,
+    ) -> Result<(), Dropped> {
+        let age = self.age(now);
+        let allocation = self.allocations.get_mut(key.0);
+        let allocation = allocation.filter(|allocation| allocation.expires > now);
+        let allocation = allocation.ok_or(Dropped::NoAllocation)?;
+        if !allocation.permissions.has(now, peer.ip()) {
+            return Err(Dropped::NoPermission);
+        }
+        let share = allocation.place.share();
+        match share.may_pass(age, len, &self.settings.limits) {
+            true => Ok(()),
+            false => Err(Dropped::Bitrate),
+        }
+    }
+
     fn pass_to_peer<'a>(
         &mut self,
         now: Instant,
@@ -203,22 +227,17 @@ impl Relay {
         data: &'a [u8],
         dont_fragment: bool,
     ) -> Forward<'a> {
-        let age = self.age(now);
         let family = Family::of(&peer);
-        let Some(allocation) = self.allocations.get_mut(key.0) else {
+        if let Err(reason) = self.check_to_peer(now, key, peer, data.len()) {
+            return self.drop_data(reason);
+        }
+        let allocation = self.allocations.get(key.0);
+        let Some((allocation, relayed)) =
+            allocation.and_then(|allocation| Some((allocation, allocation.relayed(family)?)))
+        else {
             return self.drop_data(Dropped::NoAllocation);
         };
-        let (true, Some(relayed)) = (allocation.expires > now, allocation.relayed(family)) else {
-            return self.drop_data(Dropped::NoAllocation);
-        };
-        if !allocation.permissions.has(now, peer.ip()) {
-            return self.drop_data(Dropped::NoPermission);
-        }
-        let share = allocation.place.share();
-        if !share.may_pass(age, data.len(), &self.settings.limits) {
-            return self.drop_data(Dropped::Bitrate);
-        }
-        let stream = allocation.stream;
+        let (stream, transport) = (allocation.stream, allocation.client.via.transport());
         let real = SocketAddr::new(peer_policy::real(peer.ip()), peer.port());
         let relay = RelayId {
             allocation: key,
@@ -247,6 +266,7 @@ impl Relay {
                 hop: MediaHop {
                     from: relayed.address,
                     to: real,
+                    transport,
                     stream,
                     data,
                 },

@@ -74,7 +74,7 @@ impl IntegrityKey {
 
     /// The HMAC of a message up to, and without, the attribute that begins at
     /// the end of `prefix` and whose value has `value_len` bytes.
-    pub(super) fn sign(&self, mac: Mac, prefix: &[u8], value_len: usize) -> hmac::Tag {
+    pub(crate) fn sign(&self, mac: Mac, prefix: &[u8], value_len: usize) -> hmac::Tag {
         let algorithm = match mac {
             Mac::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             Mac::Sha256 => hmac::HMAC_SHA256,
@@ -95,7 +95,7 @@ impl IntegrityKey {
     /// Compares a value with what it should be, in a time that does not depend
     /// on where the two differ. A truncated SHA-256 is compared as far as it
     /// goes.
-    pub(super) fn verify(&self, mac: Mac, prefix: &[u8], value: &[u8]) -> bool {
+    pub(crate) fn verify(&self, mac: Mac, prefix: &[u8], value: &[u8]) -> bool {
         let tag = self.sign(mac, prefix, value.len());
         tag.as_ref()
             .get(..value.len())

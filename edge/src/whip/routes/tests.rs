@@ -1,7 +1,10 @@
 //! Every line of the HTTP contract, through the real router, judge and engine;
 //! only the worker's thread is played, since it speaks for the origin.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use axum::http::{Request, response::Parts};
 use inlet_common::{
@@ -16,28 +19,36 @@ use crate::{
     whip::{
         admission::{Limits, Worker},
         rate::Rule,
-        session::Config,
+        session::{Addresses, Config},
     },
     worker::{Command, Event, Refusal, SendError},
 };
 
 mod cors;
+mod elsewhere;
 mod ends;
+mod links;
+mod patching;
 mod publishing;
 mod rate;
 mod reading;
 mod refusals;
+mod telling;
 
 const OFFER: &str = include_str!("../session/tests/chromium.sdp");
 const TOKEN: &str = "s3cret_t0ken";
 
 /// Everything that a worker was told.
 #[derive(Debug, Default)]
-struct Told(Mutex<Vec<String>>);
+struct Told {
+    commands: Mutex<Vec<String>>,
+    /// In percent.
+    load: AtomicU32,
+}
 
 impl Told {
     fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.commands.lock().unwrap().clone()
     }
 }
 
@@ -45,7 +56,7 @@ type Reply = tokio::sync::oneshot::Sender<Result<(), Refusal>>;
 
 /// A worker whose origin answers as the test wants.
 struct Played {
-    media: [SocketAddr; 1],
+    media: Addresses,
     told: Arc<Told>,
     answer: Box<dyn Fn(SessionId, Reply) + Send + Sync>,
     requests: mpsc::UnboundedSender<OpenRequest>,
@@ -59,7 +70,7 @@ impl std::fmt::Debug for Played {
 
 impl Worker for Played {
     fn send(&self, command: Command) -> Result<(), SendError> {
-        let note = |text: String| self.told.0.lock().unwrap().push(text);
+        let note = |text: String| self.told.commands.lock().unwrap().push(text);
         match command {
             Command::Open {
                 session,
@@ -70,24 +81,46 @@ impl Worker for Played {
                 self.requests.send(request).ok();
                 (self.answer)(session.id(), reply);
             }
+            // The token `right` is that.
+            Command::Check { path, reply } => {
+                note("check".to_owned());
+                let word = match path.token.expose() {
+                    "right" => Ok(()),
+                    _ => Err(Refusal {
+                        code: ReasonCode::WrongToken,
+                        message: "wrong".to_owned(),
+                        retry_after: None,
+                    }),
+                };
+                reply.send(word).ok();
+            }
+            Command::Restart { session, reply, .. } => {
+                note(format!("restart {session}"));
+                reply.send(true).ok();
+            }
             Command::Close { session, reason } => note(format!("close {session} {reason:?}")),
             other => note(format!("{other:?}")),
         }
         Ok(())
     }
 
-    fn addresses(&self) -> &[SocketAddr] {
+    fn addresses(&self) -> &Addresses {
         &self.media
     }
 
     fn is_link_up(&self) -> bool {
         true
     }
+
+    fn load(&self) -> f64 {
+        f64::from(self.told.load.load(Ordering::Relaxed)) / 100.0
+    }
 }
 
 /// An edge with one played worker.
 struct Edge {
     gateway: Arc<Gateway>,
+    site: Site,
     lifecycle: Lifecycle,
     told: Arc<Told>,
     requests: mpsc::UnboundedReceiver<OpenRequest>,
@@ -153,7 +186,10 @@ impl Edge {
         let told = Arc::<Told>::default();
         let (requests, received) = mpsc::unbounded_channel();
         let worker = Played {
-            media: ["192.0.2.1:40000".parse().unwrap()],
+            media: Addresses {
+                udp: vec!["192.0.2.1:40000".parse().unwrap()],
+                ..Addresses::default()
+            },
             told: Arc::clone(&told),
             answer: Box::new(answer),
             requests,
@@ -161,6 +197,7 @@ impl Edge {
         let limits = Limits {
             max_sessions,
             max_admissions,
+            max_load: 0.85,
             open_timeout: Duration::from_secs(3),
             refused,
         };
@@ -169,6 +206,7 @@ impl Edge {
         let config = Config::new().unwrap();
         Self {
             gateway: Gateway::new(vec![Arc::new(worker)], config, limits, lifecycle.clone()),
+            site: Site::default(),
             lifecycle,
             told,
             requests: received,
@@ -183,7 +221,7 @@ impl Edge {
     async fn send_from(&self, source: &str, mut request: Request<Body>) -> Answer {
         let peer = SocketAddr::new(source.parse().unwrap(), 50_000);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let response = router(Arc::clone(&self.gateway))
+        let response = router(Arc::clone(&self.gateway), self.site.clone())
             .oneshot(request)
             .await
             .unwrap();

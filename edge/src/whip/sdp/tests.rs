@@ -5,7 +5,7 @@ use inlet_common::{clock, ids::SessionId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::whip::session::{Config, Session};
+use crate::whip::session::{Addresses, Config, Session};
 
 pub(crate) const CHROMIUM: &str = include_str!("../session/tests/chromium.sdp");
 
@@ -36,7 +36,10 @@ fn is_taken(sdp: &str) -> bool {
 #[test]
 fn every_client_is_taken_by_judge_and_engine() {
     let config = Config::new().unwrap();
-    let media = ["192.0.2.1:40000".parse().unwrap()];
+    let media = Addresses {
+        udp: vec!["192.0.2.1:40000".parse().unwrap()],
+        ..Addresses::default()
+    };
     for (client, sdp) in CLIENTS {
         for text in [sdp.to_owned(), sdp.replace('\n', "\r\n")] {
             let offer = judge(text.as_bytes()).unwrap_or_else(|fault| panic!("{client}: {fault}"));

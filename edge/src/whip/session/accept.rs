@@ -4,7 +4,7 @@
 //! moves to its worker. The trap: str0m answers with every codec that it knows,
 //! so it is given exactly one per kind, and then payload types are unambiguous.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use inlet_common::{
     ids::SessionId,
@@ -15,20 +15,24 @@ use inlet_common::{
     },
     rtp::Ssrc,
 };
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 use str0m::{
     Candidate, IceCreds, Rtc, RtcConfig,
     change::SdpOffer,
     config::DtlsVersion,
     format::{Codec as EngineCodec, CodecConfig, CodecSpec, FormatParams, PayloadParams},
     media::{Frequency, Mid},
+    net::TcpType,
     rtp::{Extension, ExtensionMap},
 };
 
 use super::{
-    Config, Session,
+    Config, Ice, Session,
+    dtls::{Fingerprint, Handshake},
     offer::{self, Format, Offer, Section},
     track::{Feedback, SessionTrack},
+    ufrag::random_credentials,
+    way::Addresses,
 };
 
 /// What goes back to the presenter.
@@ -36,6 +40,8 @@ use super::{
 pub struct Answer {
     /// The SDP, CRLF-ended, recvonly, with every candidate in it.
     pub sdp: String,
+    /// What restarting ICE will take.
+    pub ice: Ice,
 }
 
 /// The offer cannot be answered.
@@ -77,18 +83,11 @@ impl AcceptError {
 /// transcoding to be understood everywhere, and VP8 is cheaper than VP9.
 const VIDEO_CODECS: [Codec; 3] = [Codec::H264, Codec::Vp8, Codec::Vp9];
 
-/// Characters of our ufrag, 5.9 bits each: unguessable on its own, since it
-/// leads datagrams to their session (RFC 8445 §5.3 asks for 24 bits).
-const UFRAG_LEN: usize = 16;
-
-/// Characters of our pwd (RFC 8445 §5.3 asks for 128 bits).
-const PWD_LEN: usize = 32;
-
 impl Session {
     /// Answers an offer.
     ///
     /// `media` are the addresses of the chosen worker, all of which become host
-    /// candidates, the preferred first. Nothing is sent before the session runs
+    /// candidates, those for UDP first. Nothing is sent before the session runs
     /// on its worker.
     ///
     /// # Errors
@@ -97,33 +96,55 @@ impl Session {
     pub fn accept(
         offer: &str,
         id: SessionId,
-        media: &[SocketAddr],
+        media: &Addresses,
         config: &Config,
         now: Instant,
         rng: &mut impl Rng,
     ) -> Result<(Self, Answer), AcceptError> {
         let offer = Offer::parse(offer);
         let chosen = choose(&offer)?;
-        let plain = SdpOffer::from_sdp_string(&offer.to_plain_sdp(&chosen)).map_err(malformed)?;
-        let credentials = credentials(rng);
+        let plain = offer.to_plain_sdp(&chosen);
+        let engine_offer = SdpOffer::from_sdp_string(&plain).map_err(malformed)?;
+        let credentials = random_credentials(media.worker, rng);
         let ufrag = credentials.ufrag.clone();
-        let mut rtc = build(&offer, &chosen, config, credentials, now);
-        for address in media {
-            let candidate = Candidate::host(*address, "udp")
-                .map_err(|error| AcceptError::Candidate(Box::new(error)))?;
-            rtc.add_local_candidate(candidate);
+        let fingerprints = Fingerprint::select(offer.fingerprints());
+        if fingerprints.is_empty() {
+            return Err(AcceptError::Malformed(None));
         }
-        let answer = rtc.sdp_api().accept_offer(plain).map_err(malformed)?;
+        let handshake = Arc::new(Handshake::new(fingerprints));
+        let mut rtc = config.dtls.with_session(&handshake, || {
+            build(&offer, &chosen, config, credentials, now)
+        });
+        for candidate in candidates(media) {
+            rtc.add_local_candidate(candidate?);
+        }
+        let answer = rtc
+            .sdp_api()
+            .accept_offer(engine_offer)
+            .map_err(malformed)?;
         let sdp = super::answer::finish(&answer.to_sdp_string(), &offer, &chosen, config);
+        let ice = Ice::new(media.worker, offer.ice_credentials(), plain, &sdp);
         let tracks = offer.sections.iter().zip(&chosen).enumerate();
         let tracks = tracks
             .map(|(at, (section, formats))| track(&offer.inner_mid(at), section, formats))
             .collect();
         Ok((
-            Self::new(id, ufrag, rtc, tracks, config, now),
-            Answer { sdp },
+            Self::new(id, ufrag, rtc, handshake, tracks, config, now),
+            Answer { sdp, ice },
         ))
     }
+}
+
+/// All candidates of a worker, in the order in which they stand in the answer.
+fn candidates(media: &Addresses) -> impl Iterator<Item = Result<Candidate, AcceptError>> {
+    let udp = |address: &SocketAddr| Candidate::builder().udp().host(*address).build();
+    let tcp = |address: &SocketAddr| {
+        // The presenter calls (RFC 6544 §4.5).
+        let candidate = Candidate::builder().tcp().host(*address);
+        candidate.tcptype(TcpType::Passive).build()
+    };
+    let all = media.udp.iter().map(udp).chain(media.tcp.iter().map(tcp));
+    all.map(|candidate| candidate.map_err(|error| AcceptError::Candidate(Box::new(error))))
 }
 
 fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> AcceptError {
@@ -163,19 +184,6 @@ fn choose(offer: &Offer) -> Result<Vec<Vec<Format>>, AcceptError> {
     offer.sections.iter().map(formats).collect()
 }
 
-fn credentials(rng: &mut impl Rng) -> IceCreds {
-    // Of the ice-chars `+` and `/` are left out: some clients escape them.
-    const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut draw = |len: usize| -> String {
-        let mut one = || char::from(CHARACTERS[rng.random_range(0..CHARACTERS.len())]);
-        (0..len).map(|_| one()).collect()
-    };
-    IceCreds {
-        ufrag: draw(UFRAG_LEN),
-        pass: draw(PWD_LEN),
-    }
-}
-
 fn build(
     offer: &Offer,
     chosen: &[Vec<Format>],
@@ -189,8 +197,8 @@ fn build(
         extensions.set(id, extension);
     }
     let mut builder = RtcConfig::new()
-        .set_crypto_provider(config.crypto.clone())
-        .set_dtls_cert(config.certificate.clone())
+        .set_crypto_provider(config.dtls.crypto())
+        .set_dtls_cert(config.dtls.certificate())
         .set_dtls_version(DtlsVersion::Auto)
         .set_ice_lite(true)
         .set_rtp_mode(true)

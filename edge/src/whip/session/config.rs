@@ -1,15 +1,14 @@
 //! What sessions are made from: one certificate and one set of limits for the
 //! whole process.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
-use str0m::config::{CryptoProvider, DtlsCert};
+use super::dtls;
 
 /// Shared by all sessions of the process.
 #[derive(Clone)]
 pub struct Config {
-    pub(super) crypto: Arc<CryptoProvider>,
-    pub(super) certificate: DtlsCert,
+    pub(super) dtls: dtls::Factory,
     /// How long ICE and DTLS may take to come up. Default 15 s.
     pub connect_timeout: Duration,
     /// Silence (no authenticated packet of any kind) that ends a session.
@@ -25,24 +24,28 @@ pub struct Config {
 
 /// The certificate of the media sessions could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no certificate for DTLS")]
+#[error("no certificate for DTLS that the library can use (media.dtls)")]
 pub struct NoCertificate;
 
 impl Config {
+    /// Makes a certificate for the default DTLS and takes the defaults for the
+    /// rest.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::with_dtls`].
+    pub fn new() -> Result<Self, NoCertificate> {
+        Self::with_dtls(dtls::Backend::default())
+    }
+
     /// Makes a certificate for DTLS and takes the defaults for the rest.
     ///
     /// # Errors
     ///
-    /// [`NoCertificate`] when the cryptography library cannot make one.
-    pub fn new() -> Result<Self, NoCertificate> {
-        let crypto = str0m::crypto::from_feature_flags();
-        let certificate = crypto
-            .dtls_provider
-            .generate_certificate()
-            .ok_or(NoCertificate)?;
+    /// [`NoCertificate`] when the cryptography library cannot make or use one.
+    pub fn with_dtls(backend: dtls::Backend) -> Result<Self, NoCertificate> {
         Ok(Self {
-            crypto: Arc::new(crypto),
-            certificate,
+            dtls: dtls::Factory::new(backend).ok_or(NoCertificate)?,
             connect_timeout: Duration::from_secs(15),
             silence_timeout: Duration::from_secs(15),
             start_bitrate: 2_000_000,

@@ -28,6 +28,9 @@ impl Session {
     pub(super) fn handle_rtp(&mut self, packet: RtpPacket) {
         let now = packet.timestamp;
         self.last_heard = self.last_heard.max(now);
+        if let Some((way, _)) = self.arrival {
+            self.note_media(way);
+        }
         let ssrc = *packet.header.ssrc;
         if !self.heard.contains(&ssrc) {
             self.note_source(ssrc, *packet.header.payload_type);

@@ -14,13 +14,23 @@
 //! |---|---|
 //! | `offer`, `accept`, `answer` | from an offer to a session and its answer |
 //! | `config` | what all sessions are made from |
+//! | `ufrag` | our ufrag, which names the worker |
+//! | `binding` | Binding requests that lack something |
+//! | `way` | by which way media come, and go back |
+//! | `datagram` | what comes from a presenter, and what goes to it |
+//! | `ice` | ICE restarts |
 //! | `track` | sources and what came from them |
+//! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
 //! | `media` | from the engine's events to what crosses the link |
 
 mod accept;
 mod answer;
+mod binding;
 mod config;
+mod datagram;
+pub mod dtls;
+mod ice;
 mod keyframes;
 mod media;
 mod offer;
@@ -29,32 +39,34 @@ pub(crate) mod presenter;
 #[cfg(test)]
 mod tests;
 mod track;
+mod ufrag;
+mod way;
 
 use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use inlet_common::{
     ids::SessionId,
-    roq::control::{CloseReason, Totals, Track},
+    roq::control::{CloseReason, Kind, Totals, Track},
     rtp::{Header, Ssrc, rtcp::SenderReport},
 };
-use str0m::{
-    Event, Input, Output as EngineOutput, Rtc,
-    bwe::Bitrate,
-    net::{Protocol, Receive},
-    rtp::Ssrc as EngineSsrc,
-};
+use str0m::{Event, Input, Output as EngineOutput, Rtc, bwe::Bitrate, rtp::Ssrc as EngineSsrc};
 
 pub use self::{
     accept::{AcceptError, Answer},
     config::{Config, NoCertificate},
+    ice::{Ice, Restart, RestartError},
+    ufrag::worker_of,
+    way::{Addresses, Datagram, Path, Way},
 };
-use self::{keyframes::Keyframes, track::SessionTrack};
-use crate::demux;
+use self::{
+    binding::Binding, dtls::Handshake, keyframes::Keyframes, track::SessionTrack, way::Ways,
+};
 
 /// How often the engine's statistics are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
@@ -62,8 +74,6 @@ const STATS_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a limit on the presenter's rate is repeated: REMB may be lost, and
 /// libwebrtc's receivers send it once a second too.
 const REMB_INTERVAL: Duration = Duration::from_secs(1);
-
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 
 /// Sources beyond the announced ones that a session may bring to the engine.
 const MAX_UNANNOUNCED: usize = 16;
@@ -77,7 +87,10 @@ const MAX_SOURCES: usize = 64;
 pub struct Session {
     id: SessionId,
     ufrag: String,
+    /// A restart whose credentials nobody has used yet.
+    restart: Option<Box<Restart>>,
     rtc: Rtc,
+    handshake: Arc<Handshake>,
     tracks: Vec<SessionTrack>,
     phase: Phase,
     was_connected: bool,
@@ -89,6 +102,9 @@ pub struct Session {
     connect_timeout: Duration,
     silence_timeout: Duration,
     keyframes: Keyframes,
+    ways: Ways,
+    /// What is being taken: its way, and what it is if it is a Binding request.
+    arrival: Option<(Way, Binding)>,
     remb: Remb,
     /// Sources that have brought a packet through the integrity check.
     heard: Vec<u32>,
@@ -149,8 +165,15 @@ pub enum Output {
     TracksChanged,
     /// An ICE pair is in use; DTLS follows.
     IceUp,
+    /// How the DTLS handshake ended, once; a failed one ends the session.
+    Handshake(dtls::Outcome),
+    /// Media go back by another way from now on, or by the first one.
+    Moved(Way),
     /// ICE and DTLS are up.
     Connected,
+    /// The credentials of a restart are in use, and [`Session::local_ufrag`] is
+    /// another.
+    Restarted,
     /// The session is over.
     Ended(CloseReason),
     /// Nothing more until then, unless a datagram comes first.
@@ -160,6 +183,8 @@ pub enum Output {
 /// A datagram for the presenter.
 #[derive(Debug)]
 pub struct Transmit {
+    /// By ICE-TCP, not by UDP.
+    pub is_tcp: bool,
     /// One of the addresses that the session was accepted with.
     pub source: SocketAddr,
     /// Where to.
@@ -178,7 +203,7 @@ pub struct Rtp {
     /// The orientation's extension element, when the packet has one.
     pub orientation: Option<u8>,
     /// The codec's part.
-    pub payload: std::sync::Arc<[u8]>,
+    pub payload: Arc<[u8]>,
 }
 
 impl Session {
@@ -186,6 +211,7 @@ impl Session {
         id: SessionId,
         ufrag: String,
         rtc: Rtc,
+        handshake: Arc<Handshake>,
         tracks: Vec<SessionTrack>,
         config: &Config,
         now: Instant,
@@ -196,7 +222,9 @@ impl Session {
         Self {
             id,
             ufrag,
+            restart: None,
             rtc,
+            handshake,
             tracks,
             phase: Phase::Connecting,
             was_connected: false,
@@ -206,6 +234,8 @@ impl Session {
             connect_timeout: config.connect_timeout,
             silence_timeout: config.silence_timeout,
             keyframes: Keyframes::default(),
+            ways: Ways::default(),
+            arrival: None,
             remb: Remb {
                 limit: takes_remb.then_some(config.max_bitrate),
                 max: config.max_bitrate,
@@ -247,6 +277,19 @@ impl Session {
         }
     }
 
+    /// Packets of a kind that have come; `None` without such a track.
+    pub fn packets_of(&self, kind: Kind) -> Option<u64> {
+        let mut tracks = self.tracks.iter();
+        let track = tracks.find(|track| track.described.codec.kind() == kind)?;
+        Some(track.packets())
+    }
+
+    /// What kind of media a track is.
+    pub fn kind_of(&self, track: usize) -> Option<Kind> {
+        let track = self.tracks.get(track)?;
+        Some(track.described.codec.kind())
+    }
+
     /// The round trip to the presenter, when it takes part in measuring it.
     pub const fn rtt(&self) -> Option<Duration> {
         self.rtt
@@ -272,48 +315,15 @@ impl Session {
         self.accepted_at
     }
 
-    /// Whether a Binding request from an unknown address belongs here: its
-    /// ufrag and its MESSAGE-INTEGRITY are ours.
-    pub fn accepts(
-        &self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
-        Receive::new(Protocol::Udp, source, destination, datagram)
-            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
-    }
-
-    /// Takes a datagram. `destination` is the address that the presenter sent
-    /// to as it knows it: behind 1:1 NAT the public one.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-    ) {
-        if self.phase == Phase::Ended {
-            return;
-        }
-        self.now = now;
-        self.drop_tentative();
-        if demux::classify(datagram) == demux::Class::Rtp {
-            self.introduce_source(datagram);
-        }
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        self.drive(Input::Receive(now, receive));
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         match self.phase {
             Phase::Connecting if now >= self.accepted_at + self.connect_timeout => {
+                if self.handshake.is_path_up() {
+                    self.handshake.fail(dtls::Failure::Timeout);
+                    self.look_at_handshake();
+                }
                 self.end(CloseReason::NeverConnected);
             }
             Phase::Connected if now >= self.last_heard + self.silence_timeout => {
@@ -396,6 +406,19 @@ impl Session {
                 self.fail();
             }
         }
+        if self.phase == Phase::Connecting {
+            self.look_at_handshake();
+        }
+    }
+
+    /// Ends the session at once when there will be no keys: what is still to be
+    /// sent, an alert mostly, comes out all the same.
+    fn look_at_handshake(&mut self) {
+        if let Some(outcome @ dtls::Outcome::Failed(failure)) = self.handshake.outcome() {
+            tracing::info!(id = %self.id, reason = failure.as_str(), "DTLS failed");
+            self.outputs.push_back(Output::Handshake(outcome));
+            self.end(CloseReason::NeverConnected);
+        }
     }
 
     fn fail(&mut self) {
@@ -419,6 +442,7 @@ impl Session {
             Event::RtpPacket(packet) => self.handle_rtp(packet),
             Event::SenderFeedback(feedback) => self.handle_sender_report(&feedback),
             Event::IceConnectionStateChange(state) if state.is_connected() => {
+                self.handshake.note_path();
                 self.outputs.push_back(Output::IceUp);
             }
             Event::Connected if self.phase == Phase::Connecting => {
@@ -426,23 +450,13 @@ impl Session {
                 self.was_connected = true;
                 self.keyframes.want();
                 self.remb.next = self.remb.limit.map(|_| self.last_heard);
+                self.outputs
+                    .extend(self.handshake.outcome().map(Output::Handshake));
                 self.outputs.push_back(Output::Connected);
             }
             Event::Closed => self.end(CloseReason::DtlsClosed),
             Event::MediaIngressStats(stats) => self.handle_stats(&stats),
             _ => {}
-        }
-    }
-
-    fn transmit(&mut self, transmit: str0m::net::Transmit) -> Transmit {
-        // Only a Binding request that passed its integrity check is answered.
-        if transmit.contents.starts_with(&BINDING_SUCCESS) {
-            self.last_heard = self.now;
-        }
-        Transmit {
-            source: transmit.source,
-            destination: transmit.destination,
-            contents: transmit.contents.into(),
         }
     }
 

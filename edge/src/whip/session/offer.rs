@@ -9,6 +9,7 @@
 //! directions, reason codes) is judged before, in `whip/sdp.rs`.
 
 use inlet_common::roq::control::{Codec, Kind};
+use str0m::IceCreds;
 
 pub(super) use self::format::Format;
 use self::format::{is_codec, is_usable, parameter};
@@ -20,6 +21,9 @@ const MAX_SECTIONS: usize = 8;
 
 /// Most payload types that are kept of a section.
 const MAX_FORMATS: usize = 32;
+
+/// Most fingerprints that are kept.
+const MAX_FINGERPRINTS: usize = 8;
 
 /// Header extensions that the edge uses, in its own order.
 const EXTENSIONS: [&str; 4] = [MID, ABS_SEND_TIME, TRANSPORT_CC, VIDEO_ORIENTATION];
@@ -54,7 +58,7 @@ pub(super) struct Offer {
 struct Transport {
     ufrag: Option<String>,
     pwd: Option<String>,
-    fingerprint: Option<String>,
+    fingerprints: Vec<String>,
     setup: Option<String>,
 }
 
@@ -113,6 +117,20 @@ impl Offer {
             transport.fill_from(&section.transport);
         }
         offer
+    }
+
+    /// Values of the transport's `a=fingerprint`.
+    pub(super) fn fingerprints(&self) -> impl Iterator<Item = String> {
+        self.transport.fingerprints.iter().cloned()
+    }
+
+    /// The presenter's ICE credentials; empty where it gave none, which no
+    /// engine takes.
+    pub(super) fn ice_credentials(&self) -> IceCreds {
+        IceCreds {
+            ufrag: self.transport.ufrag.clone().unwrap_or_default(),
+            pass: self.transport.pwd.clone().unwrap_or_default(),
+        }
     }
 
     /// What the engine is given: one codec per section, sent by the presenter.
@@ -182,7 +200,12 @@ impl Transport {
         let field = match name {
             "ice-ufrag" => &mut self.ufrag,
             "ice-pwd" => &mut self.pwd,
-            "fingerprint" => &mut self.fingerprint,
+            "fingerprint" => {
+                if self.fingerprints.len() < MAX_FINGERPRINTS {
+                    self.fingerprints.push(value.to_owned());
+                }
+                return;
+            }
             "setup" => &mut self.setup,
             _ => return,
         };
@@ -198,8 +221,8 @@ impl Transport {
             self.ufrag.clone_from(&other.ufrag);
             self.pwd.clone_from(&other.pwd);
         }
-        if self.fingerprint.is_none() {
-            self.fingerprint.clone_from(&other.fingerprint);
+        if self.fingerprints.is_empty() {
+            self.fingerprints.clone_from(&other.fingerprints);
         }
         if self.setup.is_none() {
             self.setup.clone_from(&other.setup);
@@ -208,10 +231,11 @@ impl Transport {
 
     fn write(&self, out: &mut String) {
         let fields = [
-            ("ice-ufrag", &self.ufrag),
-            ("ice-pwd", &self.pwd),
-            ("fingerprint", &self.fingerprint),
-            ("setup", &self.setup),
+            ("ice-ufrag", self.ufrag.as_ref()),
+            ("ice-pwd", self.pwd.as_ref()),
+            // The engine wants one and reads one; all are checked in `dtls`.
+            ("fingerprint", self.fingerprints.first()),
+            ("setup", self.setup.as_ref()),
         ];
         for (name, value) in fields {
             if let Some(value) = value {

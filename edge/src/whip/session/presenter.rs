@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use str0m::{
-    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig,
     bwe::BweKind,
     change::{SdpAnswer, SdpPendingOffer},
     media::{Direction, MediaKind, Mid, Pt},
@@ -18,12 +18,14 @@ pub(crate) struct Presenter {
     pub(crate) rtc: Rtc,
     pub(crate) address: SocketAddr,
     pending: Option<SdpPendingOffer>,
+    answered: String,
     video: Mid,
     audio: Mid,
     video_seq: u64,
     audio_seq: u64,
     pub(crate) is_connected: bool,
     pub(crate) is_closed: bool,
+    pub(crate) has_failed: bool,
     pub(crate) keyframe_requests: usize,
     pub(crate) remb: Option<u64>,
     pub(crate) timeout: Instant,
@@ -42,10 +44,13 @@ impl Presenter {
         address: SocketAddr,
         now: Instant,
     ) -> (Self, String) {
-        let mut rtc = config
-            .set_crypto_provider(std::sync::Arc::new(str0m::crypto::from_feature_flags()))
-            .set_rtp_mode(true)
-            .build(now);
+        let crypto = std::sync::Arc::new(str0m::crypto::from_feature_flags());
+        let config = config.set_crypto_provider(crypto).set_rtp_mode(true);
+        Self::with_rtc(config.build(now), address, now)
+    }
+
+    /// With an engine in RTP mode, whose cryptography is the caller's.
+    pub(crate) fn with_rtc(mut rtc: Rtc, address: SocketAddr, now: Instant) -> (Self, String) {
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut api = rtc.sdp_api();
         let audio = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
@@ -55,6 +60,7 @@ impl Presenter {
             rtc,
             address,
             pending: Some(pending),
+            answered: String::new(),
             video,
             audio,
             // Close to the wrap, which tests shall cross.
@@ -62,6 +68,7 @@ impl Presenter {
             audio_seq: 1_000,
             is_connected: false,
             is_closed: false,
+            has_failed: false,
             keyframe_requests: 0,
             remb: None,
             timeout: now,
@@ -74,12 +81,39 @@ impl Presenter {
         let answer = SdpAnswer::from_sdp_string(sdp).unwrap();
         let pending = self.pending.take().unwrap();
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        sdp.clone_into(&mut self.answered);
         self.drain();
+    }
+
+    /// Begins an ICE restart: the new credentials, for a PATCH.
+    pub(crate) fn restart(&mut self) -> IceCreds {
+        let mut api = self.rtc.sdp_api();
+        let credentials = api.ice_restart(true);
+        let (_, pending) = api.apply().unwrap();
+        self.pending = Some(pending);
+        credentials
+    }
+
+    /// Carries the restart out, with the fragment that answered the PATCH: the
+    /// rest of the former answer still holds (RFC 9725 §4.3.3).
+    pub(crate) fn handle_fragment(&mut self, fragment: &str) {
+        let of = |name: &str| {
+            let mut lines = fragment.lines();
+            lines.find(|line| line.starts_with(name)).unwrap()
+        };
+        let lines = self.answered.lines().map(|line| match line {
+            _ if line.starts_with("a=ice-ufrag:") => of("a=ice-ufrag:"),
+            _ if line.starts_with("a=ice-pwd:") => of("a=ice-pwd:"),
+            _ => line.split_once(" ufrag ").map_or(line, |(front, _)| front),
+        });
+        let answer: String = lines.map(|line| format!("{line}\r\n")).collect();
+        self.answer(&answer);
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
         let receive = Receive::new(Protocol::Udp, source, self.address, datagram).unwrap();
-        self.rtc.handle_input(Input::Receive(now, receive)).unwrap();
+        // Only DTLS refuses, for good: an alert, mostly.
+        self.has_failed |= self.rtc.handle_input(Input::Receive(now, receive)).is_err();
         self.drain();
     }
 

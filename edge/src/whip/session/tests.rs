@@ -14,26 +14,48 @@ use inlet_common::{
 use str0m::RtcConfig;
 
 use super::{presenter::Presenter, *};
+use crate::demux;
 
-const EDGE: &str = "203.0.113.1:40000";
-const PRESENTER: &str = "198.51.100.7:50000";
+mod restart;
+
+pub(super) const EDGE: &str = "203.0.113.1:40000";
+pub(super) const PRESENTER: &str = "198.51.100.7:50000";
 const STEP: Duration = Duration::from_millis(5);
 
 /// Decides whether a datagram of the presenter is lost.
-type Drops = fn(usize, &[u8]) -> bool;
+pub(super) type Drops = Box<dyn Fn(usize, &[u8]) -> bool>;
 
-struct Pair {
-    session: Session,
-    presenter: Presenter,
-    now: Instant,
+pub(super) fn by_udp(remote: SocketAddr, local: SocketAddr, contents: &[u8]) -> Datagram<'_> {
+    Datagram {
+        way: Way {
+            path: Path::HostUdp,
+            remote,
+            local,
+        },
+        contents,
+    }
+}
+
+pub(super) struct Pair {
+    pub(super) session: Session,
+    pub(super) presenter: Presenter,
+    pub(super) now: Instant,
     start: Instant,
     sent: usize,
-    drops: Drops,
+    pub(super) drops: Drops,
+    /// Decides the same of what the session sends.
+    pub(super) drops_back: Drops,
+    sent_back: usize,
     is_cut: bool,
+    /// An address that the presenter has just left: what goes there is lost.
+    former: Option<SocketAddr>,
     rtp: Vec<Rtp>,
     reports: usize,
-    ended: Option<CloseReason>,
+    pub(super) handshakes: Vec<dtls::Outcome>,
+    pub(super) ended: Option<CloseReason>,
     tracks_changed: usize,
+    restarted: usize,
+    ice: Ice,
 }
 
 impl Pair {
@@ -43,14 +65,25 @@ impl Pair {
 
     fn with(config: RtcConfig, edit: impl FnOnce(String) -> String) -> Self {
         let now = clock::now();
-        let (mut presenter, offer) =
-            Presenter::with_config(config, PRESENTER.parse().unwrap(), now);
-        let config = Config::new().unwrap();
-        let media = [EDGE.parse().unwrap()];
+        let presenter = Presenter::with_config(config, PRESENTER.parse().unwrap(), now);
+        Self::of(presenter, &Config::new().unwrap(), edit, now)
+    }
+
+    /// A presenter with its offer, and a session that is made from `config`.
+    pub(super) fn of(
+        (mut presenter, offer): (Presenter, String),
+        config: &Config,
+        edit: impl FnOnce(String) -> String,
+        now: Instant,
+    ) -> Self {
+        let media = Addresses {
+            udp: vec![EDGE.parse().unwrap()],
+            ..Addresses::default()
+        };
         let id = SessionId::random();
         let offer = edit(offer);
         let (session, answer) =
-            Session::accept(&offer, id, &media, &config, now, &mut rand::rng()).unwrap();
+            Session::accept(&offer, id, &media, config, now, &mut rand::rng()).unwrap();
         presenter.answer(&answer.sdp);
         Self {
             session,
@@ -58,12 +91,18 @@ impl Pair {
             now,
             start: now,
             sent: 0,
-            drops: |_, _| false,
+            drops: Box::new(|_, _| false),
+            drops_back: Box::new(|_, _| false),
+            sent_back: 0,
             is_cut: false,
+            former: None,
             rtp: Vec::new(),
             reports: 0,
+            handshakes: Vec::new(),
             ended: None,
             tracks_changed: 0,
+            restarted: 0,
+            ice: answer.ice,
         }
     }
 
@@ -73,25 +112,32 @@ impl Pair {
         pair
     }
 
-    fn drain_session(&mut self) {
+    pub(super) fn drain_session(&mut self) {
         loop {
             match self.session.poll_output() {
                 Output::Timeout(_) => return,
+                Output::Transmit(transmit) if Some(transmit.destination) == self.former => {}
                 Output::Transmit(transmit) if !self.is_cut => {
+                    self.sent_back += 1;
+                    if (self.drops_back)(self.sent_back, &transmit.contents) {
+                        continue;
+                    }
                     assert_eq!(transmit.destination, self.presenter.address);
                     self.presenter
                         .handle_datagram(self.now, transmit.source, &transmit.contents);
                 }
                 Output::Rtp(rtp) => self.rtp.push(rtp),
                 Output::SenderReport { .. } => self.reports += 1,
+                Output::Handshake(outcome) => self.handshakes.push(outcome),
                 Output::Ended(reason) => self.ended = Some(reason),
                 Output::TracksChanged => self.tracks_changed += 1,
-                Output::Transmit(_) | Output::IceUp | Output::Connected => {}
+                Output::Restarted => self.restarted += 1,
+                Output::Transmit(_) | Output::Moved(_) | Output::IceUp | Output::Connected => {}
             }
         }
     }
 
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         while !self.presenter.outbox.is_empty() {
             for (destination, datagram) in std::mem::take(&mut self.presenter.outbox) {
                 self.sent += 1;
@@ -100,13 +146,13 @@ impl Pair {
                 }
                 let source = self.presenter.address;
                 self.session
-                    .handle_datagram(self.now, source, destination, &datagram);
+                    .handle_datagram(self.now, &by_udp(source, destination, &datagram));
                 self.drain_session();
             }
         }
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.presenter.handle_timeout(self.now);
         self.deliver();
         self.session.handle_timeout(self.now);
@@ -115,14 +161,14 @@ impl Pair {
         self.now += STEP;
     }
 
-    fn run_for(&mut self, span: Duration) {
+    pub(super) fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         while self.now < end {
             self.step();
         }
     }
 
-    fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+    pub(super) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
         let end = self.now + Duration::from_secs(10);
         while !done(self) {
             assert!(self.now < end, "did not happen");
@@ -131,7 +177,7 @@ impl Pair {
     }
 
     /// 30 frames per second of four packets each, and audio, for a while.
-    fn present(&mut self, frames: u32) {
+    pub(super) fn present(&mut self, frames: u32) {
         for frame in 0..frames {
             let at = frame * 3_000;
             self.presenter.send_video(self.now, at, 4, frame == 0);
@@ -141,7 +187,7 @@ impl Pair {
         }
     }
 
-    fn video(&self) -> impl Iterator<Item = &Rtp> {
+    pub(super) fn video(&self) -> impl Iterator<Item = &Rtp> {
         self.rtp.iter().filter(|rtp| rtp.track == 1)
     }
 }
@@ -206,9 +252,9 @@ fn is_video(datagram: &[u8]) -> bool {
 #[test]
 fn lost_packets_are_asked_for_and_come_again() {
     let mut pair = Pair::connected();
-    pair.drops = |sent, datagram| is_video(datagram) && sent.is_multiple_of(13);
+    pair.drops = Box::new(|sent, datagram| is_video(datagram) && sent.is_multiple_of(13));
     pair.present(60);
-    pair.drops = |_, _| false;
+    pair.drops = Box::new(|_, _| false);
     // The last packets may be among the lost: only a later one tells.
     pair.present(1);
     pair.run_for(Duration::from_secs(1));
@@ -228,7 +274,7 @@ fn losses_are_asked_for_also_without_rtx() {
         lines.map(|line| format!("{line}\r\n")).collect()
     });
     pair.run_until(|pair| pair.session.is_connected() && pair.presenter.is_connected);
-    pair.drops = |sent, datagram| is_video(datagram) && sent.is_multiple_of(13);
+    pair.drops = Box::new(|sent, datagram| is_video(datagram) && sent.is_multiple_of(13));
     pair.present(40);
     pair.run_for(STATS_INTERVAL);
     assert!(pair.session.counters().nacks > 0);
@@ -265,7 +311,7 @@ fn forged_sources_do_not_pile_up() {
         packet.extend([0; 40]);
         let (source, now) = (pair.presenter.address, pair.now);
         pair.session
-            .handle_datagram(now, source, EDGE.parse().unwrap(), &packet);
+            .handle_datagram(now, &by_udp(source, EDGE.parse().unwrap(), &packet));
         pair.drain_session();
     }
     assert!(pair.session.unannounced <= 1);
@@ -361,7 +407,8 @@ fn junk_changes_nothing() {
         for len in [1_usize, 4, 13, 20, 60, 1_300] {
             let mut junk = vec![first; len];
             junk[len / 2] = !first;
-            pair.session.handle_datagram(pair.now, source, edge, &junk);
+            pair.session
+                .handle_datagram(pair.now, &by_udp(source, edge, &junk));
             pair.drain_session();
         }
     }
@@ -382,12 +429,16 @@ fn strangers_are_not_accepted() {
     for (destination, datagram) in &pair.presenter.outbox {
         assert!(
             pair.session
-                .accepts(pair.now, stranger, *destination, datagram)
+                .accepts(pair.now, &by_udp(stranger, *destination, datagram))
         );
         let mut forged = datagram.clone();
         let last = forged.len() - 30;
         forged[last] ^= 1;
-        assert!(!pair.session.accepts(pair.now, stranger, edge, &forged));
+        assert!(
+            !pair
+                .session
+                .accepts(pair.now, &by_udp(stranger, edge, &forged))
+        );
         let ufrag = demux::stun_local_ufrag(datagram);
         assert_eq!(ufrag, Some(pair.session.local_ufrag()));
     }
@@ -396,10 +447,13 @@ fn strangers_are_not_accepted() {
 
 fn accept(offer: &str) -> Result<(Session, Answer), AcceptError> {
     let config = Config::new().unwrap();
-    let media = [
-        EDGE.parse().unwrap(),
-        "[2001:db8::1]:40000".parse().unwrap(),
-    ];
+    let media = Addresses {
+        udp: vec![
+            EDGE.parse().unwrap(),
+            "[2001:db8::1]:40000".parse().unwrap(),
+        ],
+        ..Addresses::default()
+    };
     let id = SessionId::random();
     Session::accept(offer, id, &media, &config, clock::now(), &mut rand::rng())
 }

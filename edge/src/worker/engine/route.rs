@@ -5,7 +5,6 @@
 //! but the one that its credential is bound to.
 
 use std::{
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
@@ -14,54 +13,73 @@ use super::Engine;
 use crate::{
     demux::{self, Class},
     metrics::Refused,
-    turn::relay::MediaHop,
+    turn::{client::Transport, relay::MediaHop},
+    whip::session::{Datagram, Path, Way},
+    worker::table::Remote,
 };
 
 impl Engine {
-    /// Takes a datagram from a media socket.
-    pub(in crate::worker) fn handle_media(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-    ) {
-        // Whoever comes directly may reach every stream.
-        self.handle_relayed(
-            now,
-            &MediaHop {
-                from: source,
-                to: destination,
-                stream: None,
-                data: datagram,
-            },
-        );
+    /// Takes a datagram from a media socket, or a frame of ICE-TCP. Whoever comes
+    /// directly may reach every stream.
+    pub(in crate::worker) fn handle_media(&mut self, now: Instant, datagram: &Datagram<'_>) {
+        self.route(now, datagram, None);
     }
 
     /// Takes a datagram of a presenter who is relayed by this process. A
     /// credential that was made for a stream reaches no other one. Returns
     /// whether a session took it.
     pub(in crate::worker) fn handle_relayed(&mut self, now: Instant, hop: &MediaHop<'_>) -> bool {
-        let (source, destination) = (hop.from, hop.to);
-        let class = demux::classify(hop.data);
+        let path = match hop.transport {
+            Transport::Udp => Path::RelayUdp,
+            Transport::Tcp => Path::RelayTcp,
+            Transport::Tls => Path::RelayTls,
+        };
+        let datagram = Datagram {
+            way: Way {
+                path,
+                remote: hop.from,
+                local: hop.to,
+            },
+            contents: hop.data,
+        };
+        self.route(now, &datagram, hop.stream)
+    }
+
+    /// Whether an address is a session's: a Binding request has proven it.
+    pub(in crate::worker) fn knows(&self, remote: &Remote) -> bool {
+        self.table.key_of_address(remote).is_some()
+    }
+
+    /// A presenter's TCP connection has ended. Its session lives on: the presenter
+    /// may come again.
+    pub(in crate::worker) fn handle_gone(&mut self, now: Instant, remote: &Remote) {
+        if let Some(key) = self.table.forget(remote) {
+            self.with_session(now, key, |session| {
+                session.forget_ways(|way| Remote::from(way) == *remote);
+            });
+        }
+    }
+
+    /// Takes a datagram of a presenter who may reach `stream`, or every one.
+    fn route(&mut self, now: Instant, datagram: &Datagram<'_>, stream: Option<u64>) -> bool {
+        let remote = Remote::from(&datagram.way);
+        let class = demux::classify(datagram.contents);
         self.tally.note_class(class);
         let key = match class {
-            Class::Rtp | Class::Dtls => self.table.key_of_address(&source).ok_or(Refused::Stranger),
-            Class::Stun if self.may_introduce(hop) => {
-                self.introduce(now, source, destination, hop.data)
+            Class::Rtp | Class::Dtls => self.table.key_of_address(&remote).ok_or(Refused::Stranger),
+            Class::Stun if self.may_introduce(datagram, stream) => {
+                self.introduce(now, &remote, datagram)
             }
             Class::Stun => Err(Refused::OtherStream),
             Class::ChannelData | Class::Unknown => Err(Refused::Unknown),
         };
-        let key = key.and_then(|key| match self.may_reach(key, hop.stream) {
+        let key = key.and_then(|key| match self.may_reach(key, stream) {
             true => Ok(key),
             false => Err(Refused::OtherStream),
         });
         match key {
             Ok(key) => {
-                self.with_session(now, key, |session| {
-                    session.handle_datagram(now, source, destination, hop.data);
-                });
+                self.with_session(now, key, |session| session.handle_datagram(now, datagram));
                 true
             }
             Err(reason) => {
@@ -73,11 +91,12 @@ impl Engine {
 
     /// Whether the session that a relayed STUN message names is one of the
     /// stream that its sender's credential is bound to.
-    fn may_introduce(&self, hop: &MediaHop<'_>) -> bool {
-        let by_ufrag = demux::stun_local_ufrag(hop.data);
+    fn may_introduce(&self, datagram: &Datagram<'_>, stream: Option<u64>) -> bool {
+        let by_ufrag = demux::stun_local_ufrag(datagram.contents);
         let by_ufrag = by_ufrag.and_then(|ufrag| self.table.key_of_ufrag(ufrag));
-        let key = by_ufrag.or_else(|| self.table.key_of_address(&hop.from));
-        key.is_none_or(|key| self.may_reach(key, hop.stream))
+        let by_address = || self.table.key_of_address(&Remote::from(&datagram.way));
+        let key = by_ufrag.or_else(by_address);
+        key.is_none_or(|key| self.may_reach(key, stream))
     }
 
     /// Whether whoever is bound to `stream`, if to any, may reach this session.
@@ -93,12 +112,11 @@ impl Engine {
     fn introduce(
         &mut self,
         now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
+        remote: &Remote,
+        datagram: &Datagram<'_>,
     ) -> Result<usize, Refused> {
-        let known = self.table.key_of_address(&source);
-        let Some(ufrag) = demux::stun_local_ufrag(datagram) else {
+        let known = self.table.key_of_address(remote);
+        let Some(ufrag) = demux::stun_local_ufrag(datagram.contents) else {
             return known.ok_or(Refused::Stranger);
         };
         let key = self
@@ -108,15 +126,17 @@ impl Engine {
         if known == Some(key) {
             return Ok(key);
         }
+        let may_learn = self.table.may_learn(key);
         let running = self.table.get_mut(key).ok_or(Refused::UnknownUfrag)?;
-        let session = &running.session;
-        let accepts = catch_unwind(AssertUnwindSafe(|| {
-            session.accepts(now, source, destination, datagram)
-        }));
+        let session = &mut running.session;
+        let accepts = catch_unwind(AssertUnwindSafe(|| session.accepts(now, datagram)));
         if !accepts.unwrap_or(false) {
             return Err(Refused::Integrity);
         }
-        self.table.learn(key, source);
+        if !may_learn {
+            return Err(Refused::Addresses);
+        }
+        self.table.learn(key, *remote);
         Ok(key)
     }
 }

@@ -12,6 +12,7 @@ use inlet_common::roq::control::CloseReason;
 
 use super::Engine;
 use crate::{
+    trace::Notice,
     whip::session::{self, Session},
     worker::Event,
 };
@@ -68,6 +69,11 @@ impl Engine {
                     self.metrics.setup_first_rtp.record(since_accepted);
                 }
                 self.link.rtp(now, running.link, &rtp);
+                let first = running.watch.first_of(&running.session, &rtp);
+                if let Some(first) = first {
+                    let session = running.session.id();
+                    self.notice(now, session, first);
+                }
             }
             session::Output::Transmit(transmit) => self.transmits.push(transmit),
             session::Output::SenderReport { track, report } => {
@@ -80,13 +86,33 @@ impl Engine {
             session::Output::IceUp => {
                 if !std::mem::replace(&mut running.reported.has_ice, true) {
                     self.metrics.setup_ice.record(since_accepted);
+                    let session = running.session.id();
+                    self.notice(now, session, Notice::IceUp);
                 }
             }
+            session::Output::Handshake(outcome) => {
+                self.metrics.handshakes.note(outcome);
+                let session = running.session.id();
+                self.notice(now, session, Notice::Handshake(outcome));
+            }
+            session::Output::Moved(way) => self.note_path(now, key, way),
             session::Output::Connected => {
                 self.metrics.setup_dtls.record(since_accepted);
+                if let Some(path) = running.path {
+                    self.metrics.paths.note_connected(path);
+                }
                 self.metrics.connecting.decrement(1);
                 self.metrics.connected.increment(1);
-                tracing::info!(session = %running.session.id(), "presenter connected");
+                let session = running.session.id();
+                tracing::info!(%session, "presenter connected");
+                self.notice(now, session, Notice::Connected);
+            }
+            session::Output::Restarted => {
+                self.metrics.restarts_used.increment(1);
+                let session = running.session.id();
+                tracing::info!(%session, "ICE restarted");
+                self.table.keep_current_ufrag(key);
+                self.notice(now, session, Notice::Restarted);
             }
             session::Output::Ended(_) | session::Output::Timeout(_) => {}
         }
@@ -127,16 +153,23 @@ impl Engine {
             return;
         };
         let session = running.session.id();
+        if let Some(path) = running.path {
+            self.metrics.paths.note_left(path);
+        }
         running.reported.tell_last(&self.metrics, &running.session);
         if running.session.was_connected() {
             self.metrics.connected.decrement(1);
         } else {
             self.metrics.connecting.decrement(1);
         }
+        if running.session.awaits_restart() {
+            self.metrics.restarts_unused.increment(1);
+        }
         self.metrics.note_end(reason);
         tracing::info!(%session, ?reason, "session over");
-        self.link
-            .close(now, running.link, reason, running.session.totals());
-        self.tell_event(Event::Ended { session, reason });
+        let totals = running.session.totals();
+        let totals = self.link.close(now, running.link, reason, totals);
+        self.notice(now, session, Notice::Ended { reason, totals });
+        self.events.tell(Event::Ended { session, reason });
     }
 }

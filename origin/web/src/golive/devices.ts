@@ -39,6 +39,33 @@ export async function openCapture(choice: Choice, size: Size): Promise<MediaStre
   return stream;
 }
 
+/** Opens another device of a kind than the one that is gone; `null` when there is none. */
+export async function openSubstitute(
+  kind: string,
+  lost: string,
+  size: Size,
+): Promise<MediaStreamTrack | null> {
+  const wanted = kind === "video" ? "videoinput" : "audioinput";
+  const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  const others = all.filter((entry) => entry.kind === wanted && entry.deviceId !== lost);
+  for (const { deviceId } of others) {
+    const exact = { deviceId: { exact: deviceId } };
+    const video = { ...exact, width: { ideal: size.width }, height: { ideal: size.height } };
+    try {
+      const opened = await navigator.mediaDevices.getUserMedia(
+        kind === "video" ? { video } : { audio: exact },
+      );
+      const [track] = opened.getTracks();
+      if (track === undefined) continue;
+      if (kind === "video") track.contentHint = "motion";
+      return track;
+    } catch {
+      // It is in use, or gone too: the next one may do.
+    }
+  }
+  return null;
+}
+
 /** Size of the picture as it is sent; `null` without a picture. */
 export function captureSize(stream: MediaStream): Size | null {
   const { width, height } = stream.getVideoTracks()[0]?.getSettings() ?? {};

@@ -4,9 +4,29 @@ import { explainCapture } from "../reasons";
 import { senderStats, type SenderStats, type StatsBaseline, type StatsLine } from "../stats";
 import { TestPicture } from "../testpicture";
 import { parseGoLiveUrl, parseSize, whipUrlProblem, type Size } from "../urls";
-import { InletPublisher, type PublisherState, type WhipError } from "../whip";
-import { captureSize, fillPicker, openCapture, recallChoice, rememberChoice, type Choice } from "./devices";
-import { element, showClock, showConnection, showPreview, showProblem, showState, showStats } from "./view";
+import { QualityWatch } from "../warnings";
+import { describePath, InletPublisher, type PublisherState, type SessionNews, type WhipError } from "../whip";
+import {
+  captureSize,
+  fillPicker,
+  openCapture,
+  openSubstitute,
+  recallChoice,
+  rememberChoice,
+  type Choice,
+} from "./devices";
+import {
+  element,
+  showClock,
+  showConnection,
+  showPath,
+  showPreview,
+  showProblem,
+  showSession,
+  showState,
+  showStats,
+  showWarnings,
+} from "./view";
 
 /** What the page tells its tests, as `window.inlet`. */
 export interface GoLiveState {
@@ -18,12 +38,20 @@ export interface GoLiveState {
   error: { status: number | null; reason: number | null; title: string; detail: string } | null;
   /** Sessions that have been connected since the page was loaded. */
   sessions: number;
+  /** What the server says of the running session. */
+  server: SessionNews | null;
+  /** Warnings that are shown. */
+  warnings: string[];
+  /** ICE restarts of the running session. */
+  readonly restarts: number;
   /** Index of the test picture's last frame; `null` with a camera. */
   readonly counter: number | null;
   start(): void;
   stop(): Promise<void>;
   /** Changes the size of the test picture in the middle of a session. */
   resize(size: Size): void;
+  /** Looks for another path. */
+  restartIce(): Promise<void>;
 }
 
 const DEFAULT_SIZE: Size = { width: 1280, height: 720 };
@@ -44,6 +72,9 @@ let liveSince: number | null = null;
 /** Counts requests for a source: only the last one is taken. */
 let sourceRequests = 0;
 let wakeLock: WakeLockSentinel | null = null;
+let quality = new QualityWatch();
+/** By kind. */
+const serverWarnings = new Map<string, string>();
 
 const inlet: GoLiveState = {
   page: "go-live",
@@ -52,12 +83,18 @@ const inlet: GoLiveState = {
   stats: null,
   error: null,
   sessions: 0,
+  server: null,
+  warnings: [],
+  get restarts() {
+    return publisher.restarts;
+  },
   get counter() {
     return picture?.counter ?? null;
   },
   start: () => void start(),
   stop: () => publisher.stop(),
   resize: (size) => picture?.resize(size),
+  restartIce: () => publisher.restartIce(),
 };
 Object.assign(window, { inlet });
 
@@ -112,18 +149,44 @@ async function exchange(opened: MediaStream): Promise<void> {
   const old = stream;
   stream = opened;
   for (const track of opened.getTracks()) {
-    track.addEventListener("ended", () => sourceEnded(opened));
+    track.addEventListener("ended", () => void sourceEnded(opened, track));
     if (isOn()) await publisher.replaceTrack(track);
   }
   for (const track of old?.getTracks() ?? []) track.stop();
 }
 
-function sourceEnded(ended: MediaStream): void {
+/** A device is gone: another of its kind takes its place, where there is one. */
+async function sourceEnded(ended: MediaStream, track: MediaStreamTrack): Promise<void> {
   if (ended !== stream) return;
-  showProblem({
-    title: "The camera or the microphone is gone",
-    advice: "Plug it in again or choose another one. The stream stays on air meanwhile.",
-  });
+  const noun = track.kind === "video" ? "camera" : "microphone";
+  const size = parseSize(resolutions.value) ?? DEFAULT_SIZE;
+  const lost = track.getSettings().deviceId ?? "";
+  const substitute = await openSubstitute(track.kind, lost, size);
+  if (ended !== stream) {
+    substitute?.stop();
+    return;
+  }
+  if (substitute === null) {
+    showProblem({
+      title: `The ${noun} is gone`,
+      advice: "Plug it in again or choose another one. The stream stays on air meanwhile.",
+    });
+    return;
+  }
+  ended.removeTrack(track);
+  ended.addTrack(substitute);
+  substitute.addEventListener("ended", () => void sourceEnded(ended, substitute));
+  if (isOn()) await publisher.replaceTrack(substitute);
+  showProblem(
+    {
+      title: `The ${noun} is gone`,
+      advice: `“${substitute.label || `another ${noun}`}” has taken its place.`,
+    },
+    "",
+    true,
+  );
+  showPreview(ended, true);
+  await listDevices();
 }
 
 async function listDevices(): Promise<void> {
@@ -180,7 +243,19 @@ async function readStats(): Promise<void> {
     inlet.stats = read.stats;
   }
   showStats(inlet.stats);
+  showQuality();
   if (liveSince !== null) showClock((performance.now() - liveSince) / 1000);
+}
+
+/** What the browser sees and what the server told, together. */
+function showQuality(): void {
+  const isLive = publisher.state === "live";
+  const source = picture?.size ?? (stream === null ? null : captureSize(stream));
+  const seen = isLive && inlet.stats !== null ? quality.judge(inlet.stats, source) : [];
+  inlet.warnings = isLive ? [...seen.map(({ message }) => message), ...serverWarnings.values()] : [];
+  showWarnings(inlet.warnings);
+  const path = inlet.server?.path ?? null;
+  showPath(path === null ? (inlet.stats?.path?.toUpperCase() ?? null) : describePath(path));
 }
 
 async function keepAwake(isLive: boolean): Promise<void> {
@@ -201,7 +276,9 @@ publisher.on("state", (state) => {
     liveSince ??= performance.now();
     showProblem(null);
   }
+  if (state === "idle") showSession(null);
   if (state === "idle" || state === "failed") {
+    inlet.server = null;
     liveSince = null;
     showConnection("new");
   }
@@ -211,6 +288,19 @@ publisher.on("connection", (state) => {
   inlet.connection = state;
   showConnection(state);
 });
+publisher.on("session", (news) => {
+  if (news.session !== inlet.server?.session) {
+    serverWarnings.clear();
+    quality = new QualityWatch();
+  }
+  inlet.server = news;
+  showSession(news.session);
+});
+publisher.on("warning", ({ kind, message, over }) => {
+  if (over) serverWarnings.delete(kind);
+  else serverWarnings.set(kind, message);
+});
+publisher.on("rung", () => showConnection("connecting"));
 publisher.on("error", ({ error, retryInMs }) => failed(error, retryInMs));
 
 form.addEventListener("submit", (event) => {
@@ -232,6 +322,9 @@ element("whip-show").addEventListener("click", (event) => {
   const button = event.currentTarget as HTMLButtonElement;
   button.textContent = isShown ? "Show" : "Hide";
   button.ariaPressed = String(!isShown);
+});
+element("session-copy").addEventListener("click", () => {
+  void navigator.clipboard?.writeText(inlet.server?.session ?? element("session-id").textContent ?? "");
 });
 navigator.mediaDevices?.addEventListener("devicechange", () => void listDevices());
 addEventListener("hashchange", () => {

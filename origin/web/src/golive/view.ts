@@ -1,7 +1,7 @@
 // What the go-live page shows. Knows the document and the words, decides nothing.
 
 import type { Explanation } from "../reasons";
-import { explainLimitation, formatBitrate, type SenderStats } from "../stats";
+import { formatBitrate, type SenderStats } from "../stats";
 import type { PublisherState } from "../whip";
 
 const STATES: Record<PublisherState, string> = {
@@ -61,11 +61,33 @@ export function showStats(stats: SenderStats | null): void {
   set("stat-rtt", stats?.rttMs == null ? "–" : `${Math.round(stats.rttMs)} ms`);
   set("stat-loss", stats?.loss == null ? "–" : `${(stats.loss * 100).toFixed(1)} %`);
   set("stat-codec", stats?.codec ?? "–");
-  set("stat-path", stats?.path?.toUpperCase() ?? "–");
-  const limitation = explainLimitation(stats?.limitation ?? null);
-  const line = element("limitation");
-  line.hidden = limitation === null;
-  line.textContent = limitation ?? "";
+}
+
+/** Shows what hurts the picture; an empty list is good news. */
+export function showWarnings(messages: readonly string[]): void {
+  const list = element("warnings");
+  const shown = [...list.children].map((item) => item.textContent);
+  // Unchanged text is left alone: a screen reader would read it again.
+  if (shown.join("\n") === messages.join("\n")) return;
+  list.hidden = messages.length === 0;
+  list.replaceChildren(
+    ...messages.map((message) => {
+      const item = document.createElement("li");
+      item.textContent = message;
+      return item;
+    }),
+  );
+}
+
+/** Shows the id of the running session; `null` takes it away. */
+export function showSession(id: string | null): void {
+  element("session-line").hidden = id === null;
+  set("session-id", id ?? "");
+}
+
+/** Shows how media reach the server, in words. */
+export function showPath(path: string | null): void {
+  set("stat-path", path ?? "–");
 }
 
 /** Shows how long the stream has been on air. */

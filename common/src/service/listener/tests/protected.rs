@@ -17,8 +17,8 @@ const TURN: &[u8] = b"stun.turn";
 /// HTTPS and TURN on one port.
 fn shared(options: Options) -> (Served, Taken, TlsPair) {
     let (pair, (divert, taken)) = (TlsPair::new(), taker());
-    let tls = Tls::OrPlainTurn(Arc::clone(&pair.server));
-    let service = Service::HttpAndTurn(peer_router(), divert);
+    let tls = Tls::OrPlain(Arc::clone(&pair.server));
+    let service = Service::http(peer_router()).with_turn(divert);
     (serve(options, tls, service), taken, pair)
 }
 
@@ -26,7 +26,7 @@ fn shared(options: Options) -> (Served, Taken, TlsPair) {
 fn alone(options: Options) -> (Served, Taken, TlsPair) {
     let (pair, (divert, taken)) = (TlsPair::new(), taker());
     let tls = Tls::Only(Arc::clone(&pair.server));
-    (serve(options, tls, Service::Turn(divert)), taken, pair)
+    (serve(options, tls, Service::turn(divert)), taken, pair)
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn what_is_not_served_is_not_offered() {
     served.figure("tls_handshake", 1).await;
 
     let pair = TlsPair::new();
-    let tls = Tls::OrPlainTurn(Arc::clone(&pair.server));
+    let tls = Tls::OrPlain(Arc::clone(&pair.server));
     let served = serve(Options::default(), tls, peer_router());
     pair.connect(served.address, &[TURN]).await.unwrap_err();
     served.figure("tls_handshake", 1).await;

@@ -29,7 +29,7 @@ fn trusting(network: &str) -> Options {
 #[tokio::test]
 async fn turn_has_the_addresses_that_the_proxy_tells() {
     let (divert, mut taken) = taker();
-    let served = serve(trusting("127.0.0.0/8"), Tls::Off, Service::Turn(divert));
+    let served = serve(trusting("127.0.0.0/8"), Tls::Off, Service::turn(divert));
     let mut client = served.connect().await;
     client.write_all(&[HEADER, STUN].concat()).await.unwrap();
     let mut diverted = taken.next().await;
@@ -41,7 +41,7 @@ async fn turn_has_the_addresses_that_the_proxy_tells() {
 #[tokio::test]
 async fn ipv6_is_told_too() {
     let (divert, mut taken) = taker();
-    let served = serve(trusting("127.0.0.1/32"), Tls::Off, Service::Turn(divert));
+    let served = serve(trusting("127.0.0.1/32"), Tls::Off, Service::turn(divert));
     let (source, destination) = (Ipv6Addr::from_bits(7), Ipv6Addr::from_bits(8));
     let header = [
         &HEADER[..13],
@@ -61,7 +61,7 @@ async fn ipv6_is_told_too() {
 #[tokio::test]
 async fn the_proxys_own_connections_keep_their_addresses() {
     let (divert, mut taken) = taker();
-    let served = serve(trusting("127.0.0.0/8"), Tls::Off, Service::Turn(divert));
+    let served = serve(trusting("127.0.0.0/8"), Tls::Off, Service::turn(divert));
     let mut client = served.connect().await;
     client.write_all(&[LOCAL, STUN].concat()).await.unwrap();
     let diverted = taken.next().await;
@@ -81,7 +81,7 @@ async fn http_alone_takes_a_header_too() {
 async fn tls_begins_behind_the_header() {
     let (pair, (divert, mut taken)) = (TlsPair::new(), taker());
     let tls = Tls::Only(Arc::clone(&pair.server));
-    let served = serve(trusting("127.0.0.0/8"), tls, Service::Turn(divert));
+    let served = serve(trusting("127.0.0.0/8"), tls, Service::turn(divert));
     let mut client = served.connect().await;
     client.write_all(HEADER).await.unwrap();
     pair.cover(client, &[b"stun.turn"]).await.unwrap();
@@ -93,7 +93,7 @@ async fn tls_begins_behind_the_header() {
 #[tokio::test]
 async fn a_trusted_source_must_send_one() {
     let (divert, _taken) = taker();
-    let service = Service::HttpAndTurn(peer_router(), divert);
+    let service = Service::http(peer_router()).with_turn(divert);
     let served = serve(trusting("127.0.0.0/8"), Tls::Off, service);
     let mut udp = HEADER.to_vec();
     udp[13] = 0x12;
@@ -117,7 +117,7 @@ async fn a_trusted_source_must_send_one() {
 #[tokio::test]
 async fn of_anybody_else_it_is_never_read() {
     let (divert, mut taken) = taker();
-    let served = serve(trusting("192.0.2.0/24"), Tls::Off, Service::Turn(divert));
+    let served = serve(trusting("192.0.2.0/24"), Tls::Off, Service::turn(divert));
     served.refuses(HEADER, "unknown_protocol", 1).await;
     let mut client = served.connect().await;
     client.write_all(STUN).await.unwrap();
@@ -139,7 +139,7 @@ async fn half_open_ones_count_for_the_source_that_is_told() {
         first_request_timeout: Duration::from_secs(10),
         ..trusting("127.0.0.0/8")
     };
-    let served = serve(options, Tls::Off, Service::Turn(divert));
+    let served = serve(options, Tls::Off, Service::turn(divert));
     let mut kept = Vec::new();
     for begin in [HEADER, LOCAL, LOCAL] {
         let mut client = served.connect().await;

@@ -24,7 +24,7 @@ fn hasty() -> Options {
 #[tokio::test]
 async fn a_turn_connection_is_handed_over_whole() {
     let (divert, mut taken) = taker();
-    let served = serve(Options::default(), Tls::Off, Service::Turn(divert));
+    let served = serve(Options::default(), Tls::Off, Service::turn(divert));
     let mut client = served.connect().await;
     client.write_all(STUN).await.unwrap();
     let mut diverted = taken.next().await;
@@ -44,7 +44,7 @@ async fn a_turn_connection_is_handed_over_whole() {
 #[tokio::test]
 async fn http_and_turn_share_a_port() {
     let (divert, mut taken) = taker();
-    let service = Service::HttpAndTurn(peer_router(), divert);
+    let service = Service::http(peer_router()).with_turn(divert);
     let served = serve(Options::default(), Tls::Off, service);
     let mut turn = served.connect().await;
     turn.write_all(STUN).await.unwrap();
@@ -62,7 +62,7 @@ async fn http_and_turn_share_a_port() {
 #[tokio::test]
 async fn what_is_neither_is_closed_and_counted() {
     let (divert, _taken) = taker();
-    let alone = serve(hasty(), Tls::Off, Service::Turn(Arc::clone(&divert)));
+    let alone = serve(hasty(), Tls::Off, Service::turn(Arc::clone(&divert)));
     alone
         .refuses(b"POST / HTTP/1.1\r\n\r\n", "unknown_protocol", 1)
         .await;
@@ -79,8 +79,8 @@ async fn what_is_neither_is_closed_and_counted() {
     alone.refuses(&STUN[..7], "silent", 2).await;
     alone.figure("open", 0).await;
 
-    let service = Service::HttpAndTurn(peer_router(), divert);
-    let tls = Tls::OrPlainTurn(TlsPair::new().server);
+    let service = Service::http(peer_router()).with_turn(divert);
+    let tls = Tls::OrPlain(TlsPair::new().server);
     let shared = serve(hasty(), tls, service);
     shared
         .refuses(b"POST / HTTP/1.1\r\n\r\n", "unknown_protocol", 1)
@@ -91,7 +91,7 @@ async fn what_is_neither_is_closed_and_counted() {
 #[tokio::test]
 async fn bytes_may_come_one_by_one() {
     let (divert, mut taken) = taker();
-    let service = Service::HttpAndTurn(peer_router(), divert);
+    let service = Service::http(peer_router()).with_turn(divert);
     let served = serve(Options::default(), Tls::Off, service);
     let mut client = served.connect().await;
     for byte in STUN {
@@ -104,7 +104,7 @@ async fn bytes_may_come_one_by_one() {
 #[tokio::test]
 async fn who_closes_before_it_is_told_is_not_waited_for() {
     let (divert, _taken) = taker();
-    let served = serve(Options::default(), Tls::Off, Service::Turn(divert));
+    let served = serve(Options::default(), Tls::Off, Service::turn(divert));
     for begin in [&b""[..], &STUN[..3]] {
         let mut client = served.connect().await;
         client.write_all(begin).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_place_is_free_again_when_the_receiver_drops_it() {
         max_connections: 1,
         ..Options::default()
     };
-    let served = serve(options, Tls::Off, Service::Turn(divert));
+    let served = serve(options, Tls::Off, Service::turn(divert));
     let mut first = served.connect().await;
     first.write_all(STUN).await.unwrap();
     let Diverted { stream, place, .. } = taken.next().await;
@@ -143,7 +143,7 @@ async fn a_source_has_a_bound_on_half_open_connections() {
         max_half_open: 2,
         ..Options::default()
     };
-    let served = serve(options, Tls::Off, Service::Turn(divert));
+    let served = serve(options, Tls::Off, Service::turn(divert));
     let (mut first, _second) = (served.connect().await, served.connect().await);
     served.figure("open", 2).await;
     served.refuses(b"", "half_open", 1).await;
@@ -157,7 +157,7 @@ async fn a_source_has_a_bound_on_half_open_connections() {
 #[tokio::test]
 async fn shutdown_leaves_diverted_connections_alone() {
     let (divert, mut taken) = taker();
-    let served = serve(Options::default(), Tls::Off, Service::Turn(divert));
+    let served = serve(Options::default(), Tls::Off, Service::turn(divert));
     let mut client = served.connect().await;
     client.write_all(STUN).await.unwrap();
     let mut diverted = taken.next().await;
@@ -190,7 +190,7 @@ async fn an_ipv4_client_of_an_ipv6_socket_is_told_as_ipv4() {
     let address = (Ipv6Addr::UNSPECIFIED, 0).into();
     let listener = Listener::bind(address, Options::default(), Tls::Off, metrics).unwrap();
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().port()));
-    let task = tokio::spawn(listener.serve(Service::Turn(divert), CancellationToken::new()));
+    let task = tokio::spawn(listener.serve(Service::turn(divert), CancellationToken::new()));
     let mut client = TcpStream::connect(target).await.unwrap();
     client.write_all(STUN).await.unwrap();
     let diverted = taken.next().await;

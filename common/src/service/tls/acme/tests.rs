@@ -166,8 +166,8 @@ async fn a_validation_gets_its_certificate_and_nothing_more() {
     let folder = Folder::new();
     folder.keep(&["a.example", "b.example"]);
     let acme = folder.load(Challenge::TlsAlpn01);
-    let http_and_turn = Service::HttpAndTurn(router(), Arc::new(Nobody));
-    for service in [Service::Http(router()), http_and_turn] {
+    let http = || Service::from(router());
+    for service in [http(), http().with_turn(Arc::new(Nobody))] {
         let (port, stop) = serve(&acme, service);
         acme.resolver
             .answer_tls_alpn("a.example", "token.thumb")
@@ -202,7 +202,7 @@ async fn by_http_01_no_validation_is_offered_by_tls() {
     let folder = Folder::new();
     folder.keep(&["a.example"]);
     let acme = folder.load(Challenge::Http01);
-    let (port, stop) = serve(&acme, Service::Http(router()));
+    let (port, stop) = serve(&acme, router().into());
     acme.resolver
         .answer_tls_alpn("a.example", "token.thumb")
         .unwrap();
@@ -214,7 +214,7 @@ async fn by_http_01_no_validation_is_offered_by_tls() {
 async fn without_a_certificate_handshakes_fail_until_there_is_one() {
     let folder = Folder::new();
     let acme = folder.load(Challenge::TlsAlpn01);
-    let (port, stop) = serve(&acme, Service::Http(router()));
+    let (port, stop) = serve(&acme, router().into());
     assert!(connect(port, "a.example", &[b"h2"]).await.is_err());
     folder.keep(&["a.example"]);
     let other = folder.load(Challenge::TlsAlpn01);

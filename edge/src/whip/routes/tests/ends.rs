@@ -31,10 +31,10 @@ async fn a_session_that_has_ended_by_itself_is_404() {
     let location = edge.publish().await.header("location").to_owned();
     assert_eq!(edge.ask("GET", &location).await.status(), 204);
     assert_eq!(edge.ask("HEAD", &location).await.status(), 204);
-    let (events, receiver) = mpsc::unbounded_channel();
+    let (events, receiver) = crate::worker::telling();
     let session = edge.gateway.places()[0].session;
     let reason = CloseReason::DtlsClosed;
-    events.send(Event::Ended { session, reason }).unwrap();
+    events.tell(Event::Ended { session, reason });
     drop(events);
     edge.gateway.listen(receiver).await;
     for method in ["GET", "HEAD", "DELETE"] {
@@ -71,9 +71,9 @@ async fn other_methods_are_405_with_what_is_allowed() {
             "OPTIONS, POST, GET, HEAD",
         ),
         (
-            ["PUT", "PATCH", "POST"],
+            ["PUT", "PROPFIND", "POST"],
             &location,
-            "OPTIONS, DELETE, GET, HEAD",
+            "OPTIONS, PATCH, DELETE, GET, HEAD",
         ),
     ] {
         for method in methods {
@@ -88,7 +88,7 @@ async fn other_methods_are_405_with_what_is_allowed() {
 #[tokio::test]
 async fn draining_waits_for_every_worker() {
     let edge = Edge::open();
-    let (events, receiver) = mpsc::unbounded_channel();
+    let (events, receiver) = crate::worker::telling();
     let listening = Arc::clone(&edge.gateway);
     tokio::spawn(async move { listening.listen(receiver).await });
     let gateway = Arc::clone(&edge.gateway);
@@ -98,6 +98,6 @@ async fn draining_waits_for_every_worker() {
     }
     assert_eq!(edge.told.all(), ["Drain"]);
     assert!(!drain.is_finished());
-    events.send(Event::Drained).unwrap();
+    events.tell(Event::Drained);
     drain.await.unwrap();
 }

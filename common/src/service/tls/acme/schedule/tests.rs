@@ -120,7 +120,7 @@ fn a_refusal_doubles_the_wait_and_five_fit_in_an_hour() {
     let orders = drive(&mut schedule, START, after(3 * DAY), &refuse);
     let waits: Vec<i64> = orders.windows(2).map(|pair| pair[1] - pair[0]).collect();
     for (failures, wait) in waits.iter().enumerate() {
-        let least = (2 * MINUTE << failures.min(20)).min(6 * HOUR);
+        let least = ((2 * MINUTE) << failures.min(20)).min(6 * HOUR);
         assert!(
             (least..=least + least / 4).contains(wait),
             "{failures}: {wait}"

@@ -1,0 +1,68 @@
+//! What this point of presence is to presenters: its name, its ICE servers, and
+//! where they go when there is no room.
+
+use std::{sync::Arc, time::Duration};
+
+use inlet_common::ids::StreamId;
+
+use super::appliance::Appliance;
+use crate::{
+    config,
+    whip::{
+        link::{IceServer, IceServers},
+        routes::Site,
+        steer::{Overflow, Steering},
+    },
+};
+
+/// How long a presenter's credential is good for: longer than most streams, since a
+/// page asks for another only when it connects anew.
+const CREDENTIAL_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes it of the configuration. `shared_port` is the port that HTTP shares with
+/// TURN, and whether it has TLS.
+pub(super) fn site(
+    http: &config::Http,
+    appliance: Option<Arc<Appliance>>,
+    shared_port: Option<(u16, bool)>,
+) -> Site {
+    let servers = |appliance| {
+        Arc::new(Servers {
+            appliance,
+            shared_port,
+        }) as Arc<dyn IceServers>
+    };
+    let overflow = |base: &String| Arc::new(Overflow(base.clone())) as Arc<dyn Steering>;
+    Site {
+        public_url: http.public_url.clone(),
+        ice_servers: appliance.map(servers),
+        steering: http.redirect_to.as_ref().map(overflow),
+    }
+}
+
+/// The appliance's servers.
+#[derive(Debug)]
+struct Servers {
+    appliance: Arc<Appliance>,
+    shared_port: Option<(u16, bool)>,
+}
+
+impl IceServers for Servers {
+    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
+        let (stun, turn) = self.appliance.urls(self.shared_port);
+        let plain = |url| IceServer {
+            url,
+            credential: None,
+        };
+        let mut servers: Vec<IceServer> = stun.into_iter().map(plain).collect();
+        let credential =
+            stream.and_then(|stream| self.appliance.issue(CREDENTIAL_TTL, &stream.to_string()));
+        if let Some(credential) = credential {
+            servers.extend(turn.into_iter().map(|url| IceServer {
+                url,
+                credential: Some(credential.clone()),
+            }));
+        }
+        servers
+    }
+}

@@ -1,0 +1,90 @@
+//! ICE servers on OPTIONS and on the 201.
+
+use super::*;
+
+#[derive(Debug)]
+struct Known;
+
+impl IceServers for Known {
+    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
+        let server = |url: &str, credential| IceServer {
+            url: url.to_owned(),
+            credential,
+        };
+        let mut servers = vec![server("stun:edge.example:3478", None)];
+        if let Some(stream) = stream {
+            let credential = (format!("1700000000:{stream}"), "c2VjcmV0".to_owned());
+            servers.push(server(
+                "turns:edge.example:443?transport=tcp",
+                Some(credential),
+            ));
+        }
+        servers
+    }
+}
+
+fn edge(code: Option<ReasonCode>) -> Edge {
+    let mut edge = match code {
+        Some(code) => Edge::strict(code),
+        None => Edge::open(),
+    };
+    edge.site.ice_servers = Some(Arc::new(Known));
+    edge
+}
+
+fn links(answer: &Answer) -> Vec<&str> {
+    let links = answer.head.headers.get_all(header::LINK).iter();
+    links.map(|link| link.to_str().unwrap()).collect()
+}
+
+const STUN: &str = "<stun:edge.example:3478>; rel=\"ice-server\"";
+const TURN: &str = "<turns:edge.example:443?transport=tcp>; rel=\"ice-server\"; \
+    username=\"1700000000:17\"; credential=\"c2VjcmV0\"; credential-type=\"password\"";
+
+#[tokio::test]
+async fn options_with_the_right_token_have_credentials() {
+    let edge = edge(None);
+    let answer = edge.ask("OPTIONS", "/17_right/whip").await;
+    assert_eq!((answer.status(), links(&answer)), (204, vec![STUN, TURN]));
+    let bearer = Request::options("/17/whip").header(header::AUTHORIZATION, "Bearer right");
+    let answer = edge.send(bearer.body(Body::empty()).unwrap()).await;
+    assert_eq!(links(&answer), [STUN, TURN]);
+}
+
+#[tokio::test]
+async fn others_have_stun_alone_and_a_preflight_nothing() {
+    let edge = edge(None);
+    for path in ["/17_wrong/whip", "/17/whip", "/x/whip"] {
+        let answer = edge.ask("OPTIONS", path).await;
+        assert_eq!(
+            (answer.status(), links(&answer)),
+            (204, vec![STUN]),
+            "{path}"
+        );
+    }
+    let preflight = Request::options("/17_right/whip")
+        .header("access-control-request-method", "POST")
+        .body(Body::empty());
+    let answer = edge.send(preflight.unwrap()).await;
+    assert!(links(&answer).is_empty());
+}
+
+#[tokio::test]
+async fn the_answer_has_them_too() {
+    let edge = edge(None);
+    assert_eq!(links(&edge.publish().await), [STUN, TURN]);
+}
+
+#[tokio::test]
+async fn guessing_tokens_by_options_is_limited_like_offers() {
+    let edge = edge(Some(ReasonCode::WrongToken));
+    for _ in 0..Rule::default().burst {
+        edge.ask("OPTIONS", "/17_wrong/whip").await;
+    }
+    let asked = |edge: &Edge| edge.told.all().iter().filter(|it| *it == "check").count();
+    let before = asked(&edge);
+    let answer = edge.ask("OPTIONS", "/17_right/whip").await;
+    assert_eq!((answer.status(), links(&answer)), (204, vec![STUN]));
+    assert_eq!(asked(&edge), before, "nobody is asked any more");
+    assert_eq!(edge.publish().await.status(), 429);
+}

@@ -1,0 +1,247 @@
+// The presenter's side: which path is taken, what is told, and what is survived.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+
+import { Browser, inlet, onAir, screenshot } from "../support/browser.js";
+import { Stage, until } from "../support/stage.js";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+let stage, browser, page;
+let failed = false;
+
+/** A test whose failure makes the logs appear at the end. */
+function step(name, body) {
+  test(name, async (context) => {
+    try {
+      await body(context);
+    } catch (error) {
+      failed = true;
+      if (page !== undefined) {
+        await screenshot(page, `failed ${name}`).catch(() => {});
+        console.error(JSON.stringify(await inlet(page).catch(() => null)));
+      }
+      throw error;
+    }
+  });
+}
+
+before(async () => {
+  stage = await Stage.open();
+  browser = await Browser.open(["--use-fake-device-for-media-stream=device-count=3"]);
+});
+
+after(async () => {
+  await browser?.close();
+  await stage?.close(failed);
+});
+
+/** A metric of the edge; `null` while it is not there. */
+async function metric(line) {
+  const text = await (await fetch(stage.urls.metrics.edge)).text();
+  const found = text.split("\n").find((other) => other.startsWith(`${line} `));
+  return found === undefined ? null : Number(found.slice(line.length + 1));
+}
+
+/** Goes live with something done to the page first; resolves with what the server says. */
+async function goLive(name, prepare, prepareArgument) {
+  const stream = await stage.createStream(name);
+  page = await browser.page();
+  if (prepare !== undefined) await page.addInitScript(prepare, prepareArgument);
+  await page.goto(stream.goLive());
+  await onAir(page, 40_000);
+  const server = await until("the server's word", 10_000, async () => {
+    const { server } = await inlet(page);
+    return server?.state === "live" && server.path !== null && server;
+  });
+  return { stream, server };
+}
+
+async function stop() {
+  await page.evaluate(() => window.inlet.stop());
+  await page.close();
+}
+
+step("a direct path is named, and the session's id is shown for support", async () => {
+  const { server } = await goLive("direct");
+  assert.equal(server.path, "host_udp");
+  assert.match(server.session, UUID);
+  assert.equal(await page.textContent("#session-id"), server.session);
+  await until("the path in words", 5_000, async () => {
+    return (await page.textContent("#stat-path")) === "direct, by UDP";
+  });
+  assert.equal(await metric('inlet_edge_sessions_by_path{path="host_udp"}'), 1);
+  await screenshot(page, "go-live-session");
+});
+
+step("an ICE restart keeps the session", async () => {
+  const before = await inlet(page);
+  for (const round of [1, 2]) {
+    await page.evaluate(() => window.inlet.restartIce());
+    await until("the restart in use", 10_000, async () => {
+      return (await metric('inlet_edge_ice_restarts_total{result="used"}')) === round;
+    });
+  }
+  const packets = await metric("inlet_edge_rtp_packets_total");
+  await until("media afterwards", 10_000, async () => {
+    return (await metric("inlet_edge_rtp_packets_total")) > packets + 100;
+  });
+  const state = await inlet(page);
+  assert.equal(state.restarts, 2);
+  assert.equal(state.sessions, before.sessions);
+  assert.equal(state.server.session, before.server.session);
+  assert.equal(state.state, "live");
+  await stop();
+});
+
+step("without UDP it comes by TCP", async () => {
+  const { server } = await goLive("tcp", () => {
+    const set = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+      const lines = description.sdp.split("\r\n").filter((line) => !/^a=candidate:.* udp /i.test(line));
+      return set.call(this, { type: description.type, sdp: lines.join("\r\n") });
+    };
+  });
+  assert.equal(server.path, "host_tcp");
+  await screenshot(page, "go-live-tcp");
+  await stop();
+});
+
+for (const [transport, path] of [
+  ["udp", "relay_udp"],
+  ["tcp", "relay_tcp"],
+]) {
+  step(`relayed by ${transport}, with the credentials of the Link header`, async () => {
+    const { server } = await goLive(
+      `relay ${transport}`,
+      (wanted) => {
+        const Plain = RTCPeerConnection;
+        window.RTCPeerConnection = function (configuration) {
+          const iceServers = configuration.iceServers.filter(
+            ({ urls }) => urls.startsWith("turn:") && urls.endsWith(wanted),
+          );
+          return new Plain({ ...configuration, iceServers, iceTransportPolicy: "relay" });
+        };
+        window.RTCPeerConnection.prototype = Plain.prototype;
+      },
+      `transport=${transport}`,
+    );
+    assert.equal(server.path, path);
+    await stop();
+  });
+}
+
+step("a path that leads nowhere gives way to the next", async () => {
+  // UDP and TCP candidates are swallowed in the first attempt only, as a firewall that
+  // drops silently would; then TCP alone is tried, and works.
+  const { server } = await goLive("ladder", () => {
+    let attempts = 0;
+    const set = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+      attempts++;
+      const isFirst = attempts === 1;
+      const lines = description.sdp
+        .split("\r\n")
+        .map((line) => (isFirst ? line.replace(/^(a=candidate:.* )127\.0\.0\.1 \d+/, "$1192.0.2.1 9") : line));
+      return set.call(this, { type: description.type, sdp: lines.join("\r\n") });
+    };
+  });
+  assert.equal(server.path, "host_tcp");
+  await stop();
+});
+
+step("a token that is reset is told at once, and nothing is tried again", async () => {
+  const { stream } = await goLive("reset");
+  const began = performance.now();
+  const { status } = await stage.api("POST", `/${stream.id}/reset_push_token`);
+  assert.equal(status, 200);
+  const state = await until("the end", 5_000, async () => {
+    const state = await inlet(page);
+    return state.state === "failed" && state;
+  });
+  assert.ok(performance.now() - began < 3_000, "told late");
+  assert.equal(state.error.reason, 2002);
+  assert.equal(await page.textContent("#alert-title"), state.error.title);
+  await screenshot(page, "go-live-ended");
+  await page.close();
+});
+
+step("a camera that is unplugged is replaced by another one", async () => {
+  const stream = await stage.createStream("unplugged");
+  page = await browser.page();
+  await page.addInitScript(() => {
+    // Chromium's second fake camera sees depth, which nobody encodes.
+    const list = MediaDevices.prototype.enumerateDevices;
+    MediaDevices.prototype.enumerateDevices = async function () {
+      return (await list.call(this)).filter(({ label }) => label !== "fake_device_1");
+    };
+  });
+  await page.goto(`${stream.web}/go-live#${stream.push_url_whip}`);
+  await until("a preview", 10_000, () =>
+    page.evaluate(() => document.getElementById("preview").srcObject?.active === true),
+  );
+  await page.click("#go");
+  await onAir(page);
+  const lost = await page.evaluate(() => {
+    const [track] = document.getElementById("preview").srcObject.getVideoTracks();
+    const { label } = track;
+    track.stop();
+    // A browser fires this when the device goes; stop() does not.
+    track.dispatchEvent(new Event("ended"));
+    return label;
+  });
+  const detail = await until("a substitute", 10_000, async () => {
+    const text = await page.textContent("#alert-advice");
+    return text.includes("has taken its place") && text;
+  });
+  assert.ok(!detail.includes(lost), detail);
+  const frames = () =>
+    page.evaluate(async () => (await Promise.resolve(window.inlet.stats))?.fps ?? 0);
+  await until("pictures again", 10_000, async () => (await frames()) > 10);
+  assert.equal((await inlet(page)).state, "live");
+  await screenshot(page, "go-live-substitute");
+  await stop();
+});
+
+step("an application embeds the publisher from another origin", async () => {
+  const stream = await stage.createStream("embedded");
+  const html = `<!doctype html><canvas></canvas><script type="module">
+    import { InletPublisher } from "${stream.web}/module/inlet-publisher.js";
+    const canvas = document.querySelector("canvas");
+    const context = canvas.getContext("2d");
+    setInterval(() => {
+      context.fillStyle = "hsl(" + performance.now() / 20 + " 80% 50%)";
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    }, 33);
+    const audio = new AudioContext();
+    const sound = audio.createMediaStreamDestination();
+    const tone = audio.createOscillator();
+    tone.connect(sound);
+    tone.start();
+    const media = new MediaStream([...canvas.captureStream(30).getTracks(), ...sound.stream.getTracks()]);
+    const publisher = new InletPublisher(${JSON.stringify(stream.push_url_whip)}, { stream: media });
+    window.heard = [];
+    publisher.on("state", (state) => window.heard.push(state));
+    publisher.on("session", ({ session }) => (window.session = session));
+    publisher.on("error", ({ error }) => window.heard.push(error.message));
+    publisher.start();
+    window.stop = () => publisher.stop();
+  </script>`;
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { "content-type": "text/html" }).end(html);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    page = await browser.page(`http://127.0.0.1:${server.address().port}/`);
+    await until("on air", 20_000, () => page.evaluate(() => window.heard.includes("live")));
+    assert.match(await until("the session", 5_000, () => page.evaluate(() => window.session)), UUID);
+    await until("a playlist", 20_000, async () => (await fetch(stream.hls_cmaf_url)).ok);
+    await page.evaluate(() => window.stop());
+    assert.equal(await page.evaluate(() => window.heard.at(-1)), "idle");
+    await page.close();
+  } finally {
+    server.close();
+  }
+});

@@ -1,0 +1,158 @@
+//! What a presenter hears of its session, and what is kept of it for whoever looks
+//! for the fault.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use inlet_common::clock;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use tests::{
+    rig::{Rig, Stream, scenario},
+    stage,
+};
+
+/// Promised is a second; a busy machine gets three.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Name and data of an event.
+type Event = (String, Value);
+
+/// Events that have come; the stream ends by itself.
+async fn events(url: String) -> Result<Vec<Event>> {
+    let response = Client::new().get(url).send().await?;
+    ensure!(response.status() == StatusCode::OK, "{}", response.status());
+    let body = response.text().await?;
+    let events = body.split("\n\n").filter(|event| event.contains("event:"));
+    events
+        .map(|event| {
+            let field = |name: &str| {
+                let mut lines = event.lines();
+                lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            };
+            let data = serde_json::from_str(field("data").context("no data")?)?;
+            Ok((field("event").context("no name")?.to_owned(), data))
+        })
+        .collect()
+}
+
+/// Ends a running session by the API and returns what its presenter hears.
+async fn ended_by(
+    rig: &mut Rig,
+    name: &str,
+    end: impl AsyncFnOnce(&Rig, &Stream) -> Result<()>,
+) -> Result<(Value, Vec<(String, Value)>)> {
+    let (stream, mut publisher, _) = stage::on_air(rig, name).await?;
+    let url = format!("{}/events", publisher.session_url());
+    let hearing = tokio::spawn(events(url.clone()));
+    let asked = clock::now();
+    end(rig, &stream).await?;
+    tokio::time::timeout(AT_ONCE, publisher.lost())
+        .await
+        .context("the session goes on")?;
+    let heard = hearing.await??;
+    ensure!(clock::now().duration_since(asked) < AT_ONCE, "told late");
+    let (name, end) = heard.last().context("nothing was told")?.clone();
+    ensure!(name == "end", "{heard:?}");
+    let again = events(url).await?;
+    ensure!(again == [(name, end.clone())], "told again: {again:?}");
+    Ok((end, heard))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_ended_by_the_api_hears_why_at_once() {
+    scenario(async |rig: &mut Rig| {
+        let (end, heard) = ended_by(rig, "reset", async |rig, stream| {
+            let path = format!("/{}/reset_push_token", stream.id);
+            let (status, _) = rig.api.call(Method::POST, &path, None).await?;
+            ensure!(status == StatusCode::OK, "{status}");
+            Ok(())
+        })
+        .await?;
+        ensure!(
+            end["reason"] == "token_reset" && end["code"] == 2002,
+            "{end}"
+        );
+        let states: Vec<&Value> = heard
+            .iter()
+            .filter(|(name, _)| name == "session")
+            .map(|(_, data)| &data["state"])
+            .collect();
+        ensure!(states.contains(&&json!("live")), "{states:?}");
+        let paths = heard.iter().filter(|(_, data)| data["path"] == "host_udp");
+        ensure!(paths.count() > 0, "{heard:?}");
+
+        let (end, _) = ended_by(rig, "off", async |rig, stream| {
+            rig.api.patch(stream.id, json!({ "active": false })).await?;
+            Ok(())
+        })
+        .await?;
+        ensure!(
+            end["reason"] == "deactivated" && end["code"] == 2004,
+            "{end}"
+        );
+
+        let (end, _) = ended_by(rig, "gone", async |rig, stream| {
+            let path = format!("/{}", stream.id);
+            let (status, _) = rig.api.call(Method::DELETE, &path, None).await?;
+            ensure!(status == StatusCode::NO_CONTENT, "{status}");
+            Ok(())
+        })
+        .await?;
+        ensure!(
+            end["reason"] == "stream_deleted" && end["code"] == 2001,
+            "{end}"
+        );
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_leaves_a_trace_with_a_verdict_and_no_secret() {
+    scenario(async |rig: &mut Rig| {
+        let (stream, publisher, _) = stage::on_air(rig, "traced").await?;
+        publisher.stop().await?;
+        let list = rig.edge_admin("/traces").await?;
+        let list: Value = serde_json::from_str(&list)?;
+        let sessions = list["sessions"].as_array().context("no list")?;
+        let session = sessions
+            .iter()
+            .find(|session| session["stream"] == stream.id)
+            .context("not listed")?;
+        ensure!(
+            session["state"] == "ended" && session["path"] == "host_udp",
+            "{session}"
+        );
+        let id = session["session"].as_str().context("no id")?;
+        let trace = rig.edge_admin(&format!("/sessions/{id}/trace")).await?;
+        let dump = rig
+            .edge_admin(&format!("/sessions/{id}/trace?format=rtcstats"))
+            .await?;
+        let token = stream.whip.rsplit(['_', '/']).nth(1).context("a token")?;
+        for text in [&trace, &dump] {
+            ensure!(!text.contains(token), "the token is in it");
+            ensure!(!text.contains("127.0.0.1"), "an address is in it");
+        }
+        let trace: Value = serde_json::from_str(&trace)?;
+        let events = trace["events"].as_array().context("no events")?;
+        for name in [
+            "whip.post",
+            "createAnswer",
+            "dtls",
+            "selected pair",
+            "rtp.first",
+            "end",
+        ] {
+            ensure!(
+                events.iter().any(|event| event["event"] == name),
+                "no {name}"
+            );
+        }
+        let verdict = trace["verdict"].as_str().context("no verdict")?;
+        ensure!(verdict.starts_with("nothing wrong"), "{verdict}");
+        ensure!(dump.starts_with("RTCStatsDump\n{"), "{dump}");
+        Ok(())
+    })
+    .await;
+}
