@@ -21,6 +21,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub mod acme;
 mod check;
 mod quantity;
 
@@ -215,6 +216,25 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key; readable by the service's user alone.
     pub key: PathBuf,
+}
+
+/// Where a listener's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// From files, read anew at each reload.
+    Files(TlsFiles),
+    /// From a CA, by the `[acme]` section.
+    Acme,
+}
+
+impl CertificateSource {
+    /// The files, where it comes from files.
+    pub const fn files(&self) -> Option<&TlsFiles> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::Acme => None,
+        }
+    }
 }
 
 /// The `[log]` section, the same in both binaries.

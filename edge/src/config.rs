@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use inlet_common::config::{self, Bitrate, Check, Error, Log, TlsFiles};
+use inlet_common::config::{self, Bitrate, CertificateSource, Check, Error, Log, TlsFiles, acme};
 
 use crate::whip::{rate::Rule, session::dtls::Backend};
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub roq: Roq,
     /// The STUN and TURN server; `None` without the role.
     pub turn: Option<Appliance>,
+    /// The certificate from a CA; `None` without.
+    pub acme: Option<acme::Settings>,
     /// The listener for operators.
     pub admin: Admin,
     /// Where Prometheus scrapes.
@@ -66,8 +68,8 @@ pub struct Config {
 pub struct Http {
     /// Address and port.
     pub listen: SocketAddr,
-    /// Certificate and key; `None` means plain HTTP.
-    pub tls: Option<TlsFiles>,
+    /// The certificate's source; `None` means plain HTTP.
+    pub tls: Option<CertificateSource>,
     /// This point of presence's own base URL.
     pub public_url: Option<String>,
     /// Base URL of the one where presenters go when there is no room.
@@ -183,9 +185,10 @@ impl ConfigFile {
             "is empty: name whip, turn, or both",
         );
         if self.has_role(Role::Turn) {
-            self.turn
-                .check(&mut check, !is_empty(&self.http.certificate));
+            let has_certificate = !is_empty(&self.http.certificate) || self.acme.is_on();
+            self.turn.check(&mut check, has_certificate);
         }
+        self.check_acme(&mut check);
         check.finish(path)?;
         Ok(self.build())
     }
@@ -205,6 +208,9 @@ impl ConfigFile {
         if self.has_role(Role::Turn) {
             let turn = self.turn.tcp.iter().chain(&self.turn.tls);
             tcp.extend(turn.map(|address| ("turn.tcp", *address)));
+        }
+        if self.acme.is_on() && self.acme.challenge == acme::Challenge::Http01 {
+            tcp.push(("acme.http_listen", self.acme.http_listen));
         }
         for (index, (key, address)) in tcp.iter().enumerate() {
             let earlier = tcp.iter().take(index).find(|(_, other)| {
@@ -233,6 +239,31 @@ impl ConfigFile {
             "pop.name",
             "must be at most 63 letters, digits and signs",
         );
+    }
+
+    /// A listener's certificate has one source.
+    fn check_acme(&self, check: &mut Check) {
+        self.acme.check(check);
+        if !self.acme.is_on() {
+            return;
+        }
+        let is_whip = self.has_role(Role::Whip);
+        check.require(
+            is_empty(&self.http.certificate),
+            "acme.domains",
+            "stands beside http.certificate: a listener has certificate files or ACME, so leave \
+             one of them empty",
+        );
+        check.require(
+            is_whip || (self.has_role(Role::Turn) && self.turn.wants_acme()),
+            "acme.domains",
+            "would serve no listener: turn.certificate is set, or there is neither turn.tcp nor \
+             turn.tls; leave one of them empty",
+        );
+        if let Some(host) = host_of(&self.http.public_url) {
+            let what = format!("{host} of http.public_url is not among them: presenters go there");
+            check.require(!is_whip || self.acme.has(host), "acme.domains", what);
+        }
     }
 
     /// Media take TCP ports too, which must not be those of others.
@@ -369,6 +400,11 @@ impl ConfigFile {
         let (is_whip, is_turn) = (self.has_role(Role::Whip), self.has_role(Role::Turn));
         let tls = file(self.http.certificate).zip(file(self.http.key));
         let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+        let acme = self.acme.build();
+        let tls = match &acme {
+            Some(_) => Some(CertificateSource::Acme),
+            None => tls.map(CertificateSource::Files),
+        };
         let own_name = host_of(&self.http.public_url);
         let turn = self.turn.build(tls.as_ref(), &self.media.public, own_name);
         let host = split_host(&self.roq.origin).map_or("", |(host, _)| host);
@@ -380,6 +416,7 @@ impl ConfigFile {
             pop: Some(self.pop.name).filter(|name| !name.is_empty()),
             is_whip,
             turn: is_turn.then_some(turn),
+            acme,
             http: Http {
                 listen: self.http.listen,
                 tls,

@@ -226,7 +226,7 @@ async fn serve_one(shared: &Shared, stream: TcpStream, peer: SocketAddr, place: 
     };
     let arrived = match arrived {
         Ok(arrived) => arrived,
-        Err(Ended::ByPeer) => return,
+        Err(Ended::ByPeer | Ended::Validated) => return,
         Err(Ended::ByUs(reason)) => {
             tracing::debug!(?reason, "connection ended before it was served");
             shared.metrics.dropped(reason);

@@ -6,6 +6,9 @@
 //! edge and origin both sides show a certificate of one private CA; a public
 //! CA's word counts for nothing there, since anybody can get a certificate
 //! from it.
+//!
+//! A listener's certificate comes from files ([`Certificates`]) or from a CA by
+//! ACME ([`acme`]).
 
 use std::{path::Path, sync::Arc};
 
@@ -13,15 +16,20 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::TLS13,
 };
 
+pub mod acme;
 mod certificates;
 #[cfg(test)]
 mod tests;
 
-pub use certificates::{Certificates, Error};
+pub use certificates::{Certificates, Error, covers};
+
+/// What a CA that validates by TLS-ALPN-01 names in ALPN
+/// ([RFC 8737 §6.2](https://www.rfc-editor.org/rfc/rfc8737#section-6.2)).
+pub const ACME_ALPN: &[u8] = b"acme-tls/1";
 
 /// The one crypto provider of this project.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -38,7 +46,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// [`Error::Read`] and [`Error::Pem`] when the CA's file is bad,
 /// [`Error::Unusable`] when rustls refuses what is in it.
 pub fn tcp_server(
-    certificates: Arc<Certificates>,
+    certificates: Arc<dyn ResolvesServerCert>,
     client_ca: Option<&Path>,
 ) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider())
@@ -96,12 +104,27 @@ pub fn link_client(
     Ok(config)
 }
 
+/// As [`tcp_server`], with the certificate of `acme`, and its CA let in where it
+/// validates by TLS-ALPN-01.
+///
+/// # Errors
+///
+/// [`Error::Unusable`] when rustls refuses our settings.
+pub fn acme_server(acme: &acme::Acme) -> Result<ServerConfig, Error> {
+    let mut config = tcp_server(acme.resolver(), None)?;
+    if acme.validates_by_tls() {
+        config.alpn_protocols = vec![ACME_ALPN.to_vec()];
+    }
+    Ok(config)
+}
+
 fn client_verifier(ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     WebPkiClientVerifier::builder_with_provider(roots(ca)?, provider())
         .build()
         .map_err(|source| Error::ca(ca, source))
 }
 
+/// The authorities in a PEM file.
 fn roots(ca: &Path) -> Result<Arc<RootCertStore>, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates::read_chain(ca)? {

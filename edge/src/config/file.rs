@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use inlet_common::config::{Bitrate, Log, duration};
+use inlet_common::config::{Bitrate, Log, acme::Acme, duration};
 use serde::{Deserialize, Serialize};
 
 use super::turn::Turn;
@@ -33,6 +33,8 @@ pub struct ConfigFile {
     pub roq: Roq,
     /// The STUN and TURN server.
     pub turn: Turn,
+    /// Certificates from a CA.
+    pub acme: Acme,
     /// The listener for operators.
     pub admin: Admin,
     /// The listener for Prometheus.
@@ -81,8 +83,8 @@ pub struct Pop {
 pub struct Http {
     /// Address and port. Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
-    /// PEM chain. Empty, the default, means plain HTTP. Reload reads the same
-    /// path anew.
+    /// PEM chain. Empty, the default, means the certificate of `[acme]`, and plain
+    /// HTTP without that. Reload reads the same path anew.
     pub certificate: PathBuf,
     /// PEM key; empty exactly when `certificate` is.
     pub key: PathBuf,

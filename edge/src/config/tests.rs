@@ -63,7 +63,8 @@ fn turn_falls_back_to_what_http_and_media_have() {
                 key = \"/a.key\"\n[media]\npublic = [\"192.0.2.1\"]\n[turn]\ntls = \
                 [\"0.0.0.0:5349\"]\nfleet = [\"192.0.2.9:40000-40015\", \"[2001:db8::9]:7\"]";
     let turn = load(text).unwrap().turn.unwrap();
-    assert_eq!(turn.listen.certificate.unwrap().key, Path::new("/a.key"));
+    let certificate = turn.listen.certificate.unwrap();
+    assert_eq!(certificate.files().unwrap().key, Path::new("/a.key"));
     assert_eq!(turn.public, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(
         (turn.peers.fleet[0].first, turn.peers.fleet[1].last),
@@ -114,12 +115,28 @@ fn empty_text_stands_for_what_the_machine_knows() {
 #[test]
 fn https_takes_a_certificate_and_its_key() {
     let config = load("[http]\ncertificate = \"/a.pem\"\nkey = \"/a.key\"").unwrap();
-    assert_eq!(config.http.tls.unwrap().key, Path::new("/a.key"));
+    let tls = config.http.tls.unwrap();
+    assert_eq!(tls.files().unwrap().key, Path::new("/a.key"));
     let problem = problems("[http]\ncertificate = \"/a.pem\"").remove(0);
     assert!(
         problem.starts_with("http.key: certificate and key"),
         "{problem}"
     );
+}
+
+#[test]
+fn acme_serves_http_and_turn_where_they_have_no_files() {
+    let acme = "[acme]\ndomains = [\"a.example\"]\n";
+    let both = "roles = [\"whip\", \"turn\"]\n";
+    let config = load(&format!("{both}{acme}")).unwrap();
+    assert_eq!(config.http.tls, Some(CertificateSource::Acme));
+    let turn = config.turn.unwrap();
+    assert_eq!(turn.listen.certificate, Some(CertificateSource::Acme));
+    let own = "[turn]\ncertificate = \"/t.pem\"\nkey = \"/t.key\"\n";
+    let config = load(&format!("{both}{acme}{own}")).unwrap();
+    assert_eq!(config.http.tls, Some(CertificateSource::Acme));
+    let turn = config.turn.unwrap().listen.certificate.unwrap();
+    assert_eq!(turn.files().unwrap().key, Path::new("/t.key"));
 }
 
 /// Files with one fault each, and how its problem begins.
@@ -247,6 +264,27 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "roles = [\"turn\"]\n[turn]\nmax_lifetime = \"5m\"",
         "turn.max_lifetime: 5m is out of range",
+    ),
+    (
+        "[http]\ncertificate = \"/a\"\nkey = \"/b\"\n[acme]\ndomains = [\"a.example\"]",
+        "acme.domains: stands beside http.certificate",
+    ),
+    (
+        "roles = [\"turn\"]\n[turn]\ncertificate = \"/a\"\nkey = \"/b\"\n[acme]\n\
+         domains = [\"a.example\"]",
+        "acme.domains: would serve no listener",
+    ),
+    (
+        "[http]\nlisten = \"0.0.0.0:80\"\n[acme]\ndomains = [\"a\"]\nchallenge = \"http-01\"",
+        "acme.http_listen: 0.0.0.0:80 is http.listen already",
+    ),
+    (
+        "[http]\npublic_url = \"https://b.example\"\n[acme]\ndomains = [\"a.example\"]",
+        "acme.domains: b.example of http.public_url is not among them",
+    ),
+    (
+        "[acme]\ndomains = [\"*.example\"]",
+        "acme.domains: \"*.example\" is a wildcard",
     ),
     (
         "[drain]\ntimeout = \"2h\"",

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use inlet_common::config::{Bitrate, Check, TlsFiles, duration};
+use inlet_common::config::{Bitrate, CertificateSource, Check, TlsFiles, duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ pub struct Turn {
     pub tcp: Vec<SocketAddr>,
     /// Addresses for TURN by TLS alone. Default none.
     pub tls: Vec<SocketAddr>,
-    /// PEM chain for TLS. Empty, the default, means that of `[http]`. Reload
-    /// reads the same path anew.
+    /// PEM chain for TLS. Empty, the default, means that of `[http]`, from files or
+    /// by `[acme]`. Reload reads the same path anew.
     pub certificate: PathBuf,
     /// PEM key; empty exactly when `certificate` is.
     pub key: PathBuf,
@@ -201,7 +201,7 @@ pub struct Listen {
     /// By TLS alone.
     pub tls: Vec<SocketAddr>,
     /// For TLS; `None` without.
-    pub certificate: Option<TlsFiles>,
+    pub certificate: Option<CertificateSource>,
     /// Proxies whose PROXY header is believed.
     pub proxy_protocol: Vec<IpNet>,
     /// Connections to each listener.
@@ -284,7 +284,7 @@ impl Turn {
         check.require(
             self.tls.is_empty() || http_tls || !is_empty(&self.certificate),
             "turn.tls",
-            "needs a certificate: set turn.certificate and turn.key",
+            "needs a certificate: set turn.certificate and turn.key, or acme.domains",
         );
         let mut tcp: Vec<&SocketAddr> = self.tcp.iter().chain(&self.tls).collect();
         tcp.retain(|address| address.port() != 0);
@@ -296,6 +296,11 @@ impl Turn {
             "turn.tls",
             "names an address that turn.tcp has, or one twice: a port can be bound once",
         );
+    }
+
+    /// Whether the certificate of `[acme]` would serve some listener.
+    pub(super) fn wants_acme(&self) -> bool {
+        is_empty(&self.certificate) && !(self.tcp.is_empty() && self.tls.is_empty())
     }
 
     fn check_addresses(&self, check: &mut Check) {
@@ -351,12 +356,13 @@ impl Turn {
     /// to `http` and `media_public`.
     pub(super) fn build(
         self,
-        http: Option<&TlsFiles>,
+        http: Option<&CertificateSource>,
         media_public: &[IpAddr],
         own_name: Option<&str>,
     ) -> Appliance {
         let own = file(self.certificate).zip(file(self.key));
         let own = own.map(|(certificate, key)| TlsFiles { certificate, key });
+        let own = own.map(CertificateSource::Files);
         let public = match self.public.is_empty() {
             true => media_public.to_vec(),
             false => self.public,

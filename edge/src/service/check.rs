@@ -3,6 +3,8 @@
 //! What would keep it from starting is a problem (exit code 78); what would
 //! only make it run badly is advice.
 
+mod acme;
+
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener},
@@ -13,7 +15,7 @@ use std::{
 
 use inlet_common::{
     clock::{self, UtcTime},
-    config::TlsFiles,
+    config::{CertificateSource, TlsFiles},
     roq,
     service::{
         credential::Secret,
@@ -86,7 +88,7 @@ impl Findings {
         let mut found = Self::default();
         found.note(logging::check_filter(&config.log.filter));
         if config.is_whip {
-            if let Some(files) = &config.http.tls {
+            if let Some(CertificateSource::Files(files)) = &config.http.tls {
                 found.certificate("http", files, now);
             }
             found.link(config, now);
@@ -97,6 +99,9 @@ impl Findings {
         }
         if let Some(file) = &config.admin.token_file {
             found.note(Secret::load(file));
+        }
+        if let Some(settings) = &config.acme {
+            found.acme(config, settings, now);
         }
         found.ports(config);
         found.buffers();
@@ -148,7 +153,7 @@ impl Findings {
     }
 
     fn turn(&mut self, turn: &Appliance, now: UtcTime) {
-        if let Some(files) = &turn.listen.certificate {
+        if let Some(CertificateSource::Files(files)) = &turn.listen.certificate {
             self.certificate("turn", files, now);
         }
         self.note(appliance::credentials(&turn.realm, &turn.credentials));

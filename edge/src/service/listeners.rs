@@ -1,13 +1,10 @@
 //! The TCP listeners: what each is bound to, and what it may hold.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
-use inlet_common::service::{
-    listener::{BindError, Listener, ListenerMetrics, Options, Tls},
-    tls::{self, Certificates},
-};
+use inlet_common::service::listener::{BindError, Listener, ListenerMetrics, Options, Tls};
 
-use super::{Error, certificate};
+use super::{Error, certificates::Held};
 use crate::config::Config;
 
 /// TLS handshakes at once on a listener that strangers reach.
@@ -27,21 +24,13 @@ pub(super) fn listen(
     Listener::bind(address, options, tls, metrics)
 }
 
-pub(super) fn bind_http(
-    config: &Config,
-    certificates: &mut Vec<Arc<Certificates>>,
-) -> Result<Listener, Error> {
-    let https = match &config.http.tls {
-        Some(files) => {
-            let loaded = Certificates::load(files.clone(), certificate("http"))?;
-            certificates.push(Arc::clone(&loaded));
-            let tls = Arc::new(tls::tcp_server(loaded, None)?);
-            // TURN and ICE-TCP may come in the clear.
-            match config.turn.is_some() || config.media.tcp {
-                true => Tls::OrPlain(tls),
-                false => Tls::Only(tls),
-            }
-        }
+pub(super) fn bind_http(config: &Config, certificates: &mut Held) -> Result<Listener, Error> {
+    let https = match certificates.server(config.http.tls.as_ref(), "http")? {
+        // TURN and ICE-TCP may come in the clear.
+        Some(tls) => match config.turn.is_some() || config.media.tcp {
+            true => Tls::OrPlain(tls),
+            false => Tls::Only(tls),
+        },
         None => Tls::Off,
     };
     let proxies = config.turn.as_ref().map(|turn| &turn.listen.proxy_protocol);
@@ -56,21 +45,11 @@ pub(super) fn bind_http(
 }
 
 /// Binds the listeners for TURN alone.
-pub(super) fn bind_turn(
-    config: &Config,
-    certificates: &mut Vec<Arc<Certificates>>,
-) -> Result<Vec<Listener>, Error> {
+pub(super) fn bind_turn(config: &Config, certificates: &mut Held) -> Result<Vec<Listener>, Error> {
     let Some(turn) = config.turn.as_ref().map(|turn| &turn.listen) else {
         return Ok(Vec::new());
     };
-    let tls = match &turn.certificate {
-        Some(files) => {
-            let loaded = Certificates::load(files.clone(), certificate("turn"))?;
-            certificates.push(Arc::clone(&loaded));
-            Some(Arc::new(tls::tcp_server(loaded, None)?))
-        }
-        None => None,
-    };
+    let tls = certificates.server(turn.certificate.as_ref(), "turn")?;
     let options = Options {
         max_connections: turn.connections,
         trusted_proxies: turn.proxy_protocol.clone(),

@@ -15,6 +15,7 @@
 
 mod admin;
 mod appliance;
+mod certificates;
 mod check;
 mod ice_tcp;
 mod listeners;
@@ -34,11 +35,10 @@ use inlet_common::{
         listener::{BindError, Divert, Listener, Options, Service},
         logging, metrics as prometheus,
         signals::Signals,
-        systemd,
-        tls::{self, Certificates},
+        systemd, tls,
     },
 };
-use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Unit, counter, describe_counter};
 use tokio_util::sync::CancellationToken;
 
 pub use check::{check, refuse};
@@ -57,6 +57,7 @@ use crate::{
     worker::Hearing,
 };
 use appliance::{Appliance, Prepared};
+use certificates::{Held, bind_port80};
 use ice_tcp::{IceTcp, shared_candidates};
 use listeners::{bind_http, bind_turn, listen};
 use reload::Reload;
@@ -104,6 +105,9 @@ pub enum Error {
     /// A certificate, key or CA cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// What ACME has kept cannot be read.
+    #[error(transparent)]
+    Acme(#[from] tls::acme::StoreError),
     /// A TCP listener cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -188,7 +192,9 @@ struct Edge {
     metrics: Listener,
     admin: Listener,
     admin_secret: Option<Secret>,
-    certificates: Vec<Arc<Certificates>>,
+    certificates: Held,
+    /// Where HTTP-01 is answered.
+    port80: Option<Listener>,
     workers: Workers,
     http: config::Http,
 }
@@ -205,7 +211,7 @@ struct Whip {
 
 impl Edge {
     async fn start(config: &Config, lifecycle: &Lifecycle) -> Result<Self, Error> {
-        let mut certificates = Vec::new();
+        let mut certificates = Held::new(config)?;
         let metrics = listen(config.metrics, Options::default(), None, "metrics")?;
         let admin = listen(config.admin.listen, Options::default(), None, "admin")?;
         let secret = config
@@ -220,14 +226,12 @@ impl Edge {
         };
         let turn = bind_turn(config, &mut certificates)?;
         let link = match config.is_whip {
-            true => {
-                let link = Certificates::load(config.roq.tls.clone(), certificate("roq"))?;
-                certificates.push(Arc::clone(&link));
-                Some(link)
-            }
+            true => Some(certificates.files(&config.roq.tls, "roq")?),
             false => None,
         };
+        let port80 = bind_port80(config)?;
         let listeners = [&metrics, &admin].into_iter().chain(&http).chain(&turn);
+        let listeners = listeners.chain(&port80);
         let mut listeners: Vec<SocketAddr> = listeners.map(Listener::local_addr).collect();
         if let Some(turn) = &config.turn {
             listeners.extend(&turn.listen.udp);
@@ -260,6 +264,7 @@ impl Edge {
             admin,
             admin_secret: secret,
             certificates,
+            port80,
             workers,
             http: config.http.clone(),
         })
@@ -283,7 +288,7 @@ impl Edge {
             shared_port: self.whip.as_ref().and_then(Whip::shared_port),
             lifecycle: lifecycle.clone(),
         };
-        let ready = ready_check(gateway.clone());
+        let ready = ready_check(gateway.clone(), self.certificates.clone());
         let guarded = admin::router(admin);
         let routes = common_admin::router(lifecycle.clone(), ready, self.admin_secret, guarded);
         let admin = self.admin.serve(routes, closing.clone());
@@ -304,10 +309,13 @@ impl Edge {
                 tasks.spawn_infallible("turn", serve);
             }
         }
+        let https = self.whip.as_ref().map(|whip| whip.http.local_addr().port());
+        let https = certificates::https_port(self.http.public_url.as_deref(), https);
         if let Some(whip) = self.whip {
             let site = site::site(&self.http, appliance, whip.shared_port());
             whip.spawn(site, divert, &closing, tasks);
         }
+        self.certificates.spawn(self.port80, https, &closing, tasks);
         let handles = self.workers.handles();
         tasks.spawn_infallible("stop", async move {
             closing.cancelled().await;
@@ -382,11 +390,15 @@ fn gateway(
     ))
 }
 
-/// Presenters need the origin; a TURN server alone is ready when it runs.
-fn ready_check(gateway: Option<Arc<Gateway>>) -> ReadyCheck {
-    Arc::new(move || match &gateway {
-        Some(gateway) if !gateway.has_origin() => Err("no link to the origin".to_owned()),
-        _ => Ok(()),
+/// Clients by TLS need a certificate, presenters the origin; a TURN server alone is
+/// ready when it runs.
+fn ready_check(gateway: Option<Arc<Gateway>>, certificates: Held) -> ReadyCheck {
+    Arc::new(move || {
+        certificates.readiness()?;
+        match &gateway {
+            Some(gateway) if !gateway.has_origin() => Err("no link to the origin".to_owned()),
+            _ => Ok(()),
+        }
     })
 }
 
@@ -441,15 +453,4 @@ fn status_line(gateway: Option<&Gateway>, appliance: Option<&Appliance>) -> Stri
     let allocations = appliance.map(|appliance| format!("{} allocations", appliance.allocations()));
     let parts: Vec<String> = sessions.into_iter().chain(allocations).collect();
     parts.join(", ")
-}
-
-/// The gauge that tells when a certificate ends.
-fn certificate(kind: &'static str) -> Gauge {
-    const NAME: &str = "inlet_edge_certificate_expiry_seconds";
-    describe_gauge!(
-        NAME,
-        Unit::Seconds,
-        "end of a certificate's validity, since the Unix epoch"
-    );
-    gauge!(NAME, "kind" => kind)
 }

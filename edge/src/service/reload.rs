@@ -1,21 +1,18 @@
-//! What SIGHUP reads anew: certificates, the log filter, and all of `[turn]` but
-//! its listeners and addresses.
+//! What SIGHUP reads anew: certificates, the domains of `[acme]`, the log filter,
+//! and all of `[turn]` but its listeners and addresses.
 
 use std::{path::PathBuf, sync::Arc};
 
-use inlet_common::{
-    clock,
-    service::{logging, tls::Certificates},
-};
+use inlet_common::service::logging;
 
-use super::appliance::Appliance;
+use super::{appliance::Appliance, certificates::Held};
 use crate::config::Config;
 
 /// What a reload needs.
 pub(super) struct Reload {
     pub(super) path: PathBuf,
     pub(super) config: Config,
-    pub(super) certificates: Vec<Arc<Certificates>>,
+    pub(super) certificates: Held,
     pub(super) appliance: Option<Arc<Appliance>>,
     pub(super) log: logging::Handle,
 }
@@ -31,11 +28,7 @@ impl Reload {
         if let Err(error) = self.log.reload(&config.log) {
             complain(&error, "log filter refused; the old one stays");
         }
-        for certificate in &self.certificates {
-            if let Err(error) = certificate.reload(clock::utc()) {
-                complain(&error, "certificate refused; the old one stays");
-            }
-        }
+        self.certificates.reload(&config);
         if let (Some(appliance), Some(turn)) = (&self.appliance, &config.turn)
             && let Err(error) = appliance.reload(turn.clone())
         {
@@ -50,6 +43,9 @@ impl Reload {
     /// Whether something differs from the start that a reload cannot change.
     fn takes_restart(&self, mut config: Config) -> bool {
         config.log = self.config.log.clone();
+        if let (Some(new), Some(old)) = (&mut config.acme, &self.config.acme) {
+            new.domains = old.domains.clone();
+        }
         if let (Some(new), Some(old)) = (&config.turn, &self.config.turn)
             && new.listen == old.listen
             && new.relay_addresses == old.relay_addresses

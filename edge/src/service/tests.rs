@@ -11,7 +11,8 @@ use tokio::{
 
 use std::path::PathBuf;
 
-use inlet_common::clock;
+use inlet_common::{clock, service::tls::Certificates};
+use metrics::Gauge;
 
 use super::{check::Findings, *};
 use crate::config::ConfigFile;

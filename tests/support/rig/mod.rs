@@ -9,15 +9,18 @@
 //! Nothing here sleeps and hopes: each step waits until the process says that
 //! it is ready. Dropping the rig kills both process groups, workers included.
 
+mod acme_edge;
 mod api;
 mod certificates;
 mod lone_edge;
 mod metrics;
+pub mod pebble;
 mod ports;
 mod process;
 mod scenario;
 mod secrets;
 mod settings;
+pub mod tls;
 pub mod turn;
 mod turn_credential;
 mod wait;
@@ -32,9 +35,11 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
+pub use acme_edge::AcmeEdge;
 pub use api::{Api, Stream};
 pub use lone_edge::LoneEdge;
 pub use metrics::Metrics;
+pub use pebble::Pebble;
 pub use ports::Ports;
 pub use process::Process;
 pub use scenario::scenario;

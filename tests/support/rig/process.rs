@@ -35,6 +35,17 @@ impl Process {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         log: PathBuf,
     ) -> Result<Self> {
+        Self::start_with(name, program, arguments, [], log)
+    }
+
+    /// Likewise, with more variables in its environment.
+    pub(super) fn start_with<const N: usize>(
+        name: &'static str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        environment: [(&str, &str); N],
+        log: PathBuf,
+    ) -> Result<Self> {
         let output = File::options()
             .create(true)
             .append(true)
@@ -42,6 +53,7 @@ impl Process {
             .with_context(|| format!("opening {}", log.display()))?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -9,6 +9,8 @@
 //!                                                      └ none: first byte ▶ TURN, HTTP
 //! ```
 //!
+//! A CA that validates (`acme-tls/1`) is done after the handshake.
+//!
 //! First bytes are only looked at: whoever gets the connection reads them
 //! again, but for ICE, whose first frame goes with the connection. Each step has
 //! its own bound in time, and where kinds are told apart a source has a bound on
@@ -23,7 +25,7 @@ use std::{
 use axum::Router;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, Interest},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::TcpStream,
     time::timeout,
 };
@@ -64,6 +66,8 @@ pub(super) enum To<'a> {
 pub(super) enum Ended {
     /// The peer closed it before it said anything.
     ByPeer,
+    /// A CA has seen by the handshake what it wanted to see.
+    Validated,
     ByUs(Reason),
 }
 
@@ -87,7 +91,15 @@ pub(super) async fn arrive(
         }) => (source, Some(destination), Some(source.ip())),
     };
     let (to, stream) = match shared.service.http_alone() {
-        Some(router) => (To::Http(router), cover(shared, stream).await?),
+        Some(router) => {
+            let mut stream = cover(shared, stream).await?;
+            if let Stream::Tls(tls) = &mut stream
+                && agreed(tls) == Some(Kind::Validation)
+            {
+                return Err(farewell(shared, tls).await);
+            }
+            (To::Http(router), stream)
+        }
         None => {
             let _entered = match source {
                 None => None,
@@ -167,6 +179,9 @@ async fn sort(shared: &Shared, stream: TcpStream) -> Result<(To<'_>, Stream), En
         (Kind::Tls, Some(tls)) => {
             let mut stream = handshake(shared, tls, stream).await?;
             let kind = in_time(shared, protocol(shared, &mut stream)).await?;
+            if kind == Kind::Validation {
+                return Err(farewell(shared, &mut stream).await);
+            }
             (kind, Stream::Tls(stream))
         }
         (kind, _) => (kind, Stream::Plain(stream)),
@@ -176,7 +191,7 @@ async fn sort(shared: &Shared, stream: TcpStream) -> Result<(To<'_>, Stream), En
         Kind::Turn => service.divert().map(|divert| To::Turn(divert.as_ref())),
         Kind::Http => service.router().map(To::Http),
         Kind::IceTcp => return to_ice(shared, stream).await,
-        Kind::Tls | Kind::Unknown => None,
+        Kind::Tls | Kind::Validation | Kind::Unknown => None,
     };
     let to = to.ok_or(Ended::ByUs(Reason::Unknown))?;
     Ok((to, stream))
@@ -250,10 +265,25 @@ async fn first_bytes(shared: &Shared, stream: &TcpStream) -> io::Result<Option<K
     }
 }
 
+/// What was agreed on by ALPN.
+fn agreed(stream: &TlsStream<TcpStream>) -> Option<Kind> {
+    stream.get_ref().1.alpn_protocol().map(Service::agreed)
+}
+
+/// Closes a connection that was only made for its handshake: nothing more is
+/// exchanged (RFC 8737 §3).
+async fn farewell(shared: &Shared, stream: &mut TlsStream<TcpStream>) -> Ended {
+    tracing::debug!("a CA has validated");
+    // The CA has what it wanted, whether or not it hears the rest.
+    match timeout(shared.options.first_request_timeout, stream.shutdown()).await {
+        Ok(Ok(())) | Ok(Err(_)) | Err(_) => Ended::Validated,
+    }
+}
+
 /// Tells by what was agreed on, or else by the first byte, which stays.
 async fn protocol(shared: &Shared, stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Kind>> {
-    if let Some(name) = stream.get_ref().1.alpn_protocol() {
-        return Ok(Some(Service::agreed(name)));
+    if let Some(kind) = agreed(stream) {
+        return Ok(Some(kind));
     }
     let http = shared.service.router().is_some();
     let plaintext = stream.fill_buf().await?;

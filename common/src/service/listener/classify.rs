@@ -56,6 +56,9 @@ pub(super) enum Kind {
     Http,
     /// STUN with RFC 4571 framing in front, as ICE speaks it by TCP.
     IceTcp,
+    /// A handshake that was all: a CA has validated
+    /// ([RFC 8737](https://www.rfc-editor.org/rfc/rfc8737)).
+    Validation,
     /// Nothing that is expected here.
     Unknown,
 }

@@ -11,6 +11,7 @@ use super::{
     classify::{Expected, Kind},
     metrics::Open,
 };
+use crate::service::tls::ACME_ALPN;
 
 /// What HTTP is called by ALPN, best first.
 const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -79,12 +80,17 @@ impl Service {
         self.http.as_ref().filter(|_| is_alone)
     }
 
-    /// `config`, offering by ALPN what is served and nothing else.
+    /// `config`, offering by ALPN what is served and nothing else; the validation
+    /// of a CA where the certificate comes from one.
     pub(super) fn offer(&self, config: &ServerConfig) -> ServerConfig {
         let http = self.http.iter().flat_map(|_| HTTP_ALPN);
         let turn = self.turn.iter().map(|_| TURN_ALPN);
         let mut config = config.clone();
-        config.alpn_protocols = http.chain(turn).map(<[u8]>::to_vec).collect();
+        let mut offered = config.alpn_protocols;
+        offered.retain(|name| name == ACME_ALPN);
+        // Ours come first: a client that offers both is no CA.
+        let served = http.chain(turn).map(<[u8]>::to_vec);
+        config.alpn_protocols = served.chain(offered).collect();
         config
     }
 
@@ -92,6 +98,7 @@ impl Service {
     pub(super) fn agreed(name: &[u8]) -> Kind {
         match name {
             TURN_ALPN => Kind::Turn,
+            ACME_ALPN => Kind::Validation,
             _ => Kind::Http,
         }
     }
@@ -110,7 +117,7 @@ impl Service {
 
 /// Whether a listener has TLS, and whether TURN and ICE-TCP may do without. Which protocols
 /// TLS offers by ALPN follows from the [`Service`], whatever the configuration
-/// says.
+/// says, but for the validation of a CA ([`ACME_ALPN`]).
 #[derive(Clone, Debug)]
 pub enum Tls {
     /// Everything comes in the clear.

@@ -33,8 +33,10 @@ pub struct Certificates {
     expiry: Gauge,
 }
 
-struct Loaded {
+/// A chain with its key, and what it says of itself.
+pub(super) struct Loaded {
     key: Arc<CertifiedKey>,
+    not_before: UtcTime,
     not_after: UtcTime,
     names: Vec<String>,
 }
@@ -120,21 +122,74 @@ impl Loaded {
         let path = credential::locate(&files.key);
         let key =
             PrivateKeyDer::from_pem_file(&path).map_err(|source| Error::pem(&path, source))?;
+        Self::new(chain, key, &files.certificate)
+    }
+
+    /// Reads a chain and its key from one PEM text; `path` is only named in the
+    /// error.
+    pub(super) fn from_pem(text: &[u8], path: &Path) -> Result<Self, Error> {
+        let chain = CertificateDer::pem_slice_iter(text)
+            .take(MAX_CERTIFICATES)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| Error::pem(path, source))?;
+        let key = PrivateKeyDer::from_pem_slice(text).map_err(|source| Error::pem(path, source))?;
+        Self::new(chain, key, path)
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        path: &Path,
+    ) -> Result<Self, Error> {
         let refused = |source| Error::Refused {
-            path: files.certificate.clone(),
+            path: path.to_owned(),
             source,
         };
-        let (not_after, names) = chain
+        let facts = chain
             .first()
             .and_then(facts)
             .ok_or_else(|| refused(rustls::CertificateError::BadEncoding.into()))?;
         let key = CertifiedKey::from_der(chain, key, &super::provider()).map_err(refused)?;
         Ok(Self {
             key: Arc::new(key),
-            not_after,
-            names,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            names: facts.names,
         })
     }
+
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key)
+    }
+
+    pub(super) const fn not_before(&self) -> UtcTime {
+        self.not_before
+    }
+
+    pub(super) const fn not_after(&self) -> UtcTime {
+        self.not_after
+    }
+
+    /// The DNS names and addresses that it is for.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether it is for `host`; a wildcard of the certificate stands for one
+    /// label.
+    pub(super) fn covers(&self, host: &str) -> bool {
+        covers(&self.names, host)
+    }
+}
+
+/// Whether one of a certificate's names is `host`'s (RFC 9525 §6.3).
+pub fn covers(names: &[String], host: &str) -> bool {
+    names.iter().any(|name| match name.strip_prefix("*.") {
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+        None => name.eq_ignore_ascii_case(host),
+    })
 }
 
 impl fmt::Debug for Loaded {
@@ -146,10 +201,18 @@ impl fmt::Debug for Loaded {
     }
 }
 
-/// The end of validity and the subject's alternative names.
-fn facts(certificate: &CertificateDer<'_>) -> Option<(UtcTime, Vec<String>)> {
+/// What a certificate says of itself.
+struct Facts {
+    not_before: UtcTime,
+    not_after: UtcTime,
+    /// The subject's alternative names.
+    names: Vec<String>,
+}
+
+fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
-    let seconds = parsed.validity().not_after.timestamp();
+    let moment = |seconds: i64| UtcTime::from_unix_micros(seconds.saturating_mul(1_000_000));
+    let validity = parsed.validity();
     let names = parsed.subject_alternative_name().ok().flatten();
     let names = names
         .iter()
@@ -159,8 +222,11 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<(UtcTime, Vec<String>)> {
             GeneralName::IPAddress(bytes) => address(bytes),
             _ => None,
         });
-    let not_after = UtcTime::from_unix_micros(seconds.saturating_mul(1_000_000));
-    Some((not_after, names.collect()))
+    Some(Facts {
+        not_before: moment(validity.not_before.timestamp()),
+        not_after: moment(validity.not_after.timestamp()),
+        names: names.collect(),
+    })
 }
 
 fn address(bytes: &[u8]) -> Option<String> {

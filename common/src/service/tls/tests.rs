@@ -131,7 +131,7 @@ async fn a_reload_changes_the_certificate_of_the_next_handshake() {
     let ca = folder.write("ca.pem", &authority.pem());
     let certificates = load(leaf(&folder, &authority, "origin", "origin.test"));
     let shown = async || {
-        let server = tcp_server(Arc::clone(&certificates), None).unwrap();
+        let server = tcp_server(certificates.clone(), None).unwrap();
         let edge = load(leaf(&folder, &authority, "edge", "edge.test"));
         let client = link_client(edge, &ca, b"h2").unwrap();
         handshake(server, client).await.unwrap()
