@@ -33,7 +33,7 @@ use tests::rig::{Layout, LoneEdge, Ports, Process};
 /// The loads that are compared with the forwarder.
 const LOADS: [usize; 2] = [50, 200];
 /// How the load grows until something gives.
-const STEP: usize = 100;
+const STEP: usize = 50;
 /// As many as the edge's default takes, on two workers.
 const MAX: usize = 1_000;
 /// Threads of the forwarder, as many as the rig's edge has workers.
@@ -63,8 +63,8 @@ async fn run() -> Result<()> {
 }
 
 async fn measure(folder: &Path) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    figures.extend(set_up(folder).await?);
+    let mut figures = set_up(folder).await?;
+    let mut held = None;
     for count in LOADS {
         let mut ours = at_edge(folder, count).await?;
         if !ours.kept_tempo() {
@@ -73,8 +73,9 @@ async fn measure(folder: &Path) -> Result<Vec<Figure>> {
         }
         let peer = at_forwarder(count).await?;
         figures.extend(compare(count, &ours, &peer));
+        held = Some(ours);
     }
-    figures.extend(most(folder).await?);
+    figures.extend(most(folder, held.context("no load")?).await?);
     Ok(figures)
 }
 
@@ -91,19 +92,17 @@ fn compare(count: usize, ours: &Case, peer: &Case) -> Vec<Figure> {
     ]
 }
 
-/// The highest load that is held.
-async fn most(folder: &Path) -> Result<Vec<Figure>> {
-    let mut best: Option<Case> = None;
-    let mut count = LOADS[1] + STEP;
+/// The highest load that is held, or that the fleet can make.
+async fn most(folder: &Path, mut best: Case) -> Result<Vec<Figure>> {
+    let mut count = best.count + STEP;
     while count <= MAX {
         let case = at_edge(folder, count).await?;
         if !case.held() || !case.kept_tempo() {
             break;
         }
-        best = Some(case);
+        best = case;
         count += STEP;
     }
-    let best = best.context("no load beyond the second is held")?;
     let more = |figure: &str, value| Figure {
         better: Better::Higher,
         ..Figure::new(figure, "", value)
