@@ -237,12 +237,17 @@ impl Appliance {
     }
 
     /// The URLs that a client may use, best first, without credentials and
-    /// with. `shared` is the port that HTTP shares with TURN, and whether it has
-    /// TLS.
-    pub(super) fn urls(&self, shared: Option<(u16, bool)>) -> (Vec<String>, Vec<String>) {
+    /// with. `called` is what the client calls this machine, `shared` the port that
+    /// HTTP shares with TURN, and whether it has TLS.
+    pub(super) fn urls(
+        &self,
+        called: Option<&str>,
+        shared: Option<(u16, bool)>,
+    ) -> (Vec<String>, Vec<String>) {
         let inner = self.lock();
         let config = &inner.config;
-        let host = config.host.clone().unwrap_or_else(|| {
+        let called = called.map(str::to_owned);
+        let host = config.host.clone().or(called).unwrap_or_else(|| {
             let families = [crate::turn::wire::Family::V4, crate::turn::wire::Family::V6];
             let mut addresses = families
                 .iter()

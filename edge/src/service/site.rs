@@ -35,6 +35,7 @@ pub(super) fn site(
     let overflow = |base: &String| Arc::new(Overflow(base.clone())) as Arc<dyn Steering>;
     Site {
         public_url: http.public_url.clone(),
+        is_https: http.tls.is_some(),
         ice_servers: appliance.map(servers),
         steering: http.redirect_to.as_ref().map(overflow),
     }
@@ -48,8 +49,8 @@ struct Servers {
 }
 
 impl IceServers for Servers {
-    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
-        let (stun, turn) = self.appliance.urls(self.shared_port);
+    fn servers(&self, stream: Option<StreamId>, host: Option<&str>) -> Vec<IceServer> {
+        let (stun, turn) = self.appliance.urls(host, self.shared_port);
         let plain = |url| IceServer {
             url,
             credential: None,

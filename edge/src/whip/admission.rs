@@ -222,6 +222,17 @@ impl Gateway {
         metrics::forgotten(forgotten);
     }
 
+    /// Notes that somebody from there asks for a session that there is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Limited`] after too many.
+    pub fn note_guess(&self, source: IpAddr) -> Result<(), Limited> {
+        let (guess, forgotten) = self.refusals().guess(source, clock::now());
+        metrics::forgotten(forgotten);
+        guess
+    }
+
     /// A panic elsewhere does not make them wrong.
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)

@@ -36,6 +36,8 @@ pub struct Fragment<'a> {
     pub ufrag: Option<&'a str>,
     /// `a=ice-pwd`, when there is a sound one.
     pub pwd: Option<&'a str>,
+    /// Whether it names credentials at all, sound ones or not.
+    pub has_credentials: bool,
     /// The candidates that could be read, in their order.
     pub candidates: Vec<Candidate<'a>>,
     /// Whether more will not come (RFC 8838 §13).
@@ -128,14 +130,9 @@ impl<'a> Fragment<'a> {
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
         let value = value.trim();
         match name.trim() {
-            "ice-ufrag" => match is_credential(value, MIN_UFRAG) && value != "null" {
-                true => self.ufrag = self.ufrag.or(Some(value)),
-                false => self.skipped += 1,
-            },
-            "ice-pwd" => match is_credential(value, MIN_PWD) {
-                true => self.pwd = self.pwd.or(Some(value)),
-                false => self.skipped += 1,
-            },
+            "ice-ufrag" | "ice-pwd" if value.is_empty() || value == "null" => self.skipped += 1,
+            "ice-ufrag" => self.credential(|it| &mut it.ufrag, value, MIN_UFRAG),
+            "ice-pwd" => self.credential(|it| &mut it.pwd, value, MIN_PWD),
             "candidate" => match Candidate::parse(value) {
                 // What `RTCIceCandidate` says when it has come to its end.
                 None if value.is_empty() => self.is_complete = true,
@@ -147,6 +144,24 @@ impl<'a> Fragment<'a> {
             "end-of-candidates" => self.is_complete = true,
             "" => self.skipped += 1,
             _ => {}
+        }
+    }
+}
+
+impl<'a> Fragment<'a> {
+    /// Takes one of the credentials, unless there is a sound one already.
+    fn credential(
+        &mut self,
+        field: impl Fn(&mut Self) -> &mut Option<&'a str>,
+        value: &'a str,
+        min: usize,
+    ) {
+        self.has_credentials = true;
+        match is_credential(value, min) {
+            true => {
+                field(self).get_or_insert(value);
+            }
+            false => self.skipped += 1,
         }
     }
 }

@@ -23,8 +23,9 @@ pub struct IceServer {
 /// Knows this point of presence's own servers.
 pub trait IceServers: Send + Sync + fmt::Debug {
     /// The servers, best first; those that take a credential only where there is a
-    /// stream to bind it to.
-    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer>;
+    /// stream to bind it to. `host` is what the presenter called this machine, for
+    /// where the configuration has no name for it.
+    fn servers(&self, stream: Option<StreamId>, host: Option<&str>) -> Vec<IceServer>;
 }
 
 /// Adds a `Link` for each server.

@@ -14,6 +14,7 @@ const ADMISSIONS: &str = "inlet_edge_whip_admissions";
 const ABANDONED: &str = "inlet_edge_whip_abandoned_total";
 const LIMITED: &str = "inlet_edge_whip_limited_total";
 const REDIRECTED: &str = "inlet_edge_whip_redirected_total";
+const SKIPPED: &str = "inlet_edge_whip_fragment_lines_skipped_total";
 const FORGOTTEN: &str = "inlet_edge_whip_refusals_forgotten_total";
 
 /// Tells the recorder what the names mean; call it once, after it is installed.
@@ -29,7 +30,11 @@ pub fn describe() {
     );
     describe_counter!(
         LIMITED,
-        "offers turned away for too many refused ones, of the stream key or the source"
+        "requests turned away for too many refused ones, of the stream key or the source"
+    );
+    describe_counter!(
+        SKIPPED,
+        "lines of trickled fragments that could not be read and were passed over"
     );
     describe_counter!(REDIRECTED, "offers sent to another point of presence");
     describe_counter!(
@@ -72,6 +77,11 @@ pub(super) fn redirected() {
 /// Counts an ICE restart that changed nothing.
 pub(super) fn restart_refused() {
     counter!(RESTARTS, "result" => "refused").increment(1);
+}
+
+/// Counts lines of a fragment that could not be read.
+pub(super) fn skipped(lines: usize) {
+    counter!(SKIPPED).increment(lines as u64);
 }
 
 /// Counts refusals that were forgotten before their time.

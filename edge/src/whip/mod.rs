@@ -21,6 +21,7 @@ pub mod admission;
 pub mod fragment;
 pub mod link;
 pub mod metrics;
+mod own_url;
 pub mod rate;
 pub mod resource;
 mod respond;

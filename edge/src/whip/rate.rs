@@ -74,7 +74,16 @@ pub struct Refusals {
     hasher: RandomState,
     keys: Buckets<u64>,
     sources: Buckets<IpAddr>,
+    guesses: Buckets<IpAddr>,
 }
+
+/// How often a source may name a session that there is not. A secret of 128 bits
+/// is not guessed, so this only keeps the noise down; and a presenter whose
+/// session has ended shall not be made to wait for its next one.
+const GUESSES: Rule = Rule {
+    burst: 60,
+    interval: Duration::from_secs(1),
+};
 
 impl Refusals {
     /// Nobody refused yet. `hasher` hides the stream keys.
@@ -83,7 +92,20 @@ impl Refusals {
             hasher,
             keys: Buckets::new(rule),
             sources: Buckets::new(rule),
+            guesses: Buckets::new(GUESSES),
         }
+    }
+
+    /// Somebody asks for a session that there is not. Also returns how many
+    /// others had to be forgotten for it before their time.
+    pub fn guess(&mut self, source: IpAddr, now: Instant) -> (Result<(), Limited>, u64) {
+        let Some(source) = prefix(source) else {
+            return (Ok(()), 0);
+        };
+        if let Some(wait) = self.guesses.wait(&source, now) {
+            return (Err(Limited { by: "source", wait }), 0);
+        }
+        (Ok(()), self.guesses.charge(source, Charge::Full, now))
     }
 
     /// Whom an attempt is charged to; `path` is `None` where it named no key.
@@ -292,6 +314,26 @@ mod tests {
         assert_ne!(prefix(ip("2001:db8:1:3::1")), net);
         for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(prefix(ip(loopback)), None, "{loopback}");
+        }
+    }
+
+    #[test]
+    fn guesses_are_limited_apart_from_offers() {
+        let mut refusals = refusals();
+        let now = clock::now();
+        let source = ip("2001:db8::1");
+        for _ in 0..GUESSES.burst {
+            assert_eq!(refusals.guess(source, now), (Ok(()), 0));
+        }
+        let neighbour = ip("2001:db8::2");
+        let limited = refusals.guess(neighbour, now).0.unwrap_err();
+        assert_eq!((limited.by, limited.wait), ("source", SECOND));
+        assert_eq!(refusals.guess(neighbour, now + SECOND).0, Ok(()));
+        assert_eq!(refusals.guess(ip("2001:db8:0:1::1"), now).0, Ok(()));
+        let caller = refusals.caller(source, None);
+        assert_eq!(refusals.check(caller, now), Ok(()));
+        for _ in 0..1_000 {
+            assert_eq!(refusals.guess(ip("127.0.0.1"), now).0, Ok(()));
         }
     }
 

@@ -5,6 +5,8 @@
 //! behind it tries for ever; without `Location` exposed it cannot delete its
 //! session.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::Request,
@@ -99,6 +101,13 @@ pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) = (
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
+/// What would have been taken.
+#[derive(Clone, Copy, Debug)]
+enum Accept {
+    Offer,
+    Fragment,
+}
+
 /// Why a request was not granted.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -109,6 +118,8 @@ pub(super) struct Failure {
     retry_after: Option<u32>,
     /// `Allow`.
     allow: Option<&'static str>,
+    /// What would be taken, where the media type is not.
+    accept: Option<Accept>,
 }
 
 impl Failure {
@@ -131,6 +142,7 @@ impl Failure {
             message: message.into(),
             retry_after: None,
             allow: None,
+            accept: None,
         }
     }
 
@@ -145,13 +157,19 @@ impl Failure {
     /// The media type is not that of an offer.
     pub(super) fn media_type() -> Self {
         let message = format!("send the offer with Content-Type: {SDP}");
-        Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        Self {
+            accept: Some(Accept::Offer),
+            ..Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        }
     }
 
     /// The media type is not that of trickled ICE.
     pub(super) fn fragment_type() -> Self {
         let message = format!("send candidates with Content-Type: {FRAGMENT}");
-        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        Self {
+            accept: Some(Accept::Fragment),
+            ..Self::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        }
     }
 
     /// The method has no place here; `allow` says which have.
@@ -192,19 +210,18 @@ impl Failure {
 
     /// Too many refused attempts.
     pub(super) fn limited(limited: Limited) -> Self {
-        // Rounded up: who comes back in time shall be let in.
-        let seconds = limited.wait.as_millis().div_ceil(1000);
+        let seconds = seconds(limited.wait);
         let message = format!(
             "too many refused attempts of this {}: try again in {seconds} s",
             limited.by
         );
-        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        Self::new(ReasonCode::RateLimited, message).retry_after(Some(seconds))
+        Self::too_many(message, limited.wait)
     }
 
-    /// Names when to try again, where that makes sense.
-    pub(super) fn with_retry(self) -> Self {
-        self.retry_after(None)
+    /// Too many of something; `wait` until one more is taken.
+    pub(super) fn too_many(message: String, wait: Duration) -> Self {
+        let seconds = u32::try_from(seconds(wait)).unwrap_or(u32::MAX);
+        Self::new(ReasonCode::RateLimited, message).retry_after(Some(seconds))
     }
 
     /// Names the seconds after which to try again, where that makes sense.
@@ -216,6 +233,11 @@ impl Failure {
         self.retry_after = seconds.or(is_temporary.then_some(RETRY_AFTER));
         self
     }
+}
+
+/// Rounded up: who comes back in time shall be let in.
+const fn seconds(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000)
 }
 
 impl From<Fault> for Failure {
@@ -238,10 +260,10 @@ impl IntoResponse for Failure {
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            let (name, value) = match self.code {
-                Some(_) => (ACCEPT_POST, HeaderValue::from_static(SDP)),
-                None => ACCEPT_PATCH,
+        if let Some(accept) = self.accept {
+            let (name, value) = match accept {
+                Accept::Offer => (ACCEPT_POST, HeaderValue::from_static(SDP)),
+                Accept::Fragment => ACCEPT_PATCH,
             };
             headers.insert(name, value);
         }

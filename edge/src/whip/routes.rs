@@ -15,17 +15,13 @@
 //! in the URL wins over any `Authorization`: some SDKs misspell the scheme.
 //! Whether the token is right only the origin knows.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -42,7 +38,7 @@ use inlet_common::{
 use super::{
     admission::{Gateway, Opened},
     link::{self, IceServer, IceServers},
-    metrics,
+    metrics, own_url,
     respond::{self, Failure, SDP},
     sdp,
     steer::{self, Asked, Steering},
@@ -80,9 +76,11 @@ const PROTOCOL_VERSION: (HeaderName, HeaderValue) = (
 /// What this point of presence is to presenters, beside taking their media.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// This one's own base URL, such as `https://a.example`; without it no URL is
-    /// absolute.
+    /// This one's own base URL, such as `https://a.example`; without it an absolute
+    /// URL is made of the request's host.
     pub public_url: Option<String>,
+    /// Whether its listener has TLS.
+    pub is_https: bool,
     /// Its STUN and TURN servers.
     pub ice_servers: Option<Arc<dyn IceServers>>,
     /// Who may send presenters elsewhere.
@@ -90,10 +88,20 @@ pub struct Site {
 }
 
 impl Site {
-    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
-        let known = self.ice_servers.as_ref();
-        known.map(|known| known.servers(stream)).unwrap_or_default()
+    fn servers(&self, stream: Option<StreamId>, head: &Head<'_>) -> Vec<IceServer> {
+        let Some(known) = &self.ice_servers else {
+            return Vec::new();
+        };
+        let called = own_url::authority(head.uri, head.headers);
+        known.servers(stream, called.as_ref().map(Authority::host))
     }
+}
+
+/// What a request says in front of its body, and where it comes from.
+struct Head<'a> {
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    source: SocketAddr,
 }
 
 /// What routes share.
@@ -111,12 +119,20 @@ pub fn router(gateway: Arc<Gateway>, site: Site) -> Router {
         .route("/{path}/whip/", any(endpoint))
         .route("/session/{secret}", any(session::session))
         .route("/session/{secret}/events", any(events::events))
-        .fallback(async || Failure::plain(StatusCode::NOT_FOUND, "no such path"))
+        .fallback(nowhere)
         .layer(middleware::from_fn(respond::finish))
         .with_state(Whip { gateway, site })
 }
 
 type PathText = Result<Path<String>, PathRejection>;
+
+/// A browser must be let through to its 404, or the page never sees it.
+async fn nowhere(request: Request) -> Response {
+    match *request.method() == Method::OPTIONS && respond::is_preflight(request.headers()) {
+        true => respond::options(request.headers(), ENDPOINT_METHODS, false),
+        false => Failure::plain(StatusCode::NOT_FOUND, "no such path").into_response(),
+    }
+}
 
 async fn endpoint(
     State(whip): State<Whip>,
@@ -132,7 +148,12 @@ async fn endpoint(
         Method::OPTIONS => {
             let mut response = respond::options(request.headers(), ENDPOINT_METHODS, true);
             if !respond::is_preflight(request.headers()) {
-                let servers = offered_servers(&whip, source, path, request.headers()).await;
+                let head = Head {
+                    uri: request.uri(),
+                    headers: request.headers(),
+                    source,
+                };
+                let servers = offered_servers(&whip, path, &head).await;
                 link::add(response.headers_mut(), &servers);
             }
             response
@@ -146,29 +167,24 @@ async fn endpoint(
 /// The ICE servers of a stream, with credentials where the token is right: a
 /// browser needs them before it makes its offer. A wrong token costs as much here
 /// as in an offer.
-async fn offered_servers(
-    whip: &Whip,
-    source: SocketAddr,
-    path: PathText,
-    headers: &HeaderMap,
-) -> Vec<IceServer> {
+async fn offered_servers(whip: &Whip, path: PathText, head: &Head<'_>) -> Vec<IceServer> {
     let Whip { gateway, site } = whip;
-    let path = publish_path(path, headers).ok();
-    let caller = gateway.check_rate(source.ip(), path.as_ref());
+    let path = publish_path(path, head.headers).ok();
+    let caller = gateway.check_rate(head.source.ip(), path.as_ref());
     let (Some(path), Ok(caller), true) = (path, caller, site.ice_servers.is_some()) else {
-        return site.servers(None);
+        return site.servers(None, head);
     };
     let stream = path.stream;
     let asked = gateway.check_token(path.clone());
     match tokio::time::timeout(CHECK_TIMEOUT, asked).await {
-        Ok(Ok(())) => site.servers(Some(stream)),
+        Ok(Ok(())) => site.servers(Some(stream), head),
         Ok(Err(refusal)) => {
             if let Some(charge) = Failure::refused(refusal, &path).charge() {
                 gateway.note_refusal(caller, charge);
             }
-            site.servers(None)
+            site.servers(None, head)
         }
-        Err(_) => site.servers(None),
+        Err(_) => site.servers(None, head),
     }
 }
 
@@ -187,7 +203,14 @@ async fn publish(
         Failure::limited(limited)
     })?;
     let outcome = match path {
-        Ok(path) => admit(whip, source.ip(), path, &head, body).await,
+        Ok(path) => {
+            let head = Head {
+                uri: &head.uri,
+                headers: &head.headers,
+                source,
+            };
+            admit(whip, path, &head, body).await
+        }
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &outcome
@@ -200,19 +223,18 @@ async fn publish(
 
 async fn admit(
     Whip { gateway, site }: &Whip,
-    source: IpAddr,
     path: PublishPath,
-    head: &Parts,
+    head: &Head<'_>,
     body: Body,
 ) -> Result<Response, Failure> {
     let begun = clock::now();
     let open = gateway.check_open();
-    if let Some(elsewhere) = redirect(site, &path, &head.uri, open.is_err()) {
+    if let Some(elsewhere) = redirect(site, &path, head.uri, open.is_err()) {
         metrics::redirected();
         return Ok(elsewhere);
     }
     open.map_err(|refusal| Failure::refused(refusal, &path))?;
-    if !is_sdp(&head.headers) {
+    if !is_of_type(head.headers, SDP) {
         return Err(Failure::media_type());
     }
     let body = read(body, "offer").await?;
@@ -220,16 +242,16 @@ async fn admit(
     let request = OpenRequest {
         path: path.clone(),
         announced: announced(head.uri.query().unwrap_or_default()),
-        user_agent: user_agent(&head.headers),
+        user_agent: user_agent(head.headers),
     };
     let opened = gateway
-        .open(offer, request, source)
+        .open(offer, request, head.source.ip())
         .await
         .map_err(|refusal| Failure::refused(refusal, &path))?;
     metrics::set_up(clock::now().duration_since(begun));
-    let servers = site.servers(Some(path.stream));
+    let servers = site.servers(Some(path.stream), head);
     gateway.note_links(&opened, servers.len());
-    let mut response = created(site, &head.uri, opened);
+    let mut response = created(site, head, opened);
     link::add(response.headers_mut(), &servers);
     Ok(response)
 }
@@ -252,10 +274,16 @@ fn redirect(site: &Site, path: &PublishPath, uri: &Uri, is_refused: bool) -> Opt
 
 /// Path-absolute, which every client takes to be on the host that it asked; after
 /// a redirect some of them would go back to the first one.
-fn created(site: &Site, uri: &Uri, opened: Opened) -> Response {
-    let base = site.public_url.as_deref();
-    let base = base.filter(|_| steer::is_redirected(uri));
-    let base = base.unwrap_or_default().trim_end_matches('/');
+fn created(site: &Site, head: &Head<'_>, opened: Opened) -> Response {
+    let base = match steer::is_redirected(head.uri) {
+        true => site
+            .public_url
+            .clone()
+            .or_else(|| own_url::base(head.uri, head.headers, head.source, site.is_https)),
+        false => None,
+    };
+    let base = base.unwrap_or_default();
+    let base = base.trim_end_matches('/');
     let headers = [
         (header::CONTENT_TYPE, SDP.to_owned()),
         (
@@ -302,12 +330,12 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Parameters such as a charset do not matter.
-fn is_sdp(headers: &HeaderMap) -> bool {
+fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(SDP))
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// Reads a body, which is called `what` in errors.

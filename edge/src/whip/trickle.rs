@@ -10,11 +10,11 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::http::{HeaderMap, header};
-use inlet_common::ids::SessionId;
+use inlet_common::{clock, ids::SessionId};
 use str0m::IceCreds;
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ use super::{
     fragment::Fragment,
     metrics,
     resource::{Place, Secret},
-    session::Ice,
+    session::{Ice, Restart},
 };
 use crate::worker::Command;
 
@@ -33,6 +33,12 @@ const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Credentials of before a restart that are remembered.
 const MAX_FORMER: usize = 8;
+
+/// ICE restarts in a row of one session, for a presenter between two networks.
+const RESTART_BURST: u32 = 10;
+
+/// Time after which one more may be made: each costs the worker a millisecond.
+const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Entity tags of an `If-Match` that are looked at.
 const MAX_TAGS: usize = 8;
@@ -45,6 +51,8 @@ pub struct IceSession {
     ice: Ice,
     /// The presenter's ufrags of before, oldest first.
     former: VecDeque<String>,
+    /// When a whole burst of restarts may be made again.
+    rested_at: Option<Instant>,
 }
 
 /// Shared by the directory and whoever restarts.
@@ -85,8 +93,14 @@ pub enum PatchError {
     #[error("If-Match names another ICE session: take the ETag of the last 201 or 200, or *")]
     Precondition,
     /// The new credentials are of no use.
-    #[error("ICE credentials that cannot be used: the session goes on with the old ones")]
+    #[error(
+        "an ICE restart takes a new a=ice-ufrag (4 to 256 characters) and a=ice-pwd (22 to 256): \
+         the session goes on with the old ones"
+    )]
     Credentials,
+    /// Too many restarts; how long until the next may be made.
+    #[error("too many ICE restarts: the session goes on with the last")]
+    TooMany(Duration),
     /// The worker does not answer.
     #[error("the session's worker does not answer: try again")]
     Busy,
@@ -99,7 +113,42 @@ impl IceSession {
             etag: random_tag(),
             ice,
             former: VecDeque::new(),
+            rested_at: None,
         }
+    }
+
+    /// What a PATCH asks for: the worker's part of a restart, the ICE session of
+    /// after it and the presenter's part; `None` when it only trickles.
+    fn judge(
+        &self,
+        if_match: &IfMatch,
+        fragment: &Fragment<'_>,
+        now: Instant,
+    ) -> Result<Option<(Restart, Ice, String)>, PatchError> {
+        if !if_match.matches(&self.etag) {
+            return Err(PatchError::Precondition);
+        }
+        let Some(offered) = self.restarts_with(fragment) else {
+            // RFC 9725 §4.3.3: with `*` a restart is meant.
+            let is_meant = *if_match == IfMatch::Any
+                && fragment.has_credentials
+                && fragment.credentials().is_none()
+                && fragment.candidates.is_empty();
+            return match is_meant {
+                true => Err(PatchError::Credentials),
+                false => Ok(None),
+            };
+        };
+        if let Some(wait) = self.wait(now) {
+            return Err(PatchError::TooMany(wait));
+        }
+        let mut next = self.ice.clone();
+        let made = next.restart(offered, &mut rand::rng());
+        let (restart, text) = made.map_err(|error| {
+            tracing::debug!(%error, "restart refused");
+            PatchError::Credentials
+        })?;
+        Ok(Some((restart, next, text)))
     }
 
     /// The new credentials in a fragment, if it has any.
@@ -109,7 +158,16 @@ impl IceSession {
         (offered != *self.ice.remote() && !is_former).then_some(offered)
     }
 
-    fn note_restart(&mut self, ice: Ice) {
+    /// How long until another restart may be made; `None` when it may now.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let needed = self.rested_at?.saturating_duration_since(now);
+        let wait = needed.checked_sub(RESTART_INTERVAL * (RESTART_BURST - 1));
+        wait.filter(|wait| *wait > Duration::ZERO)
+    }
+
+    fn note_restart(&mut self, ice: Ice, now: Instant) {
+        let rested_at = self.rested_at.map_or(now, |at| at.max(now));
+        self.rested_at = Some(rested_at + RESTART_INTERVAL);
         self.former.push_back(self.ice.remote().ufrag.clone());
         if self.former.len() > MAX_FORMER {
             self.former.pop_front();
@@ -161,39 +219,21 @@ impl Gateway {
         let (place, turn, shared) = self.directory.ice(secret).ok_or(PatchError::Gone)?;
         // One after another, in the order in which they came.
         let _turn = turn.lock().await;
-        let (restart, next, text) = {
-            let session = lock(&shared);
-            if !if_match.matches(&session.etag) {
-                return Err(PatchError::Precondition);
-            }
-            let Some(offered) = session.restarts_with(fragment) else {
-                return Ok(Patched::Trickled);
-            };
-            let mut next = session.ice.clone();
-            let made = next.restart(offered, &mut rand::rng());
-            let (restart, text) = made.map_err(|error| {
-                tracing::debug!(%error, "restart refused");
-                metrics::restart_refused();
-                PatchError::Credentials
-            })?;
-            (restart, next, text)
+        let judged = lock(&shared).judge(if_match, fragment, clock::now());
+        let Some((restart, next, text)) = judged.inspect_err(note_refused)? else {
+            return Ok(Patched::Trickled);
         };
-        self.hand_restart(place, restart).await.inspect_err(|_| {
-            metrics::restart_refused();
-        })?;
+        let handed = self.hand_restart(place, restart).await;
+        handed.inspect_err(note_refused)?;
         let mut session = lock(&shared);
-        session.note_restart(next);
+        session.note_restart(next, clock::now());
         Ok(Patched::Restarted {
             etag: session.etag.clone(),
             fragment: text,
         })
     }
 
-    async fn hand_restart(
-        &self,
-        place: Place,
-        restart: super::session::Restart,
-    ) -> Result<(), PatchError> {
+    async fn hand_restart(&self, place: Place, restart: Restart) -> Result<(), PatchError> {
         let worker = self.workers.get(place.worker).ok_or(PatchError::Gone)?;
         let (reply, told) = oneshot::channel();
         let session: SessionId = place.session;
@@ -208,6 +248,13 @@ impl Gateway {
             Ok(Ok(false)) => Err(PatchError::Gone),
             Ok(Err(_)) | Err(_) => Err(PatchError::Busy),
         }
+    }
+}
+
+/// A stale condition asks for no restart that could be refused.
+fn note_refused(error: &PatchError) {
+    if *error != PatchError::Precondition {
+        metrics::restart_refused();
     }
 }
 

@@ -23,6 +23,10 @@ use crate::live::Gate;
 /// OPENs of one edge that are being decided at once.
 const MAX_OPENS: usize = 64;
 
+/// CHECKs of one edge that are being decided at once. Anybody can cause them, so
+/// they take no place of an OPEN.
+const MAX_CHECKS: usize = 32;
+
 /// Why a control stream, and with it the connection, was given up.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -57,7 +61,7 @@ pub(super) async fn serve(
     let read = async {
         let mut decoder = Decoder::default();
         let mut peer: Option<Hello> = None;
-        let mut opens = JoinSet::new();
+        let (mut opens, mut checks) = (JoinSet::new(), JoinSet::new());
         loop {
             while let Some(message) = decoder.poll_message()? {
                 match (&peer, message) {
@@ -79,12 +83,12 @@ pub(super) async fn serve(
                         opens.spawn(answer.in_current_span());
                     }
                     (Some(_), Message::Check(check)) => {
-                        while opens.try_join_next().is_some() {}
+                        while checks.try_join_next().is_some() {}
                         // Without an answer the presenter gets no credentials.
-                        if opens.len() < MAX_OPENS {
+                        if checks.len() < MAX_CHECKS {
                             let (gate, link) = (Arc::clone(gate), link.clone());
                             let answer = async move { answer_check(&gate, &link, check).await };
-                            opens.spawn(answer.in_current_span());
+                            checks.spawn(answer.in_current_span());
                         }
                     }
                     (Some(peer), message) => handle(gate, link, peer, message),

@@ -117,7 +117,7 @@ async fn issue(State(admin): State<Admin>, wish: Result<Json<Wish>, JsonRejectio
     let Some((username, credential)) = appliance.issue(ttl, &wish.tag) else {
         return refuse("tag", "there is no shared secret: set turn.secret_file");
     };
-    let (stun, turn) = appliance.urls(admin.shared_port);
+    let (stun, turn) = appliance.urls(None, admin.shared_port);
     let servers = json!({
         "iceServers": [
             { "urls": stun },

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `session` | `{"session", "state", "path"}`: first of all, and at each change |
 //! | `warning` | `{"kind", "message", "over"}` |
-//! | `move` | `{"base"}`: go on at another point of presence, with `?replace=` |
+//! | `move` | `{"base"}`: go on at another point of presence |
 //! | `end` | `{"reason", "code", "message", "retry"}`; then the stream ends |
 //!
 //! The last one is still told for a minute to whoever asks then.
@@ -49,7 +49,6 @@ pub(super) async fn events(State(whip): State<Whip>, path: PathText, request: Re
                 Some(Ok(following)) => tell(following),
                 Some(Err(crowded)) => {
                     Failure::plain(StatusCode::TOO_MANY_REQUESTS, crowded.to_string())
-                        .with_retry()
                         .into_response()
                 }
                 None => gone().into_response(),

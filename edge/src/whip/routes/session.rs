@@ -1,16 +1,20 @@
 //! The URL of one session (RFC 9725 §4.2, §4.3): PATCH, DELETE and what there is
 //! to ask. Whoever knows the URL may do all of it.
 
+use std::net::SocketAddr;
+
 use axum::{
-    extract::{Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    extract::{ConnectInfo, Path, Request, State},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use inlet_common::roq::control::CloseReason;
+use inlet_common::{reason::ReasonCode, roq::control::CloseReason};
 
-use super::{PathText, Whip, read};
+use super::{PathText, Whip, is_of_type, read};
 use crate::whip::{
+    admission::Gateway,
     fragment::Fragment,
+    metrics,
     resource::Secret,
     respond::{self, FRAGMENT, Failure},
     trickle::{IfMatch, PatchError, Patched},
@@ -20,42 +24,50 @@ const METHODS: &str = "OPTIONS, PATCH, DELETE, GET, HEAD";
 
 pub(super) async fn session(
     State(whip): State<Whip>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
     path: PathText,
     request: Request,
 ) -> Response {
     let gateway = &whip.gateway;
     let secret = path.ok().and_then(|Path(text)| text.parse::<Secret>().ok());
-    match *request.method() {
-        Method::OPTIONS => {
-            let mut response = respond::options(request.headers(), METHODS, false);
-            if !respond::is_preflight(request.headers()) {
-                let (name, value) = respond::ACCEPT_PATCH;
-                response.headers_mut().insert(name, value);
-            }
-            response
-        }
-        Method::GET | Method::HEAD => match secret.and_then(|secret| gateway.find(&secret)) {
-            Some(_) => StatusCode::NO_CONTENT.into_response(),
-            None => gone().into_response(),
-        },
-        Method::PATCH => match secret {
-            Some(secret) => patch(&whip, &secret, request)
-                .await
-                .unwrap_or_else(IntoResponse::into_response),
-            None => gone().into_response(),
-        },
-        Method::DELETE => {
-            let Some(secret) = secret else {
-                return gone().into_response();
-            };
+    let secret = secret.filter(|secret| gateway.find(secret).is_some());
+    let outcome = match (request.method(), secret) {
+        (&Method::OPTIONS, _) => Ok(options(&request)),
+        (&Method::GET | &Method::HEAD, Some(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
+        (&Method::PATCH, Some(secret)) => patch(&whip, &secret, request).await,
+        (&Method::DELETE, Some(secret)) => {
             // 200 and not 204, which OBS takes for an error. A stale If-Match
             // is passed over: whoever deletes wants it gone.
             match gateway.close(&secret, CloseReason::Deleted).await {
-                true => StatusCode::OK.into_response(),
-                false => gone().into_response(),
+                true => Ok(StatusCode::OK.into_response()),
+                false => Err(gone()),
             }
         }
-        _ => Failure::method(METHODS).into_response(),
+        (&Method::GET | &Method::HEAD | &Method::PATCH | &Method::DELETE, None) => {
+            Err(nobodys(gateway, source))
+        }
+        _ => Err(Failure::method(METHODS)),
+    };
+    outcome.unwrap_or_else(IntoResponse::into_response)
+}
+
+fn options(request: &Request) -> Response {
+    let mut response = respond::options(request.headers(), METHODS, false);
+    if !respond::is_preflight(request.headers()) {
+        let (name, value) = respond::ACCEPT_PATCH;
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// 404, and 429 for who asks for too many sessions that there are not.
+fn nobodys(gateway: &Gateway, source: SocketAddr) -> Failure {
+    match gateway.note_guess(source.ip()) {
+        Ok(()) => gone(),
+        Err(limited) => {
+            metrics::limited(limited.by);
+            Failure::limited(limited)
+        }
     }
 }
 
@@ -65,16 +77,14 @@ pub(super) fn gone() -> Failure {
 
 async fn patch(whip: &Whip, secret: &Secret, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
-    if whip.gateway.find(secret).is_none() {
-        return Err(gone());
-    }
-    if !is_fragment(&head.headers) {
+    if !is_of_type(&head.headers, FRAGMENT) {
         return Err(Failure::fragment_type());
     }
     let body = read(body, "fragment").await?;
     let text = String::from_utf8_lossy(&body);
     let fragment = Fragment::parse(&text)
-        .map_err(|error| Failure::plain(StatusCode::BAD_REQUEST, error.to_string()))?;
+        .map_err(|error| Failure::new(ReasonCode::Malformed, error.to_string()))?;
+    metrics::skipped(fragment.skipped);
     let if_match = IfMatch::of(&head.headers);
     let patched = whip.gateway.patch(secret, &if_match, &fragment).await;
     match patched.map_err(failure)? {
@@ -90,20 +100,12 @@ async fn patch(whip: &Whip, secret: &Secret, request: Request) -> Result<Respons
 }
 
 fn failure(error: PatchError) -> Failure {
-    let status = match error {
-        PatchError::Gone => StatusCode::NOT_FOUND,
-        PatchError::Precondition => StatusCode::PRECONDITION_FAILED,
-        PatchError::Credentials => StatusCode::UNPROCESSABLE_ENTITY,
-        PatchError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Failure::plain(status, error.to_string()).with_retry()
-}
-
-/// Parameters such as a charset do not matter.
-fn is_fragment(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
-    let value = value.and_then(|value| value.to_str().ok());
-    value
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(FRAGMENT))
+    let message = error.to_string();
+    match error {
+        PatchError::Gone => gone(),
+        PatchError::Precondition => Failure::plain(StatusCode::PRECONDITION_FAILED, message),
+        PatchError::Credentials => Failure::unreadable(StatusCode::UNPROCESSABLE_ENTITY, message),
+        PatchError::TooMany(wait) => Failure::too_many(message, wait),
+        PatchError::Busy => Failure::new(ReasonCode::Overload, message),
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use axum::http::{Request, response::Parts};
@@ -44,6 +44,8 @@ struct Told {
     commands: Mutex<Vec<String>>,
     /// In percent.
     load: AtomicU32,
+    /// Its sessions are gone, and nobody has heard of it yet.
+    has_lost: AtomicBool,
 }
 
 impl Told {
@@ -96,7 +98,8 @@ impl Worker for Played {
             }
             Command::Restart { session, reply, .. } => {
                 note(format!("restart {session}"));
-                reply.send(true).ok();
+                let has_lost = self.told.has_lost.load(Ordering::Relaxed);
+                reply.send(!has_lost).ok();
             }
             Command::Close { session, reason } => note(format!("close {session} {reason:?}")),
             other => note(format!("{other:?}")),

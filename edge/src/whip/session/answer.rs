@@ -42,6 +42,11 @@ pub(super) fn finish(
             out.push_str(&format!(";{}", start_bitrate(config)));
         }
         out.push_str("\r\n");
+        // deviates: RFC 8858 §4.3 leaves it to offers. It says what WHIP takes for
+        // granted on both sides: that RTCP has no port of its own.
+        if line == "a=rtcp-mux" {
+            out.push_str("a=rtcp-mux-only\r\n");
+        }
         if line.starts_with("c=")
             && section
                 .and_then(|at| chosen.get(at))

@@ -471,6 +471,7 @@ fn one_codec_is_answered_with_its_feedback() {
         "m=video 9 UDP/TLS/RTP/SAVPF 103 104 109 114 107 108",
         "a=recvonly",
         "a=rtcp-mux",
+        "a=rtcp-mux-only",
         "a=setup:passive",
         "a=rtcp-fb:103 transport-cc",
         "a=rtcp-fb:103 goog-remb",

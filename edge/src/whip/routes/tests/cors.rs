@@ -38,6 +38,7 @@ async fn every_answer_may_be_read_by_every_page() {
         ("DELETE", location, 200),
         ("DELETE", location, 404),
         ("GET", "/", 404),
+        ("OPTIONS", "/", 404),
         ("POST", "/17_x/whip", 415),
         ("POST", "/x/whip", 403),
     ] {
@@ -61,7 +62,9 @@ async fn options(edge: &Edge, path: &str, is_preflight: bool) -> Answer {
 #[tokio::test]
 async fn a_preflight_gets_cors_alone() {
     let edge = Edge::open();
-    for path in ["/17_x/whip", "/session/00112233445566778899aabbccddeeff"] {
+    let session = "/session/00112233445566778899aabbccddeeff";
+    // A page must be able to see its 404 too.
+    for path in ["/17_x/whip", session, "/no/such/path"] {
         let answer = options(&edge, path, true).await;
         assert_eq!(answer.status(), 204);
         check(&answer);

@@ -59,4 +59,23 @@ async fn after_a_redirect_the_location_is_absolute() {
     let sent_on = edge.send(post(&path, OFFER)).await;
     assert_eq!(sent_on.status(), 201);
     assert!(location(&sent_on).starts_with("https://b.example/session/"));
+
+    // Without a name of its own it is the one that was asked.
+    edge.site.public_url = None;
+    for (is_https, base) in [
+        (false, "http://c.example:81"),
+        (true, "https://c.example:81"),
+    ] {
+        edge.site.is_https = is_https;
+        let mut request = post(&path, OFFER);
+        let host = "c.example:81".parse().unwrap();
+        request.headers_mut().insert(header::HOST, host);
+        let location = location(&edge.send(request).await);
+        assert!(
+            location.starts_with(&format!("{base}/session/")),
+            "{location}"
+        );
+    }
+    let nameless = edge.send(post(&path, OFFER)).await;
+    assert!(location(&nameless).starts_with("/session/"));
 }

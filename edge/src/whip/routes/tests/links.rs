@@ -6,16 +6,17 @@ use super::*;
 struct Known;
 
 impl IceServers for Known {
-    fn servers(&self, stream: Option<StreamId>) -> Vec<IceServer> {
+    fn servers(&self, stream: Option<StreamId>, host: Option<&str>) -> Vec<IceServer> {
+        let host = host.unwrap_or("edge.example");
         let server = |url: &str, credential| IceServer {
             url: url.to_owned(),
             credential,
         };
-        let mut servers = vec![server("stun:edge.example:3478", None)];
+        let mut servers = vec![server(&format!("stun:{host}:3478"), None)];
         if let Some(stream) = stream {
             let credential = (format!("1700000000:{stream}"), "c2VjcmV0".to_owned());
             servers.push(server(
-                "turns:edge.example:443?transport=tcp",
+                &format!("turns:{host}:443?transport=tcp"),
                 Some(credential),
             ));
         }
@@ -67,6 +68,21 @@ async fn others_have_stun_alone_and_a_preflight_nothing() {
         .body(Body::empty());
     let answer = edge.send(preflight.unwrap()).await;
     assert!(links(&answer).is_empty());
+}
+
+#[tokio::test]
+async fn the_host_is_the_one_that_was_asked_when_it_can_be_one() {
+    let edge = edge(None);
+    let ask = async |host: &str| {
+        let request = Request::options("/17/whip").header(header::HOST, host);
+        let answer = edge.send(request.body(Body::empty()).unwrap()).await;
+        links(&answer)[0].to_owned()
+    };
+    let named = "<stun:fra1.example:3478>; rel=\"ice-server\"";
+    assert_eq!(ask("fra1.example:8443").await, named);
+    for odd in ["fra1.example>; rel=x", "a,b", ""] {
+        assert_eq!(ask(odd).await, STUN, "{odd}");
+    }
 }
 
 #[tokio::test]

@@ -67,8 +67,14 @@ async fn candidates_get_204_without_an_etag() {
 async fn new_credentials_restart_ice() {
     let mut session = Session::open().await;
     let etag = session.etag.clone();
-    for (ufrag, if_match) in [("one1", Some("*")), ("two2", None), ("three3", Some("*"))] {
-        let answer = session.patch(if_match, &restart(ufrag)).await;
+    for (ufrag, if_match) in [
+        ("one1", Some("*")),
+        ("two2", None),
+        ("three3", Some("current")),
+    ] {
+        let current = session.etag.clone();
+        let if_match = if_match.map(|tag| tag.replace("current", &current));
+        let answer = session.patch(if_match.as_deref(), &restart(ufrag)).await;
         assert_eq!(answer.status(), 200, "{}", answer.body);
         assert_eq!(answer.header("content-type"), FRAGMENT);
         assert_ne!(answer.header("etag"), session.etag);
@@ -122,7 +128,8 @@ async fn sloppy_fragments_are_taken_as_far_as_they_parse() {
     ] {
         assert_eq!(session.patch(None, body).await.status(), 204, "{body:?}");
     }
-    assert_eq!(session.patch(None, "hello").await.status(), 400);
+    let answer = session.patch(None, "hello").await;
+    assert_eq!((answer.status(), answer.code()), (400, "2100"));
 }
 
 #[tokio::test]
@@ -157,7 +164,7 @@ async fn what_is_no_fragment_or_no_session_is_told() {
     };
     for kind in [None, Some("application/sdp"), Some("text/plain")] {
         let answer = request(kind, Body::from(CANDIDATE)).await;
-        assert_eq!(answer.status(), 415);
+        assert_eq!((answer.status(), answer.code()), (415, "2100"));
         assert_eq!(answer.header("accept-patch"), FRAGMENT);
     }
     let charset = format!("{FRAGMENT}; charset=utf-8");
@@ -167,4 +174,78 @@ async fn what_is_no_fragment_or_no_session_is_told() {
     assert_eq!(request(Some(FRAGMENT), long).await.status(), 413);
     assert_eq!(session.edge.ask("DELETE", &session.url).await.status(), 200);
     assert_eq!(session.patch(None, CANDIDATE).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_restart_without_sound_credentials_is_422_and_the_session_lives() {
+    let session = Session::open().await;
+    let long = format!("a=ice-ufrag:{}\r\n", "u".repeat(257));
+    for body in [
+        "a=ice-ufrag:new1\r\n",
+        "a=ice-ufrag:a\r\na=ice-pwd:b\r\n",
+        &long,
+    ] {
+        let answer = session.patch(Some("*"), body).await;
+        assert_eq!((answer.status(), answer.code()), (422, "2100"), "{body}");
+        assert!(answer.error().contains("a=ice-pwd"));
+    }
+    assert_eq!(session.edge.ask("GET", &session.url).await.status(), 204);
+    assert_eq!(session.restarts(), 0);
+    // Without the condition it may be candidates of somebody who is confused.
+    assert_eq!(
+        session.patch(None, "a=ice-ufrag:new1\r\n").await.status(),
+        204
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_has_lost_the_session_makes_it_404() {
+    let session = Session::open().await;
+    session.edge.told.has_lost.store(true, Ordering::Relaxed);
+    let answer = session.patch(Some("*"), &restart("new1")).await;
+    assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
+async fn restarts_without_end_are_429() {
+    let session = Session::open().await;
+    let mut limited = None;
+    for number in 0..200 {
+        let answer = session
+            .patch(Some("*"), &restart(&format!("new{number}")))
+            .await;
+        if answer.status() != 200 {
+            limited = Some((number, answer));
+            break;
+        }
+    }
+    let (number, answer) = limited.unwrap();
+    assert!(number >= 10, "{number}");
+    assert_eq!((answer.status(), answer.code()), (429, "2200"));
+    assert_eq!(answer.header("retry-after"), "1");
+    let candidate = "a=candidate:1 1 udp 1 192.0.2.7 9 typ host\r\n";
+    assert_eq!(session.patch(None, candidate).await.status(), 204);
+}
+
+#[tokio::test]
+async fn guessing_sessions_is_limited_and_having_one_is_not() {
+    let session = Session::open().await;
+    let edge = &session.edge;
+    let methods = ["GET", "HEAD", "DELETE", "PATCH"];
+    let mut statuses = std::collections::BTreeSet::new();
+    for number in 0..100 {
+        let path = format!("/session/{number:032x}");
+        statuses.insert(edge.ask(methods[number % 4], &path).await.status());
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [404, 429]);
+    let answer = edge.ask("GET", "/session/0").await;
+    assert_eq!((answer.status(), answer.code()), (429, "2200"));
+    assert!(!answer.header("retry-after").is_empty());
+    // Neither for who has a session, nor for who wants one.
+    assert_eq!(edge.ask("GET", &session.url).await.status(), 204);
+    assert_eq!(
+        session.patch(Some("*"), &restart("new1")).await.status(),
+        200
+    );
+    assert_eq!(edge.publish().await.status(), 201);
 }
