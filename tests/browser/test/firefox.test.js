@@ -71,9 +71,10 @@ test("Firefox publishes VP8 and frees the stream when it stops", { skip: why ?? 
       return now.server?.state === "live" && now;
     });
     assert.equal(server.path, "host_udp");
-    const streams = await until("segments that play", 30_000, () => ffprobe(stream.hls_cmaf_url));
-    assert.ok(streams.some(({ codec_type }) => codec_type === "video"));
-    assert.ok(streams.some(({ codec_type }) => codec_type === "audio"));
+    await until("picture and sound that play", 30_000, async () => {
+      const kinds = new Set((await ffprobe(stream.hls_cmaf_url)).map(({ codec_type }) => codec_type));
+      return kinds.has("video") && kinds.has("audio");
+    });
     await page.evaluate(() => window.inlet.stop());
     await until("the stream to be free", 5_000, async () => {
       const { body } = await stage.api("GET", `/${stream.id}`);

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
 import { Browser, inlet, onAir, screenshot } from "../support/browser.js";
-import { Stage, until } from "../support/stage.js";
+import { Stage, ffprobe, until } from "../support/stage.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -93,6 +93,22 @@ step("an ICE restart keeps the session", async () => {
   assert.equal(state.sessions, before.sessions);
   assert.equal(state.server.session, before.server.session);
   assert.equal(state.state, "live");
+  await stop();
+});
+
+step("a browser that has no H.264 sends VP8", async () => {
+  const { stream } = await goLive("vp8", () => {
+    const all = RTCRtpSender.getCapabilities;
+    RTCRtpSender.getCapabilities = (kind) => {
+      const { codecs, headerExtensions } = all.call(RTCRtpSender, kind);
+      return { headerExtensions, codecs: codecs.filter(({ mimeType }) => !/h264/i.test(mimeType)) };
+    };
+  });
+  await until("the codec", 10_000, async () => (await inlet(page)).stats?.codec === "VP8");
+  await until("picture and sound that play", 30_000, async () => {
+    const kinds = new Set((await ffprobe(stream.hls_cmaf_url)).map(({ codec_type }) => codec_type));
+    return kinds.has("video") && kinds.has("audio");
+  });
   await stop();
 });
 
