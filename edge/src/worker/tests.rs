@@ -1,9 +1,10 @@
 //! A worker with real sockets: a presenter opposite, and an origin on quinn.
 
+mod ice;
 mod origin;
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
@@ -55,6 +56,16 @@ impl Bench {
     }
 
     fn with_idle_timeout(idle_timeout: Duration) -> Self {
+        Self::with(idle_timeout, &["127.0.0.1"], &[])
+    }
+
+    /// A worker at these addresses, which stands behind 1:1 NAT with `public`.
+    fn bound(bind: &[&str], public: &[&str]) -> Self {
+        Self::with(PATIENCE, bind, public)
+    }
+
+    fn with(idle_timeout: Duration, bind: &[&str], public: &[&str]) -> Self {
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let pki = Pki::new();
         let origin = Origin::start(&pki, None);
         let mut link = roq::Config::new(
@@ -69,9 +80,9 @@ impl Bench {
         let config = Config {
             index: 0,
             media: Some(MediaConfig {
-                bind: vec!["127.0.0.1".parse().unwrap()],
+                bind: ips(bind),
                 port: 0,
-                public: Vec::new(),
+                public: ips(public),
                 tcp: true,
                 shared: Vec::new(),
                 max_sessions: 4,
@@ -91,7 +102,11 @@ impl Bench {
     }
 
     fn offer(&self) -> (Publisher, Box<Session>) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        self.offer_from("127.0.0.1".parse().unwrap())
+    }
+
+    fn offer_from(&self, ip: IpAddr) -> (Publisher, Box<Session>) {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(1)))
             .unwrap();
@@ -114,6 +129,7 @@ impl Bench {
             socket,
             presenter,
             frames: 0,
+            nat: None,
         };
         (publisher, Box::new(session))
     }
@@ -185,11 +201,14 @@ struct Publisher {
     presenter: Presenter,
     /// Played so far.
     frames: u32,
+    /// What the presenter takes our address for, and what it is.
+    nat: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Publisher {
     fn flush(&mut self) {
         for (destination, datagram) in self.presenter.outbox.drain(..) {
+            let destination = self.nat.map_or(destination, |(_, real)| real);
             self.socket.send_to(&datagram, destination).unwrap();
         }
     }
@@ -199,6 +218,7 @@ impl Publisher {
         self.flush();
         let mut buffer = [0; 2048];
         if let Ok((len, source)) = self.socket.recv_from(&mut buffer) {
+            let source = self.nat.map_or(source, |(known, _)| known);
             self.presenter
                 .handle_datagram(clock::now(), source, &buffer[..len]);
         }

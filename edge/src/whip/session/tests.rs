@@ -16,6 +16,7 @@ use str0m::RtcConfig;
 use super::{presenter::Presenter, *};
 use crate::demux;
 
+mod ice;
 mod restart;
 
 pub(super) const EDGE: &str = "203.0.113.1:40000";
