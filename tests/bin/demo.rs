@@ -48,12 +48,10 @@ struct Arguments {
     /// Who speaks DTLS at the edge: `openssl` or `memory-safe`.
     #[arg(long, default_value = "openssl")]
     dtls: String,
-    /// Address of this machine that presenters and viewers are given.
+    /// Address of this machine that presenters and viewers are given. Beyond loopback,
+    /// WHIP is HTTPS with a private authority.
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
     address: Ipv4Addr,
-    /// Offer no candidates for TCP.
-    #[arg(long)]
-    no_ice_tcp: bool,
     /// Port of the origin's pages, playlists and API.
     #[arg(long, default_value_t = Ports::FIXED.origin_http)]
     origin_port: u16,
@@ -124,10 +122,7 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
         ports: ports(arguments)?,
         address: arguments.address,
         log_filter: "info".to_owned(),
-        media: format!(
-            "dtls = \"{}\"\ntcp = {}",
-            arguments.dtls, !arguments.no_ice_tcp
-        ),
+        media: format!("dtls = \"{}\"", arguments.dtls),
     })
     .await?;
     let stream = rig.api.find_or_create(&arguments.name).await?;

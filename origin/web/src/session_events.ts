@@ -71,8 +71,11 @@ export function dispatch(name: string, data: string, listener: Listener): void {
   }
 }
 
-/** Listens until the session ends or the returned function is called. */
-export function listen(session: string, listener: Listener): () => void {
+/**
+ * Listens until the session ends or the returned function is called. `interrupted` hears
+ * of a connection that broke, which the browser mends by itself.
+ */
+export function listen(session: string, listener: Listener, interrupted: () => void): () => void {
   if (typeof EventSource === "undefined") return () => {};
   const source = new EventSource(`${session}/events`);
   for (const name of ["session", "warning", "move", "end"]) {
@@ -82,5 +85,6 @@ export function listen(session: string, listener: Listener): () => void {
       if (name === "end") source.close();
     });
   }
+  source.addEventListener("error", interrupted);
   return () => source.close();
 }

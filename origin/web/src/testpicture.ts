@@ -124,10 +124,10 @@ export class TestPicture {
 
     drawStrip(context, width, height, counter, now);
     this.counter = counter;
-    const [track] = this.stream?.getVideoTracks() ?? [];
-    if (track !== undefined && "requestFrame" in track) {
-      (track as CanvasCaptureMediaStreamTrack).requestFrame();
-    }
+    // The standard has it on the track, Firefox on the stream.
+    const takers: (object | undefined)[] = [this.stream?.getVideoTracks()[0], this.stream];
+    const taker = takers.find((one) => one !== undefined && "requestFrame" in one);
+    if (taker !== undefined) (taker as CanvasCaptureMediaStreamTrack).requestFrame();
   }
 
   /** Motion that shows a dropped or repeated frame to the eye. */

@@ -46,6 +46,8 @@ const CONNECT_TIMEOUT_MS: Readonly<Record<Rung, number>> = { any: 6_000, tcp: 5_
 const DISCONNECTED_MS = 1_500;
 /** A restart that has not helped by then does not. */
 const RESTART_MS = 8_000;
+/** Feedback comes several times a second: without any for so long, the path is gone. */
+const SUSPICION_MS = 800;
 /** Opus, in stereo where the source is. */
 const MAX_AUDIO_BITRATE = 128_000;
 /** Start near the target, but leave the estimator some room to find a slow uplink. */
@@ -60,6 +62,7 @@ export class WhipSession {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wasConnected = false;
   #isRestarting = false;
+  #isSuspecting = false;
   #restarts = 0;
   #serverEnd: SessionEnd | null = null;
   #stopListening: () => void = () => {};
@@ -89,14 +92,30 @@ export class WhipSession {
   /** Hands on what the server tells of this session. */
   listen(listener: Listener): void {
     if (this.url === null) return;
-    this.#stopListening = listen(this.url, {
+    const heard: Listener = {
       ...listener,
       end: (end) => {
         this.#serverEnd = end;
         listener.end(end);
         this.#lost(end.message);
       },
-    });
+    };
+    this.#stopListening = listen(this.url, heard, () => void this.#suspect());
+  }
+
+  /**
+   * A change of network breaks the event stream at once, while ICE needs five seconds to
+   * see that nobody answers. So when nothing comes back by the old path either, another
+   * one is looked for.
+   */
+  async #suspect(): Promise<void> {
+    if (this.#isSuspecting || this.connection.connectionState !== "connected") return;
+    this.#isSuspecting = true;
+    const before = await receivedBytes(this.connection);
+    await new Promise((resolve) => setTimeout(resolve, SUSPICION_MS));
+    const after = await receivedBytes(this.connection);
+    this.#isSuspecting = false;
+    if (before !== null && before === after) await this.restart();
   }
 
   /**
@@ -274,6 +293,16 @@ function keepFrameRate(sender: RTCRtpSender): void {
   sender.setParameters(parameters).catch(() => {
     // Not known to this browser; the content hint "motion" says the same.
   });
+}
+
+/** What has come in over all pairs; `null` where the browser does not count it. */
+async function receivedBytes(connection: RTCPeerConnection): Promise<number | null> {
+  let sum: number | null = null;
+  for (const line of (await connection.getStats()).values()) {
+    if (line.type !== "candidate-pair" || typeof line.bytesReceived !== "number") continue;
+    sum = (sum ?? 0) + line.bytesReceived;
+  }
+  return sum;
 }
 
 /** Only after the answer: before it the audio sender has no encodings to change. */

@@ -1,6 +1,6 @@
 // Chromium as the tests want it, and what they look at in a page.
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -32,10 +32,14 @@ const FLAGS = [
 
 /** A Chromium with a profile of its own; `flags` are more of its command line. */
 export class Browser {
-  static async open(flags = [], program = process.env.CHROMIUM ?? "/usr/bin/chromium") {
+  /** `enter` stands before its command: see `Network.enter`. */
+  static async open(flags = [], enter = []) {
     const profile = mkdtempSync(join(tmpdir(), "inlet-chromium-"));
+    const chromiumPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+    const wrapper = join(profile, "chromium");
+    writeFileSync(wrapper, `#!/bin/sh\nexec ${enter.join(" ")} ${chromiumPath} "$@"\n`, { mode: 0o755 });
     const context = await chromium.launchPersistentContext(profile, {
-      executablePath: program,
+      executablePath: wrapper,
       headless: true,
       args: [...FLAGS, ...flags],
       viewport: { width: 1280, height: 720 },

@@ -1,128 +1,94 @@
-// A network namespace for a presenter: its own addresses, and a firewall in front of it.
+// Two ends of a cable: the servers at one, the presenter at the other, each in a network
+// namespace, and a firewall between them.
 //
-//   presenter's namespace  10.77.n.2 ──veth── 10.77.n.1  this machine: edge and origin
-//
-// It takes root and `ip`; without them a test says so and is skipped.
+// One end is where this process runs (see `apart.js`), the other a namespace that lives
+// as long as its keeper, a `cat` that ends with this process. So nothing is left behind.
 
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readlinkSync } from "node:fs";
 
-/** Why namespaces cannot be made here; `null` when they can. */
-export function whyNoNamespace() {
-  if (process.getuid() !== 0) return "namespaces take root";
-  try {
-    const name = `inlet-probe-${process.pid}`;
-    run("ip", "netns", "add", name);
-    run("ip", "netns", "del", name);
-    return null;
-  } catch (error) {
-    return `no namespaces here: ${error.message.split("\n")[0]}`;
-  }
+import { until } from "./stage.js";
+
+// Addresses for documentation (RFC 5737): no network has them, so nothing is taken for
+// somebody's home network either.
+/** Where the servers are. */
+export const SERVERS = "198.51.100.1";
+/** Where the presenter is at first. */
+export const PRESENTER = "198.51.100.2";
+/** Where the presenter is after `move`. */
+export const ELSEWHERE = "198.51.100.3";
+
+/** Why the tests of this file are left out; `false` when they are not. */
+export function leftOut() {
+  const apart = process.env.INLET_APART;
+  if (apart === undefined) throw new Error("run it by `node support/apart.js`, or `npm test`");
+  return apart === "yes" ? false : apart;
 }
 
-function run(program, ...args) {
-  return execFileSync(program, args, { stdio: ["pipe", "pipe", "pipe"], encoding: "utf8" });
-}
-
-let count = 0;
-
-/** A namespace, joined to this machine. */
 export class Network {
-  constructor() {
-    const number = (process.pid % 120) * 2 + (count++ % 2);
-    this.name = `inlet-${process.pid}-${count}`;
-    /** This machine, as the presenter sees it. */
-    this.host = `10.77.${number}.1`;
-    this.presenter = `10.77.${number}.2`;
-    this.link = `in${process.pid % 100000}h${count}`;
-    const inner = `in${process.pid % 100000}n${count}`;
-    this.inner = inner;
-    run("ip", "netns", "add", this.name);
-    run("ip", "link", "add", this.link, "type", "veth", "peer", "name", inner, "netns", this.name);
-    run("ip", "addr", "add", `${this.host}/24`, "dev", this.link);
-    run("ip", "link", "set", this.link, "up");
-    this.#inside("ip", "link", "set", "lo", "up");
-    this.#inside("ip", "addr", "add", `${this.presenter}/24`, "dev", inner);
-    this.#inside("ip", "link", "set", inner, "up");
-    this.#inside("ip", "route", "add", "default", "via", this.host);
-    this.folder = mkdtempSync(join(tmpdir(), "inlet-network-"));
-    this.children = [];
+  /** `far` is who lives in the other namespace: "presenter" or "servers". */
+  static async open(far) {
+    const keeper = spawn("unshare", ["--net", "cat"], { stdio: ["pipe", "ignore", "inherit"] });
+    const namespace = `/proc/${keeper.pid}/ns/net`;
+    await until("another namespace", 5_000, () => readlinkSync(namespace) !== readlinkSync("/proc/self/ns/net"));
+    const network = new Network(keeper, far);
+    const near = far === "servers" ? "presenter" : "servers";
+    network.#run(near, "ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", `${keeper.pid}`);
+    for (const [side, address] of [["servers", SERVERS], ["presenter", PRESENTER]]) {
+      network.#run(side, "ip", "link", "set", "lo", "up");
+      network.#run(side, "ip", "address", "add", `${address}/24`, "dev", side);
+      network.#run(side, "ip", "link", "set", side, "up");
+    }
+    network.#route();
+    return network;
   }
 
-  #inside(...command) {
-    return run("ip", "netns", "exec", this.name, ...command);
+  constructor(keeper, far) {
+    this.keeper = keeper;
+    this.far = far;
   }
 
-  /** Lets nothing out of the namespace but what `rules` accept (nftables' syntax). */
+  /** What stands before a command that shall run at this side. */
+  enter(side) {
+    return side === this.far ? ["nsenter", `--net=/proc/${this.keeper.pid}/ns/net`, "--"] : [];
+  }
+
+  /** Lets through what these rules of nftables accept; without any, everything. */
   firewall(...rules) {
-    const table = `flush ruleset
-      table inet presenter {
-        chain out {
-          type filter hook output priority 0; policy accept;
-          ${rules.join("\n          ")}
+    const table = "table inet firewall";
+    const filter = rules.length === 0 ? "" : `
+      ${table} {
+        set tls { type ipv4_addr . inet_service; flags dynamic; size 4096; }
+        chain input {
+          type filter hook input priority 0; policy accept;
+          iifname != "servers" accept
+          ${rules.join("\n")}
+          drop
         }
       }`;
-    const file = join(this.folder, "rules.nft");
-    writeFileSync(file, table);
-    this.#inside("nft", "-f", file);
+    this.#run("servers", "nft", `${table} {}; delete ${table}; ${filter}`);
   }
 
-  /** Takes the presenter's address away and gives it another. */
-  readdress() {
-    const next = this.presenter.replace(/\.(\d+)$/, (_, last) => `.${Number(last) + 1}`);
-    // The first address of a network takes the others with it.
-    this.#inside("ip", "addr", "del", `${this.presenter}/24`, "dev", this.inner);
-    this.#inside("ip", "addr", "add", `${next}/24`, "dev", this.inner);
-    this.#inside("ip", "route", "replace", "default", "via", this.host);
-    this.presenter = next;
-  }
-
-  /** A program that runs `program` inside; for whoever takes a path. */
-  wrapper(program) {
-    const path = join(this.folder, "run");
-    writeFileSync(path, `#!/bin/sh\nexec ip netns exec ${this.name} ${program} "$@"\n`);
-    chmodSync(path, 0o755);
-    return path;
-  }
-
-  /** Starts a program inside; it ends with the network. */
-  spawn(program, args) {
-    const child = spawn("ip", ["netns", "exec", this.name, program, ...args], { stdio: "ignore" });
-    this.children.push(child);
-    return child;
-  }
-
-  /**
-   * Makes a port of the namespace's loopback the same port of this machine's: who listens
-   * there may look at the Host that it is asked by.
-   */
-  async expose(port) {
-    const relay = `const net = require("node:net");
-      net.createServer((outer) => {
-        const inner = net.connect(${port}, "127.0.0.1");
-        for (const [from, to] of [[outer, inner], [inner, outer]]) {
-          from.on("error", () => to.destroy());
-          from.pipe(to);
-        }
-      }).listen(${port}, "${this.presenter}")`;
-    this.spawn(process.execPath, ["-e", relay]);
-    this.server = createServer((outer) => {
-      const inner = connect(port, this.presenter);
-      for (const [from, to] of [[outer, inner], [inner, outer]]) {
-        from.on("error", () => to.destroy());
-        from.pipe(to);
-      }
-    });
-    await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
+  /** The presenter loses its address and gets another one. */
+  move() {
+    this.#run("presenter", "ip", "address", "delete", `${PRESENTER}/24`, "dev", "presenter");
+    this.#run("presenter", "ip", "address", "add", `${ELSEWHERE}/24`, "dev", "presenter");
+    this.#route();
   }
 
   close() {
-    this.server?.close();
-    for (const child of this.children) child.kill("SIGKILL");
-    run("ip", "netns", "del", this.name);
-    rmSync(this.folder, { recursive: true, force: true });
+    const near = this.far === "servers" ? "presenter" : "servers";
+    this.#run(near, "ip", "link", "delete", near);
+    this.keeper.stdin.end();
+  }
+
+  // Browsers find their own address by asking for the way to a public one.
+  #route() {
+    this.#run("presenter", "ip", "route", "replace", "default", "via", SERVERS);
+  }
+
+  #run(side, ...argv) {
+    const [program, ...rest] = [...this.enter(side), ...argv];
+    execFileSync(program, rest, { stdio: ["ignore", "pipe", "inherit"] });
   }
 }

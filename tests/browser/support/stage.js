@@ -3,6 +3,7 @@
 // It draws free ports and publishes nothing: the pages do that, or `publish` below.
 
 import { spawn, execFile } from "node:child_process";
+import { X509Certificate, createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -39,14 +40,21 @@ export async function until(what, patienceMs, probe) {
 /** An origin and an edge, and a stream to begin with. */
 export class Stage {
   /** `args` are more of the demonstration's command line. */
-  static async open(...args) {
+  static open(...args) {
+    return Stage.start([], ["--free-ports", ...args]);
+  }
+
+  /** At the servers' end of a network that nobody else uses, so on well-known ports. */
+  static openAt(network, address) {
+    const ports = ["--origin-port", "80", "--edge-port", "443"];
+    return Stage.start(network.enter("servers"), ["--address", address, ...ports]);
+  }
+
+  static async start(enter, args) {
     if (!existsSync(join(BIN, "demo"))) throw new Error(`no demo in ${BIN}: run \`make build\``);
     const folder = mkdtempSync(join(tmpdir(), "inlet-browser-"));
-    const process = spawn(
-      join(BIN, "demo"),
-      ["--free-ports", "--source", "none", "--directory", folder, ...args],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const [program, ...rest] = [...enter, join(BIN, "demo"), "--source", "none", "--directory", folder, ...args];
+    const process = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
     const output = [];
     for (const pipe of [process.stdout, process.stderr]) pipe.on("data", (chunk) => output.push(chunk));
     const stage = new Stage(folder, process, output);
@@ -63,6 +71,20 @@ export class Stage {
     this.process = process;
     this.output = output;
     this.children = [];
+  }
+
+  /** A metric of the edge; `null` while it is not there. */
+  async metric(line) {
+    const text = await (await fetch(this.urls.metrics.edge)).text();
+    const found = text.split("\n").find((other) => other.startsWith(`${line} `));
+    return found === undefined ? null : Number(found.slice(line.length + 1));
+  }
+
+  /** Hash of the key of TURN's and WHIP's certificate, for Chromium to take for good. */
+  pin() {
+    const certificate = readFileSync(join(this.folder, "certificates", "turn.pem"));
+    const publicKey = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
+    return createHash("sha256").update(publicKey).digest("base64");
   }
 
   /** Calls the stream API; returns status and body. */

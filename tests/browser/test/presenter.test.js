@@ -38,13 +38,6 @@ after(async () => {
   await stage?.close(failed);
 });
 
-/** A metric of the edge; `null` while it is not there. */
-async function metric(line) {
-  const text = await (await fetch(stage.urls.metrics.edge)).text();
-  const found = text.split("\n").find((other) => other.startsWith(`${line} `));
-  return found === undefined ? null : Number(found.slice(line.length + 1));
-}
-
 /** Goes live with something done to the page first; resolves with what the server says. */
 async function goLive(name, prepare, prepareArgument) {
   const stream = await stage.createStream(name);
@@ -72,7 +65,7 @@ step("a direct path is named, and the session's id is shown for support", async 
   await until("the path in words", 5_000, async () => {
     return (await page.textContent("#stat-path")) === "direct, by UDP";
   });
-  assert.equal(await metric('inlet_edge_sessions_by_path{path="host_udp"}'), 1);
+  assert.equal(await stage.metric('inlet_edge_sessions_by_path{path="host_udp"}'), 1);
   await screenshot(page, "go-live-session");
 });
 
@@ -81,12 +74,12 @@ step("an ICE restart keeps the session", async () => {
   for (const round of [1, 2]) {
     await page.evaluate(() => window.inlet.restartIce());
     await until("the restart in use", 10_000, async () => {
-      return (await metric('inlet_edge_ice_restarts_total{result="used"}')) === round;
+      return (await stage.metric('inlet_edge_ice_restarts_total{result="used"}')) === round;
     });
   }
-  const packets = await metric("inlet_edge_rtp_packets_total");
+  const packets = await stage.metric("inlet_edge_rtp_packets_total");
   await until("media afterwards", 10_000, async () => {
-    return (await metric("inlet_edge_rtp_packets_total")) > packets + 100;
+    return (await stage.metric("inlet_edge_rtp_packets_total")) > packets + 100;
   });
   const state = await inlet(page);
   assert.equal(state.restarts, 2);

@@ -2,9 +2,6 @@
 // server. The policy is the appliance's, so each one's peer is the other's relayed address.
 
 import assert from "node:assert/strict";
-import { X509Certificate, createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { Browser } from "../support/browser.js";
@@ -20,10 +17,7 @@ let failed = false;
 before(async () => {
   stage = await Stage.open();
   // The authority is the demonstration's own; nothing else becomes trusted by this.
-  const certificate = readFileSync(join(stage.folder, "certificates", "turn.pem"));
-  const publicKey = new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" });
-  const pin = createHash("sha256").update(publicKey).digest("base64");
-  browser = await Browser.open([`--ignore-certificate-errors-spki-list=${pin}`]);
+  browser = await Browser.open([`--ignore-certificate-errors-spki-list=${stage.pin()}`]);
 });
 
 after(async () => {

@@ -62,7 +62,8 @@ pub struct Layout {
     /// Ports of both processes.
     pub ports: Ports,
     /// Where presenters and viewers find both; what is between the two, and what
-    /// operators ask, stays on loopback.
+    /// operators ask, stays on loopback. Another address than loopback's, which belongs
+    /// into a network namespace, makes WHIP HTTPS, with ICE-TCP at its port.
     pub address: Ipv4Addr,
     /// Which log events both processes write.
     pub log_filter: String,

@@ -23,6 +23,7 @@ pub(super) fn origin(layout: &Layout) -> String {
     let certificates = certificates.display();
     let state = folder.join("state");
     let state = state.display();
+    let scheme = if is_https(layout) { "https" } else { "http" };
     format!(
         r#"[http]
 listen = "{address}:{origin_http}"
@@ -40,7 +41,7 @@ listen = "127.0.0.1:{origin_admin}"
 listen = "127.0.0.1:{origin_metrics}"
 
 [urls]
-whip = "http://{address}:{edge_http}"
+whip = "{scheme}://{address}:{edge_http}"
 web = "http://{address}:{origin_http}"
 
 [state]
@@ -76,6 +77,7 @@ pub(super) fn edge(layout: &Layout) -> String {
     let workers = super::ports::MEDIA_PORTS;
     let secrets = folder.join(super::secrets::FOLDER);
     let secrets = secrets.display();
+    let https = https(layout);
     format!(
         r#"roles = ["whip", "turn"]
 
@@ -84,6 +86,7 @@ name = "loopback"
 
 [http]
 listen = "{address}:{edge_http}"
+{https}
 
 [media]
 addresses = ["{address}"]
@@ -126,4 +129,19 @@ filter = "{filter}"
 format = "human"
 "#
     )
+}
+
+/// The certificate of WHIP, where there is to be one.
+fn https(layout: &Layout) -> String {
+    if !is_https(layout) {
+        return String::new();
+    }
+    let certificates = layout.folder.join("certificates");
+    let certificates = certificates.display();
+    format!("certificate = \"{certificates}/turn.pem\"\nkey = \"{certificates}/turn.key\"")
+}
+
+/// Only the own machine may go without.
+fn is_https(layout: &Layout) -> bool {
+    !layout.address.is_loopback()
 }
