@@ -8,7 +8,7 @@ use inlet_common::clock;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tests::{
-    rig::{Rig, Stream, scenario},
+    rig::{Rig, Stream, scenario, until},
     stage,
 };
 
@@ -113,17 +113,18 @@ async fn a_session_leaves_a_trace_with_a_verdict_and_no_secret() {
     scenario(async |rig: &mut Rig| {
         let (stream, publisher, _) = stage::on_air(rig, "traced").await?;
         publisher.stop().await?;
-        let list = rig.edge_admin("/traces").await?;
-        let list: Value = serde_json::from_str(&list)?;
-        let sessions = list["sessions"].as_array().context("no list")?;
-        let session = sessions
-            .iter()
-            .find(|session| session["stream"] == stream.id)
-            .context("not listed")?;
-        ensure!(
-            session["state"] == "ended" && session["path"] == "host_udp",
-            "{session}"
-        );
+        // The worker ends it a moment after the DELETE is answered.
+        let session = until("the session's end", AT_ONCE, async || {
+            let list: Value = serde_json::from_str(&rig.edge_admin("/traces").await?)?;
+            let sessions = list["sessions"].as_array().context("no list")?;
+            let mut sessions = sessions.iter();
+            let session = sessions.find(|session| session["stream"] == stream.id);
+            let session = session.context("not listed")?;
+            ensure!(session["state"] == "ended", "{session}");
+            Ok(session.clone())
+        })
+        .await?;
+        ensure!(session["path"] == "host_udp", "{session}");
         let id = session["session"].as_str().context("no id")?;
         let trace = rig.edge_admin(&format!("/sessions/{id}/trace")).await?;
         let dump = rig
