@@ -2,6 +2,7 @@
 
 mod ice;
 mod origin;
+mod restart;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -128,6 +129,7 @@ impl Bench {
         let publisher = Publisher {
             socket,
             presenter,
+            ice: answer.ice,
             frames: 0,
             nat: None,
         };
@@ -199,6 +201,8 @@ impl Bench {
 struct Publisher {
     socket: UdpSocket,
     presenter: Presenter,
+    /// Restarts its ICE.
+    ice: session::Ice,
     /// Played so far.
     frames: u32,
     /// What the presenter takes our address for, and what it is.
