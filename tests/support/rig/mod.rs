@@ -188,6 +188,20 @@ impl Rig {
         ready(&mut self.origin, self.layout.ports.origin_admin).await
     }
 
+    /// Stops the edge, changes its configuration, and starts it anew.
+    ///
+    /// # Errors
+    ///
+    /// When it does not stop cleanly, or does not come back.
+    pub async fn reconfigure_edge(&mut self, edit: impl FnOnce(String) -> String) -> Result<()> {
+        let status = self.edge.stop(STOP_PATIENCE).await?;
+        ensure!(status.success(), "edge: {status}\n{}", self.edge.tail(TAIL));
+        let file = self.layout.folder.join("edge.toml");
+        fs::write(&file, edit(fs::read_to_string(&file)?))?;
+        self.edge = spawn(&self.binaries, "inlet-edge", "edge", &self.layout.folder)?;
+        ready(&mut self.edge, self.layout.ports.edge_admin).await
+    }
+
     /// Waits until the edge has its link to the origin.
     ///
     /// # Errors

@@ -1,0 +1,162 @@
+//! An edge that cannot take a presenter: 503 with a reason and a time, or 307 to
+//! another one, and never a session that nobody knows of.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use reqwest::{Client, Response, Url, header, redirect};
+use tests::rig::{Metrics, Rig, Stream, scenario, until};
+
+const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const ELSEWHERE: &str = "https://b.example";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn value<'a>(response: &'a Response, name: &str) -> &'a str {
+    let value = response.headers().get(name);
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// Posts an offer; redirects are looked at and not followed.
+async fn post(url: &str, bearer: Option<&str>) -> Result<Response> {
+    let client = Client::builder()
+        .redirect(redirect::Policy::none())
+        .build()?;
+    let mut request = client
+        .post(url)
+        .header(header::CONTENT_TYPE, "application/sdp");
+    if let Some(token) = bearer {
+        request = request.bearer_auth(token);
+    }
+    Ok(request.body(OFFER).send().await?)
+}
+
+async fn taken(stream: &Stream) -> Result<Url> {
+    let response = post(&stream.whip, None).await?;
+    ensure!(response.status() == 201, "{}", response.status());
+    Ok(response.url().join(value(&response, "location"))?)
+}
+
+fn ensure_refused(response: &Response, code: &str) -> Result<()> {
+    let told = (response.status().as_u16(), value(response, "x-reason-code"));
+    ensure!(told == (503, code), "{told:?}");
+    let wait: u32 = value(response, "retry-after").parse()?;
+    ensure!((1..=60).contains(&wait), "{wait}");
+    ensure!(value(response, "access-control-allow-origin") == "*");
+    Ok(())
+}
+
+/// The same stream without its token in the URL, and the token.
+fn by_bearer(stream: &Stream) -> Result<(String, String)> {
+    let mut url = Url::parse(&stream.whip)?;
+    let path = url.path().to_owned();
+    let (id, token) = path
+        .trim_matches('/')
+        .strip_suffix("/whip")
+        .and_then(|path| path.split_once('_'))
+        .context("a path with a token")?;
+    url.set_path(&format!("/{id}/whip"));
+    Ok((url.to_string(), token.to_owned()))
+}
+
+async fn sessions(rig: &Rig) -> Result<f64> {
+    let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
+    Ok(metrics.sum("inlet_edge_sessions", &[]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_edge_sends_presenters_on_and_refuses_whom_it_cannot_send() {
+    scenario(async |rig: &mut Rig| {
+        rig.reconfigure_edge(|text| {
+            let text = text.replacen("[limits]\n", "[limits]\nsessions_per_worker = 1\n", 1);
+            let to = format!("[http]\nredirect_to = \"{ELSEWHERE}\"\n");
+            text.replacen("[http]\n", &to, 1)
+        })
+        .await?;
+        // One on each worker.
+        let mut urls = Vec::new();
+        for name in ["first", "second"] {
+            urls.push(taken(&rig.api.create(name).await?).await?);
+        }
+        let stream = rig.api.create("third").await?;
+        let asked = Url::parse(&format!("{}?width=1280&height=720", stream.whip))?;
+        let sent_on = post(asked.as_str(), None).await?;
+        ensure!(sent_on.status() == 307, "{}", sent_on.status());
+        ensure!(value(&sent_on, "access-control-allow-origin") == "*");
+        let location = value(&sent_on, "location");
+        let expected = format!(
+            "{ELSEWHERE}{}?width=1280&height=720&redirected=1",
+            asked.path()
+        );
+        ensure!(location == expected, "{location}");
+
+        let twice = post(&format!("{}?redirected=1", stream.whip), None).await?;
+        ensure_refused(&twice, "2302").context("sent here by another")?;
+        let (url, token) = by_bearer(&stream)?;
+        let bearer = post(&url, Some(&token)).await?;
+        ensure_refused(&bearer, "2302").context("by Bearer")?;
+        let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
+        ensure!(metrics.value("inlet_edge_whip_redirected_total")? >= 1.0);
+        ensure!(sessions(rig).await? <= 2.0);
+
+        // Room for one again; who was sent here learns of it whole.
+        let deleted = Client::new().delete(urls.remove(0)).send().await?;
+        ensure!(deleted.status() == 200);
+        let here = post(&format!("{}?redirected=1", stream.whip), None).await?;
+        ensure!(here.status() == 201, "{}", here.status());
+        let base = format!("http://127.0.0.1:{}/session/", rig.ports().edge_http);
+        let location = value(&here, "location");
+        ensure!(location.starts_with(&base), "{location}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_edge_lets_out_and_not_in() {
+    scenario(async |rig: &mut Rig| {
+        let staying = taken(&rig.api.create("staying").await?).await?;
+        let stream = rig.api.create("late").await?;
+        rig.edge.signal(Signal::SIGTERM)?;
+        until("the drain", PATIENCE, async || {
+            let response = post(&stream.whip, None).await?;
+            if response.status() == 201 {
+                let url = response.url().join(value(&response, "location"))?;
+                Client::new().delete(url).send().await?;
+            }
+            ensure_refused(&response, "2301")
+        })
+        .await?;
+        let deleted = Client::new().delete(staying).send().await?;
+        ensure!(deleted.status() == 200, "{}", deleted.status());
+        let ended = rig.edge.exited().await?;
+        ensure!(ended.success(), "{ended}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_origin_nobody_is_taken_and_nothing_stays() {
+    scenario(async |rig: &mut Rig| {
+        let stream = rig.api.create("orphan").await?;
+        rig.origin.kill().await?;
+        let refused = post(&stream.whip, None).await?;
+        ensure_refused(&refused, "2300")?;
+        ensure!(sessions(rig).await? == 0.0, "a session stays");
+        // Its ICE servers are told, but nobody vouches for the token.
+        let told = Client::new().request(reqwest::Method::OPTIONS, &stream.whip);
+        let told = told.send().await?;
+        ensure!(told.status() == 204);
+        let links: Vec<_> = told.headers().get_all(header::LINK).iter().collect();
+        ensure!(
+            links.len() == 1 && !format!("{links:?}").contains("credential"),
+            "{links:?}"
+        );
+        rig.crash_origin().await?;
+        // The edge may have yet to notice that its link is another's.
+        until("the link's return", PATIENCE, async || taken(&stream).await).await?;
+        Ok(())
+    })
+    .await;
+}
