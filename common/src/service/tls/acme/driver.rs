@@ -33,18 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 impl Acme {
     /// Keeps the certificate valid until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut driver = Driver {
-            schedule: Schedule::new(
-                clock::utc(),
-                self.settings.renew_before,
-                self.held(),
-                self.attempts(),
-                StdRng::from_rng(&mut rand::rng()),
-            ),
-            acme: self,
-            client: None,
-            account: None,
-        };
+        let mut driver = Driver::new(self);
         tokio::select! {
             () = stop.cancelled() => {}
             () = driver.turn() => {}
@@ -75,15 +64,30 @@ impl Acme {
     }
 }
 
-struct Driver {
-    acme: Arc<Acme>,
-    schedule: Schedule<StdRng>,
+pub(super) struct Driver {
+    pub(super) acme: Arc<Acme>,
+    pub(super) schedule: Schedule<StdRng>,
     client: Option<Client>,
     /// Made at the first attempt, and anew after a failure.
     account: Option<Account>,
 }
 
 impl Driver {
+    pub(super) fn new(acme: Arc<Acme>) -> Self {
+        Self {
+            schedule: Schedule::new(
+                clock::utc(),
+                acme.settings.renew_before,
+                acme.held(),
+                acme.attempts(),
+                StdRng::from_rng(&mut rand::rng()),
+            ),
+            acme,
+            client: None,
+            account: None,
+        }
+    }
+
     async fn turn(&mut self) {
         self.announce();
         loop {
@@ -123,7 +127,7 @@ impl Driver {
         self.schedule.handle_reload(clock::utc(), covers);
     }
 
-    async fn attempt(&mut self) {
+    pub(super) async fn attempt(&mut self) {
         let domains = self.acme.lock().domains.clone();
         tracing::info!(
             ?domains,
@@ -272,7 +276,7 @@ impl Driver {
     }
 
     /// (5)
-    async fn ask_renewal_info(&mut self) {
+    pub(super) async fn ask_renewal_info(&mut self) {
         let asked = timeout(RENEWAL_INFO_TIMEOUT, self.renewal_info()).await;
         let now = clock::utc();
         match asked {

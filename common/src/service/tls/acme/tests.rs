@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+mod strange_ca;
+
 /// A directory of its own, with an authority.
 struct Folder {
     path: PathBuf,
