@@ -3,6 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 /// The registry's number of a stream, as it stands in every URL.
@@ -84,6 +86,52 @@ impl fmt::Debug for PushToken {
     }
 }
 
+/// What the origin knows of the secret in a session's URL: enough to recognise
+/// who shows it, and nothing to make the URL of.
+///
+/// Written as the 64 hexadecimal digits of its SHA-256.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionKey([u8; 32]);
+
+impl SessionKey {
+    /// The key of a session whose URL holds `secret`.
+    pub fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+}
+
+// In the same time wherever they differ: one side comes from outside.
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(…)")
+    }
+}
+
+impl From<SessionKey> for String {
+    fn from(key: SessionKey) -> Self {
+        hex::encode(key.0)
+    }
+}
+
+impl TryFrom<String> for SessionKey {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).map_err(|_| InvalidId)?;
+        Ok(Self(digest))
+    }
+}
+
 /// A publishing path: which stream, and by which right.
 ///
 /// In URLs it reads `{id}_{token}`.
@@ -126,6 +174,18 @@ mod tests {
         assert!("17".parse::<PublishPath>().is_err());
         assert!("17_".parse::<PublishPath>().is_err());
         assert!("x_abc".parse::<PublishPath>().is_err());
+    }
+
+    #[test]
+    fn a_session_key_is_written_as_its_digest() {
+        let key = SessionKey::of(b"abc");
+        let text = serde_json::to_string(&key).unwrap();
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(text, format!("\"{digest}\""));
+        assert_eq!(serde_json::from_str::<SessionKey>(&text).unwrap(), key);
+        assert_ne!(key, SessionKey::of(b"abd"));
+        assert!(serde_json::from_str::<SessionKey>("\"ba78\"").is_err());
+        assert!(!format!("{key:?}").contains("ba78"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::FlowId;
 use crate::{
     clock::UtcTime,
-    ids::{PublishPath, SessionId},
+    ids::{PublishPath, SessionId, SessionKey},
     reason::ReasonCode,
     rtp::Ssrc,
 };
@@ -89,6 +89,13 @@ pub struct Open {
     /// The presenter's software, as its User-Agent says it.
     #[serde(default)]
     pub user_agent: Option<String>,
+    /// That of the secret in the session's URL.
+    #[serde(default)]
+    pub key: Option<SessionKey>,
+    /// The key of the session whose place this one shall take at its first key
+    /// frame; whoever shows it is the same presenter.
+    #[serde(default)]
+    pub replaces: Option<SessionKey>,
 }
 
 /// `?width=&height=` of the WHIP request, in pixels.
@@ -430,6 +437,8 @@ mod tests {
                 height: 720,
             }),
             user_agent: None,
+            key: Some(SessionKey::of(b"a")),
+            replaces: None,
         }))
     }
 

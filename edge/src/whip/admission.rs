@@ -275,10 +275,11 @@ impl Gateway {
         &self,
         offer: Offer<'_>,
         session: SessionId,
-        request: OpenRequest,
+        mut request: OpenRequest,
         source: IpAddr,
     ) -> Result<Begun, Refusal> {
         let (secret, place) = self.enter(session)?;
+        request.key = Some(secret.key());
         let stream = request.path.stream;
         self.book.begin(clock::utc(), session, secret, stream);
         self.note(

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use inlet_common::ids::SessionId;
+use inlet_common::ids::{SessionId, SessionKey};
 
 use super::trickle::{IceSession, SharedIce};
 
@@ -25,6 +25,11 @@ impl Secret {
     /// Draws a secret from the operating system's generator.
     pub fn random() -> Self {
         Self(rand::random())
+    }
+
+    /// What the origin knows of it.
+    pub fn key(&self) -> SessionKey {
+        SessionKey::of(&self.0)
     }
 }
 

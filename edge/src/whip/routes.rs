@@ -29,7 +29,7 @@ use axum::{
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use inlet_common::{
     clock,
-    ids::{PublishPath, PushToken, StreamId},
+    ids::{PublishPath, PushToken, SessionKey, StreamId},
     reason::ReasonCode,
     roq::control::Announced,
     service::admin::bearer,
@@ -39,6 +39,7 @@ use super::{
     admission::{Gateway, Opened},
     link::{self, IceServer, IceServers},
     metrics, own_url,
+    resource::Secret,
     respond::{self, Failure, SDP},
     sdp,
     steer::{self, Asked, Steering},
@@ -239,10 +240,13 @@ async fn admit(
     }
     let body = read(body, "offer").await?;
     let offer = sdp::judge(&body)?;
+    let query = head.uri.query().unwrap_or_default();
     let request = OpenRequest {
         path: path.clone(),
-        announced: announced(head.uri.query().unwrap_or_default()),
+        announced: announced(query),
         user_agent: user_agent(head.headers),
+        key: None,
+        replaces: replaced(query),
     };
     let opened = gateway
         .open(offer, request, head.source.ip())
@@ -361,18 +365,26 @@ async fn read(body: Body, what: &str) -> Result<Bytes, Failure> {
 /// `?width=&height=`; other parameters, and values that make no sense, are
 /// passed over.
 fn announced(query: &str) -> Option<Announced> {
-    let side = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(key, _)| *key == name)
-            .and_then(|(_, value)| value.parse().ok())
-            .filter(|side| (1..=MAX_SIDE).contains(side))
+    let side = |name| {
+        let side = parameter(query, name)?.parse().ok();
+        side.filter(|side| (1..=MAX_SIDE).contains(side))
     };
     Some(Announced {
         width: side("width")?,
         height: side("height")?,
     })
+}
+
+/// `?replace=` with the secret of a running session, here or at another edge. One
+/// that is none replaces nobody.
+fn replaced(query: &str) -> Option<SessionKey> {
+    let secret: Secret = parameter(query, "replace")?.parse().ok()?;
+    Some(secret.key())
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {

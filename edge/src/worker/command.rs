@@ -2,7 +2,7 @@
 
 use inlet_common::{
     clock::UtcTime,
-    ids::{PublishPath, SessionId},
+    ids::{PublishPath, SessionId, SessionKey},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
     service::listener::Diverted,
@@ -81,6 +81,10 @@ pub struct OpenRequest {
     pub announced: Option<Announced>,
     /// The presenter's User-Agent, cut to a sane length.
     pub user_agent: Option<String>,
+    /// That of the session's URL, once there is one.
+    pub key: Option<SessionKey>,
+    /// The session whose place it shall take, by the same presenter's word.
+    pub replaces: Option<SessionKey>,
 }
 
 /// Why a presenter may not publish.

@@ -145,6 +145,8 @@ impl Bench {
             },
             announced: None,
             user_agent: Some("test".to_owned()),
+            key: None,
+            replaces: None,
         };
         let command = Command::Open {
             session,

@@ -15,7 +15,7 @@ use std::{
 
 use inlet_common::{
     clock::{self, UtcTime},
-    ids::SessionId,
+    ids::{SessionId, SessionKey},
     roq::control::{Announced, CloseReason, Track, Update},
 };
 use metrics::Histogram;
@@ -24,7 +24,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::{
-    Directory, Metrics, directory::LastMedia, notes, on_air::OnAir, programme::Programme,
+    Directory, Metrics, Status,
+    directory::{LastMedia, Running},
+    notes,
+    on_air::OnAir,
+    programme::Programme,
     schedule::Schedule,
 };
 use crate::{
@@ -102,6 +106,21 @@ pub(super) struct Begin {
     pub(super) region: String,
     pub(super) started_at: UtcTime,
     pub(super) last_media: LastMedia,
+    /// It waits beside the running session until its own first key frame.
+    pub(super) follows: bool,
+}
+
+impl Begin {
+    /// What the directory keeps of it; `key` is that of its URL.
+    pub(super) fn running(&self, key: Option<SessionKey>) -> Running {
+        Running {
+            session: self.session,
+            key,
+            epoch: self.epoch,
+            last_media: self.last_media.clone(),
+            status: Status::new(self.started_at, self.region.clone()),
+        }
+    }
 }
 
 /// Starts a stream's task.
@@ -119,6 +138,7 @@ pub(super) fn spawn(
         settings,
         directory,
         on_air: None,
+        successor: None,
         outputs: None,
         programme: None,
         schedule: None,
@@ -133,6 +153,9 @@ struct Broadcast {
     settings: Arc<Settings>,
     directory: Arc<Directory>,
     on_air: Option<OnAir>,
+    /// Goes on air in its stead at its own first key frame; there is none without
+    /// a session on air.
+    successor: Option<OnAir>,
     /// Of the running worker.
     outputs: Option<mpsc::Receiver<transcode::Output>>,
     /// What viewers see; made with the first ladder.
@@ -176,20 +199,10 @@ impl Broadcast {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Begin(begin) => self.begin(*begin),
-            Command::End { session, reason } => {
-                if self
-                    .on_air
-                    .as_ref()
-                    .is_some_and(|on_air| on_air.session == session)
-                {
-                    self.leave_air(reason);
-                }
-            }
+            Command::End { session, reason } => self.end(session, reason),
             Command::Update(update) => {
-                if let Some(on_air) = &mut self.on_air
-                    && on_air.session == update.session
-                {
-                    on_air.update(&update.tracks);
+                if let Some(known) = self.session_mut(update.session) {
+                    known.update(&update.tracks);
                 }
             }
             Command::EndStream { reason } => self.end_stream(reason),
@@ -208,7 +221,7 @@ impl Broadcast {
     /// A reset token sends the presenter away, but not the viewers: whoever has
     /// the new token continues the playlist.
     fn end_stream(&mut self, reason: CloseReason) {
-        self.finish(reason);
+        self.send_away(reason);
         if reason == CloseReason::TokenReset {
             return;
         }
@@ -222,15 +235,21 @@ impl Broadcast {
     }
 
     fn begin(&mut self, begin: Begin) {
-        if let Some(on_air) = &mut self.on_air
-            && on_air.session == begin.session
-        {
+        if let Some(known) = self.session_mut(begin.session) {
             tracing::info!(session = %begin.session, "session moved to a new link");
-            on_air.move_to(begin);
-            self.ask_key_frame();
+            known.move_to(begin);
+            known.want_key_frame(clock::now(), clock::utc());
             return;
         }
-        self.finish(CloseReason::Replaced);
+        self.authorised = begin.authorised.clone();
+        let epoch = self.authorised.epoch;
+        if begin.follows && self.on_air.is_some() {
+            self.drop_successor(CloseReason::Replaced);
+            tracing::info!(session = %begin.session, region = begin.region, "a successor comes");
+            self.successor = Some(OnAir::new(begin, epoch, Arc::clone(&self.settings)));
+            return;
+        }
+        self.send_away(CloseReason::Replaced);
         tracing::info!(session = %begin.session, region = begin.region, "session begins");
         notes::started(
             &self.settings,
@@ -241,21 +260,32 @@ impl Broadcast {
         self.settings.metrics.live.increment(1.0);
         self.off_air_since = None;
         self.ended = false;
-        self.authorised = begin.authorised.clone();
-        let epoch = self.authorised.epoch;
         self.on_air = Some(OnAir::new(begin, epoch, Arc::clone(&self.settings)));
     }
 
     fn handle_media(&mut self, media: &Media) {
-        if let Some(on_air) = &mut self.on_air
-            && on_air.session == media.session
-        {
-            on_air.handle_media(media);
+        if let Some(known) = self.session_mut(media.session) {
+            known.handle_media(media);
         }
+    }
+
+    /// The session of this id, on air or about to be.
+    fn session_mut(&mut self, session: SessionId) -> Option<&mut OnAir> {
+        let known = [&mut self.on_air, &mut self.successor];
+        known
+            .into_iter()
+            .flatten()
+            .find(|known| known.session == session)
     }
 
     fn handle_timeout(&mut self) {
         let (now, utc) = (clock::now(), clock::utc());
+        if let Some(successor) = &mut self.successor {
+            successor.handle_timeout(now, utc);
+            if successor.is_ready(now) {
+                self.finish(CloseReason::Replaced);
+            }
+        }
         let Some(on_air) = &mut self.on_air else {
             return;
         };
@@ -274,11 +304,15 @@ impl Broadcast {
     }
 
     fn handle_beat(&mut self) {
-        let Some(on_air) = &mut self.on_air else {
-            return;
+        let utc = clock::utc();
+        let is_silent = |known: &mut OnAir| {
+            known.report();
+            known.last_media.micros_ago(utc) > SILENCE_MICROS
         };
-        on_air.report();
-        if on_air.last_media.micros_ago(clock::utc()) > SILENCE_MICROS {
+        if self.successor.as_mut().is_some_and(is_silent) {
+            self.drop_successor(CloseReason::Timeout);
+        }
+        if self.on_air.as_mut().is_some_and(is_silent) {
             self.finish(CloseReason::Timeout);
         }
     }
@@ -384,7 +418,23 @@ impl Broadcast {
         }
     }
 
-    /// Sends the presenter away, if there is one; the playlist stays.
+    /// Ends a session that its edge has ended already.
+    fn end(&mut self, session: SessionId, reason: CloseReason) {
+        if self.on_air.as_ref().is_some_and(|it| it.session == session) {
+            self.leave_air(reason);
+        } else if let Some(gone) = self.successor.take_if(|it| it.session == session) {
+            self.forget(&gone, reason);
+        }
+    }
+
+    /// Sends away whoever presents, and whoever waits for its place; the playlist
+    /// stays.
+    fn send_away(&mut self, reason: CloseReason) {
+        self.drop_successor(reason);
+        self.finish(reason);
+    }
+
+    /// Sends the presenter away, if there is one; its successor goes on.
     fn finish(&mut self, reason: CloseReason) {
         if let Some(on_air) = &self.on_air {
             on_air.link.close(on_air.session, reason);
@@ -392,11 +442,40 @@ impl Broadcast {
         self.leave_air(reason);
     }
 
+    fn drop_successor(&mut self, reason: CloseReason) {
+        if let Some(successor) = self.successor.take() {
+            successor.link.close(successor.session, reason);
+            self.forget(&successor, reason);
+        }
+    }
+
+    /// A session is over that the programme goes on without.
+    fn forget(&self, gone: &OnAir, reason: CloseReason) {
+        tracing::info!(session = %gone.session, ?reason, "session ended");
+        self.settings.metrics.ended(reason);
+        self.directory.finish(self.authorised.stream, gone.session);
+    }
+
+    /// Puts the successor on air in the stead of a session that is over: with its
+    /// worker and its slots, so that viewers see one programme.
+    fn hand_over(&mut self, from: OnAir, mut to: OnAir, reason: CloseReason) {
+        let (stream, session) = (self.authorised.stream, from.session);
+        tracing::info!(session = %to.session, replaced = %session, "on air in its stead");
+        self.directory.hand_over(stream, session, &to);
+        self.forget(&from, reason);
+        to.take_over(from, clock::now(), clock::utc());
+        notes::moved(&self.settings, stream, to.started_at, &to.region);
+        self.on_air = Some(to);
+    }
+
     /// Ends the running session, which its edge has ended already.
     fn leave_air(&mut self, reason: CloseReason) {
         let Some(on_air) = self.on_air.take() else {
             return;
         };
+        if let Some(successor) = self.successor.take() {
+            return self.hand_over(on_air, successor, reason);
+        }
         tracing::info!(session = %on_air.session, ?reason, "session ended");
         self.settings.metrics.live.decrement(1.0);
         self.settings.metrics.ended(reason);
@@ -415,7 +494,7 @@ impl Broadcast {
 
     fn next_timeout(&self) -> Option<Instant> {
         let (now, utc) = (clock::now(), clock::utc());
-        let on_air = self.on_air.as_ref();
+        let (on_air, successor) = (self.on_air.as_ref(), self.successor.as_ref());
         let linger = self
             .off_air_since
             .map(|since| since + self.settings.media.linger);
@@ -423,6 +502,8 @@ impl Broadcast {
             .and_then(|on_air| on_air.next_timeout(now, utc))
             .into_iter()
             .chain(on_air.and_then(OnAir::start_timeout))
+            .chain(successor.and_then(|it| it.next_timeout(now, utc)))
+            .chain(successor.and_then(OnAir::ready_timeout))
             .chain(linger)
             .min()
     }

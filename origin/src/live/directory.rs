@@ -14,12 +14,12 @@ use std::{
 
 use inlet_common::{
     clock::UtcTime,
-    ids::{ClientId, SessionId, StreamId},
+    ids::{ClientId, SessionId, SessionKey, StreamId},
     roq::control::CloseReason,
 };
 use tokio::sync::mpsc;
 
-use super::broadcast::Command;
+use super::{broadcast::Command, on_air::OnAir};
 use crate::{roq::flow::Media, transcode::ladder::Resolution};
 
 /// A running session that has sent nothing for so long is dead: a new presenter
@@ -40,12 +40,17 @@ pub(super) struct Entry {
     pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) media: mpsc::Sender<Media>,
     pub(super) running: Option<Running>,
+    /// Takes the place of the running one at its own first key frame; there is
+    /// none without a running one.
+    pub(super) successor: Option<Running>,
 }
 
 /// The presenter of a stream.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) session: SessionId,
+    /// Who shows the secret behind it may replace the session.
+    pub(super) key: Option<SessionKey>,
     /// Counts its moves between connections.
     pub(super) epoch: u32,
     pub(super) last_media: LastMedia,
@@ -182,15 +187,44 @@ impl Directory {
         }
     }
 
-    /// Notes that a session is over; a newer one is left alone.
+    /// Notes that a session is over, and that its successor runs in its stead, if
+    /// it has one; a newer one is left alone.
     pub(super) fn finish(&self, stream: StreamId, session: SessionId) {
-        if let Some(entry) = self.lock().get_mut(&stream)
-            && entry
-                .running
-                .as_ref()
-                .is_some_and(|running| running.session == session)
-        {
-            entry.running = None;
+        let mut streams = self.lock();
+        let Some(entry) = streams.get_mut(&stream) else {
+            return;
+        };
+        if is(entry.running.as_ref(), session) {
+            entry.running = entry.successor.take();
+        } else if is(entry.successor.as_ref(), session) {
+            entry.successor = None;
+        }
+    }
+
+    /// The successor `to` runs from now on in the stead of `from`. What is told of
+    /// the stream stays, but for the way it comes in by.
+    pub(super) fn hand_over(&self, stream: StreamId, from: SessionId, to: &OnAir) {
+        let mut streams = self.lock();
+        let Some(entry) = streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(running) = entry.running.as_mut().filter(|it| it.session == from) else {
+            return;
+        };
+        match entry.successor.take_if(|next| next.session == to.session) {
+            Some(next) => {
+                let region = next.status.region.clone();
+                let status = Status {
+                    region,
+                    ..running.status.clone()
+                };
+                *running = Running { status, ..next };
+            }
+            // It has a successor of its own by now.
+            None => {
+                running.session = to.session;
+                running.last_media = to.last_media.clone();
+            }
         }
     }
 
@@ -207,16 +241,14 @@ impl Directory {
         is_idle
     }
 
-    /// Tells the stream that runs this session.
+    /// Tells the stream that has this session.
     pub(super) fn tell_session(&self, session: SessionId, command: Command) {
         let streams = self.lock();
-        let entry = streams.values().find(|entry| {
-            entry
-                .running
-                .as_ref()
-                .is_some_and(|running| running.session == session)
-        });
-        if let Some(entry) = entry {
+        let mut entries = streams.values();
+        let has = |entry: &&Entry| {
+            is(entry.running.as_ref(), session) || is(entry.successor.as_ref(), session)
+        };
+        if let Some(entry) = entries.find(has) {
             entry.tell(command);
         }
     }
@@ -243,9 +275,87 @@ impl Entry {
     }
 }
 
+/// How a presenter who asks stands to those whom the stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It has a place already and moves to another connection.
+    Moves,
+    /// Such an OPEN, overtaken by one over a newer connection.
+    Outdated,
+    /// Nobody is there, or only the dead.
+    Free,
+    /// It has shown the secret of the one that is there.
+    Follows,
+    /// Somebody is there who has been heard since it asked.
+    Taken,
+    /// Somebody is there who has not been heard since, and is not dead yet.
+    PerhapsGhost,
+}
+
+impl Entry {
+    /// Judges a presenter who asked at `asked`, and who has shown the secret of the
+    /// session `replaces`, if of any.
+    pub(super) fn judge(
+        &self,
+        newcomer: &Running,
+        replaces: Option<SessionKey>,
+        asked: UtcTime,
+        now: UtcTime,
+    ) -> Claim {
+        let mut known = self.known();
+        let mut own = known.clone();
+        if let Some(own) = own.find(|own| own.session == newcomer.session) {
+            let is_outdated = newcomer.epoch < own.epoch;
+            return if is_outdated {
+                Claim::Outdated
+            } else {
+                Claim::Moves
+            };
+        }
+        let is_replaced = |known: &Running| known.key.is_some() && known.key == replaces;
+        if known.clone().any(is_replaced) {
+            Claim::Follows
+        } else if known.clone().any(|known| known.last_media.is_after(asked)) {
+            Claim::Taken
+        } else if known.all(|known| known.is_dead(now)) {
+            Claim::Free
+        } else {
+            Claim::PerhapsGhost
+        }
+    }
+
+    /// Gives a presenter the place that it was found to have a claim to.
+    pub(super) fn admit(&mut self, claim: Claim, newcomer: Running) {
+        match claim {
+            Claim::Free => (self.running, self.successor) = (Some(newcomer), None),
+            Claim::Follows => self.successor = Some(newcomer),
+            Claim::Moves => {
+                let known = [&mut self.running, &mut self.successor];
+                let mut known = known.into_iter().flatten();
+                if let Some(own) = known.find(|own| own.session == newcomer.session) {
+                    own.epoch = newcomer.epoch;
+                    own.last_media = newcomer.last_media;
+                }
+            }
+            Claim::Outdated | Claim::Taken | Claim::PerhapsGhost => {}
+        }
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Running> + Clone {
+        self.running.iter().chain(&self.successor)
+    }
+}
+
 impl Running {
     /// Whether a new presenter may take this one's place.
-    pub(super) fn is_dead(&self, now: UtcTime) -> bool {
+    fn is_dead(&self, now: UtcTime) -> bool {
         self.last_media.micros_ago(now) >= DEAD_AFTER_MICROS
     }
 }
+
+fn is(running: Option<&Running>, session: SessionId) -> bool {
+    running.is_some_and(|running| running.session == session)
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,9 +23,9 @@ use inlet_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    Directory, Status,
+    Directory,
     broadcast::{self, Begin, Command, Settings},
-    directory::{Entry, LastMedia, Running},
+    directory::{Claim, Entry, LastMedia},
 };
 use crate::{
     registry::{self, Authorised},
@@ -124,7 +124,8 @@ impl Gate {
     ///
     /// A stream that has a presenter is looked at for up to 3 s: one that still
     /// sends is left alone, and one that is silent for so long is the ghost of
-    /// whoever asks, and makes room.
+    /// whoever asks, and makes room. Whoever shows the secret of the session that
+    /// runs is its presenter, and goes on air in its stead at its first key frame.
     ///
     /// # Errors
     ///
@@ -138,7 +139,7 @@ impl Gate {
             let generation = self.directory.generation();
             let authorised = self.authorise(&open.path).await?;
             let begin = self.begin(&open, &authorised, link, region);
-            match self.enter(generation, &authorised, begin, asked)? {
+            match self.enter(generation, &open, begin, asked)? {
                 Entered::Live(media) => {
                     let max_bitrate = max_bitrate(&authorised);
                     return Ok(Sinks {
@@ -271,6 +272,7 @@ impl Gate {
             region: region.to_owned(),
             started_at: clock::utc(),
             last_media: LastMedia::new(clock::utc()),
+            follows: false,
         }
     }
 
@@ -278,48 +280,33 @@ impl Gate {
     fn enter(
         &self,
         generation: u64,
-        authorised: &Authorised,
-        begin: Begin,
+        open: &Open,
+        mut begin: Begin,
         asked: UtcTime,
     ) -> Result<Entered, Refusal> {
+        let authorised = begin.authorised.clone();
         let mut streams = self.directory.lock();
         if self.directory.generation() != generation {
             return Ok(Entered::StreamsChanged);
         }
         let entry = streams
             .entry(authorised.stream)
-            .or_insert_with(|| self.launch(authorised));
+            .or_insert_with(|| self.launch(&authorised));
         // Its task is gone, which only a fault in it can bring about.
         if entry.commands.is_closed() {
             tracing::error!(stream = %authorised.stream, "the stream's task had died: a new one");
-            *entry = self.launch(authorised);
+            *entry = self.launch(&authorised);
         }
-        match &mut entry.running {
-            Some(running) if running.session == begin.session => {
-                // An OPEN that was overtaken by one over a newer connection.
-                if begin.epoch < running.epoch {
-                    return Err(outdated());
-                }
-                running.epoch = begin.epoch;
-                running.last_media = begin.last_media.clone();
-            }
-            Some(running) if running.last_media.is_after(asked) => {
-                return Err(Refusal {
-                    code: ReasonCode::AlreadyPublishing,
-                    message: "someone is already publishing to this path".to_owned(),
-                    retry_after: None,
-                });
-            }
-            Some(running) if !running.is_dead(clock::utc()) => return Ok(Entered::PerhapsGhost),
-            running => {
-                *running = Some(Running {
-                    session: begin.session,
-                    epoch: begin.epoch,
-                    last_media: begin.last_media.clone(),
-                    status: Status::new(begin.started_at, begin.region.clone()),
-                });
-            }
+        let newcomer = begin.running(open.key);
+        let claim = entry.judge(&newcomer, open.replaces, asked, clock::utc());
+        match claim {
+            Claim::Outdated => return Err(outdated()),
+            Claim::Taken => return Err(taken()),
+            Claim::PerhapsGhost => return Ok(Entered::PerhapsGhost),
+            Claim::Free | Claim::Moves | Claim::Follows => {}
         }
+        entry.admit(claim, newcomer);
+        begin.follows = claim == Claim::Follows;
         entry.tell(Command::Begin(Box::new(begin)));
         Ok(Entered::Live(entry.media.clone()))
     }
@@ -339,6 +326,7 @@ impl Gate {
             commands,
             media,
             running: None,
+            successor: None,
         }
     }
 }
@@ -352,6 +340,14 @@ fn max_bitrate(authorised: &Authorised) -> u64 {
         .and_then(|set| set.rungs().first());
     let tallest = asked.map_or(Ladder::DEFAULT[0].bitrate, |rung| rung.bitrate);
     u64::from(tallest) * 3 / 2 + SOUND
+}
+
+fn taken() -> Refusal {
+    Refusal {
+        code: ReasonCode::AlreadyPublishing,
+        message: "someone is already publishing to this path".to_owned(),
+        retry_after: None,
+    }
 }
 
 fn outdated() -> Refusal {

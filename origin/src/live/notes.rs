@@ -29,6 +29,14 @@ pub(super) fn source(
     });
 }
 
+/// Notes that what began at `started_at` comes in by another region.
+pub(super) fn moved(settings: &Settings, stream: StreamId, started_at: UtcTime, region: &str) {
+    let region = region.to_owned();
+    write(settings, move |registry| async move {
+        registry.mark_region(stream, started_at, &region).await
+    });
+}
+
 /// Notes that the session that began at `started_at` has ended.
 pub(super) fn finished(settings: &Settings, stream: StreamId, started_at: UtcTime) {
     let finished_at = clock::utc();

@@ -56,6 +56,7 @@ const MAX_KEPT: usize = 128;
 pub(super) struct OnAir {
     pub(super) session: SessionId,
     pub(super) link: Link,
+    pub(super) region: String,
     pub(super) started_at: UtcTime,
     pub(super) last_media: LastMedia,
     settings: Arc<Settings>,
@@ -101,6 +102,7 @@ impl OnAir {
             session: begin.session,
             tracks: tracks(&begin.tracks),
             link: begin.link,
+            region: begin.region,
             started_at: begin.started_at,
             last_media: begin.last_media,
             settings,
@@ -130,6 +132,30 @@ impl OnAir {
                 None => self.tracks.extend(tracks(std::slice::from_ref(track))),
             }
         }
+    }
+
+    /// Goes on in the stead of another session: with its worker, its slots and its
+    /// beginning. What was kept is handed to the worker.
+    pub(super) fn take_over(&mut self, other: Self, now: Instant, utc: UtcTime) {
+        self.started_at = other.started_at;
+        self.running = other.running;
+        if self.running.is_some() {
+            self.flush(now, utc);
+        }
+    }
+
+    /// Whether the worker can go on with what has come in so far: a key frame, or
+    /// whatever there is when no picture comes.
+    pub(super) fn is_ready(&self, now: Instant) -> bool {
+        let has_video = || self.tracks.iter().any(|it| it.track.kind() == Kind::Video);
+        self.first_picture.is_some()
+            || self.first_packet.is_some() && !has_video()
+            || self.ready_timeout().is_some_and(|timeout| now >= timeout)
+    }
+
+    /// When [`OnAir::is_ready`] will change its mind by itself.
+    pub(super) fn ready_timeout(&self) -> Option<Instant> {
+        self.first_packet.map(|first| first + WAIT_FOR_PICTURE)
     }
 
     /// Takes what the edge has learned of the tracks since OPEN.
@@ -250,6 +276,10 @@ impl OnAir {
             has_ticked: false,
             skipped: false,
         });
+        self.flush(now, utc);
+    }
+
+    fn flush(&mut self, now: Instant, utc: UtcTime) {
         for frame in std::mem::take(&mut self.kept) {
             self.handle_frame(frame, now, utc);
         }

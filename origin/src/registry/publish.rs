@@ -82,6 +82,28 @@ impl Registry {
         Ok(())
     }
 
+    /// Notes that the session that began at `started_at` goes on by another region.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn mark_region(
+        &self,
+        stream: StreamId,
+        started_at: UtcTime,
+        region: &str,
+    ) -> Result<(), Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET last_region = ?3 WHERE id = ?1 AND started_at_primary = ?2",
+        )
+        .bind(stream.0)
+        .bind(started_at.as_unix_micros())
+        .bind(region)
+        .execute(&self.pool);
+        self.run(Kind::Write, update).await?;
+        Ok(())
+    }
+
     /// Notes the size of the picture of the session that began at
     /// `started_at`.
     ///

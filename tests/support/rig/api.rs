@@ -37,6 +37,12 @@ pub struct Stream {
     /// Names of the rungs while it is live.
     #[serde(default)]
     pub transcoded_qualities: Vec<String>,
+    /// Where its presenter comes in, while it is live.
+    #[serde(default, rename = "active_ingest_region_primary")]
+    pub region: Option<String>,
+    /// When it went live.
+    #[serde(default, rename = "started_at_primary")]
+    pub started_at: Option<String>,
 }
 
 impl Api {

@@ -212,6 +212,8 @@ impl Link {
             tracks: entry.tracks.clone(),
             announced: entry.request.announced,
             user_agent: entry.request.user_agent.clone(),
+            key: entry.request.key,
+            replaces: entry.request.replaces,
         };
         self.send(&Message::Open(Box::new(open)));
     }

@@ -30,6 +30,8 @@ fn request() -> OpenRequest {
         },
         announced: None,
         user_agent: None,
+        key: None,
+        replaces: None,
     }
 }
 

@@ -108,9 +108,12 @@ async fn a_session_is_noted_from_start_to_end() {
             height: 720
         })
     );
+    registry.mark_region(id, LATER, "nobody").await.unwrap();
+    registry.mark_region(id, NOW, "ams").await.unwrap();
     registry.mark_finished(id, NOW, LATER).await.unwrap();
     let ended = registry.stream(CLIENT, id).await.unwrap().unwrap();
     assert_eq!(ended.finished_at, Some(LATER));
+    assert_eq!(ended.last_region.as_deref(), Some("ams"));
     assert_eq!(ended.source, running.source);
 }
 

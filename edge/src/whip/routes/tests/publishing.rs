@@ -86,6 +86,32 @@ async fn a_resolution_that_makes_no_sense_is_passed_over() {
 }
 
 #[tokio::test]
+async fn the_secret_of_a_session_to_replace_is_handed_on_as_its_key() {
+    let mut edge = Edge::open();
+    let mut asked = async |query: &str| {
+        let path = format!("/17_{TOKEN}/whip{query}");
+        let created = edge.send(post(&path, OFFER)).await;
+        assert_eq!(created.status(), 201);
+        let secret = created
+            .header("location")
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned();
+        (secret, edge.requests.recv().await.unwrap())
+    };
+    let (secret, first) = asked("").await;
+    assert!(first.key.is_some());
+    assert_eq!(first.replaces, None);
+    let (_, second) = asked(&format!("?width=2&replace={secret}&redirected=1")).await;
+    assert_eq!(second.replaces, first.key);
+    assert_ne!(second.key, first.key);
+    for junk in ["?replace=", "?replace=zz", "?xreplace=", "?replace"] {
+        assert_eq!(asked(junk).await.1.replaces, None, "{junk}");
+    }
+}
+
+#[tokio::test]
 async fn a_media_type_may_have_parameters_and_any_case() {
     let edge = Edge::open();
     for media_type in [

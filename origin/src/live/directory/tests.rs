@@ -1,0 +1,108 @@
+//! Two presenters of one stream: who may stay, and who may come.
+
+use super::*;
+
+const NOW: UtcTime = UtcTime::from_unix_micros(1_800_000_000_000_000);
+
+fn later(micros: i64) -> UtcTime {
+    UtcTime::from_unix_micros(NOW.as_unix_micros() + micros)
+}
+
+/// A presenter whose URL holds `secret`, heard last at [`NOW`].
+fn presenter(secret: &[u8], region: &str) -> Running {
+    Running {
+        session: SessionId::random(),
+        key: Some(SessionKey::of(secret)),
+        epoch: 0,
+        last_media: LastMedia::new(NOW),
+        status: Status::new(NOW, region.to_owned()),
+    }
+}
+
+fn entry(running: Running) -> Entry {
+    Entry {
+        client: ClientId(1),
+        commands: mpsc::unbounded_channel().0,
+        media: mpsc::channel(1).0,
+        running: Some(running),
+        successor: None,
+    }
+}
+
+fn judge(entry: &Entry, newcomer: &Running, replaces: Option<&[u8]>, asked: i64) -> Claim {
+    let replaces = replaces.map(SessionKey::of);
+    entry.judge(newcomer, replaces, later(asked), later(asked))
+}
+
+#[test]
+fn only_who_shows_the_secret_follows_the_living() {
+    let entry = entry(presenter(b"a", "fra"));
+    let other = presenter(b"b", "ams");
+    assert_eq!(judge(&entry, &other, Some(b"a"), -1), Claim::Follows);
+    assert_eq!(judge(&entry, &other, Some(b"x"), -1), Claim::Taken);
+    assert_eq!(judge(&entry, &other, None, -1), Claim::Taken);
+    assert_eq!(judge(&entry, &other, None, 1), Claim::PerhapsGhost);
+    assert_eq!(judge(&entry, &other, None, DEAD_AFTER_MICROS), Claim::Free);
+}
+
+#[test]
+fn who_has_no_key_is_followed_by_nobody() {
+    let mut running = presenter(b"a", "fra");
+    running.key = None;
+    let entry = entry(running);
+    assert_eq!(
+        judge(&entry, &presenter(b"b", "ams"), None, -1),
+        Claim::Taken
+    );
+}
+
+#[test]
+fn a_living_successor_keeps_others_out_and_may_be_followed_too() {
+    let mut entry = entry(presenter(b"a", "fra"));
+    let successor = presenter(b"b", "ams");
+    successor.last_media.set(later(DEAD_AFTER_MICROS));
+    entry.admit(Claim::Follows, successor);
+    let other = presenter(b"c", "ams");
+    let asked = DEAD_AFTER_MICROS;
+    assert_eq!(judge(&entry, &other, None, asked - 1), Claim::Taken);
+    assert_eq!(judge(&entry, &other, None, asked + 1), Claim::PerhapsGhost);
+    assert_eq!(judge(&entry, &other, Some(b"b"), asked - 1), Claim::Follows);
+    assert_eq!(judge(&entry, &other, None, 2 * asked), Claim::Free);
+    entry.admit(Claim::Free, other);
+    assert!(entry.successor.is_none());
+}
+
+#[test]
+fn a_move_counts_up_and_one_overtaken_is_outdated() {
+    let mut entry = entry(presenter(b"a", "fra"));
+    let session = entry.running.as_ref().unwrap().session;
+    let open = |epoch| Running {
+        session,
+        epoch,
+        ..presenter(b"a", "fra")
+    };
+    assert_eq!(judge(&entry, &open(2), None, 1), Claim::Moves);
+    entry.admit(Claim::Moves, open(2));
+    assert_eq!(judge(&entry, &open(1), None, 1), Claim::Outdated);
+    assert_eq!(judge(&entry, &open(2), None, 1), Claim::Moves);
+}
+
+#[test]
+fn the_successor_runs_when_the_running_one_is_over() {
+    const STREAM: StreamId = StreamId(7);
+    let directory = Directory::default();
+    let (first, second) = (presenter(b"a", "fra"), presenter(b"b", "ams"));
+    let (former, successor) = (first.session, second.session);
+    let mut both = entry(first);
+    both.admit(Claim::Follows, second);
+    directory.lock().insert(STREAM, both);
+
+    let region = || directory.status(STREAM).map(|status| status.region);
+    directory.finish(STREAM, SessionId::random());
+    assert_eq!(region().as_deref(), Some("fra"));
+    directory.finish(STREAM, former);
+    assert_eq!(region().as_deref(), Some("ams"));
+    assert!(!directory.retire(STREAM));
+    directory.finish(STREAM, successor);
+    assert_eq!(region(), None);
+}

@@ -1,0 +1,69 @@
+//! Another edge beside the rig's own, at the same origin: another point of presence.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Layout, Ports, Process, Rig, STOP_PATIENCE, Stream, TAIL, ready, settings, spawn};
+
+/// What it calls itself, and what the API calls the region.
+const NAME: &str = "second";
+
+/// A running edge; dropping it kills it.
+pub struct SecondEdge {
+    ports: Ports,
+    process: Process,
+}
+
+impl SecondEdge {
+    /// Starts one beside those of `rig`, with the same certificates, and waits until
+    /// presenters are welcome.
+    ///
+    /// # Errors
+    ///
+    /// When it is not ready in time; with the tail of its log.
+    pub async fn start(rig: &Rig) -> Result<Self> {
+        let own = Ports::free()?;
+        let ports = Ports {
+            origin_roq: rig.ports().origin_roq,
+            ..own
+        };
+        let layout = Layout {
+            ports: ports.clone(),
+            ..rig.layout.clone()
+        };
+        let name = "name = \"loopback\"";
+        let config = settings::edge(&layout);
+        ensure!(config.contains(name), "the edge has another name by now");
+        let config = config.replacen(name, &format!("name = \"{NAME}\""), 1);
+        let folder = rig.folder();
+        fs::write(folder.join("second.toml"), config)?;
+        fs::write(folder.join("second.log"), "")?;
+        let mut process = spawn(&rig.binaries, "inlet-edge", "second", folder)?;
+        ready(&mut process, ports.edge_admin).await?;
+        Ok(Self { ports, process })
+    }
+
+    /// Where a stream is published here.
+    ///
+    /// # Errors
+    ///
+    /// When the stream's own URL is none.
+    pub fn whip(&self, stream: &Stream) -> Result<String> {
+        let mut url: reqwest::Url = stream.whip.parse().context("the WHIP URL")?;
+        let taken = url.set_port(Some(self.ports.edge_http));
+        ensure!(taken.is_ok(), "a URL without a port");
+        Ok(url.into())
+    }
+
+    /// Stops it politely.
+    ///
+    /// # Errors
+    ///
+    /// When it had to be killed or ended with an error.
+    pub async fn stop(mut self) -> Result<()> {
+        let status = self.process.stop(STOP_PATIENCE).await?;
+        ensure!(status.success(), "{status}\n{}", self.process.tail(TAIL));
+        Ok(())
+    }
+}
