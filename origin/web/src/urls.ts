@@ -107,6 +107,19 @@ export function announcedEndpoint(endpoint: string, size: Size | null): string {
   return url.href;
 }
 
+/** The endpoint for a session that shall take the place of the one at `session`. */
+export function replacingEndpoint(endpoint: string, session: string): string {
+  const url = new URL(endpoint);
+  url.searchParams.set("replace", new URL(session).pathname.split("/").pop() ?? "");
+  return url.href;
+}
+
+/** The same endpoint at another server. */
+export function movedEndpoint(endpoint: string, base: string): string {
+  const { pathname, search } = new URL(endpoint);
+  return new URL(pathname + search, base).href;
+}
+
 /** `Location` made absolute against the URL that answered, which a redirect may have changed. */
 export function sessionUrl(location: string | null, answeredBy: string): string | null {
   if (location === null || location.trim() === "") return null;

@@ -4,7 +4,7 @@
 // the pauses of `retry.ts`. The page only listens to its events.
 
 import { publishRetry } from "./retry";
-import { announcedEndpoint, type Size } from "./urls";
+import { announcedEndpoint, movedEndpoint, replacingEndpoint, type Size } from "./urls";
 import { nextRung, type IceServer, type Rung } from "./sdp";
 import type { ServerWarning, SessionEnd, SessionNews } from "./session_events";
 import { deleteSession, discoverIceServers, WhipError } from "./whip_http";
@@ -77,8 +77,8 @@ export class InletPublisher {
   #session: WhipSession | null = null;
   /** Counts starts and stops: an attempt that belongs to an earlier one is dropped. */
   #generation = 0;
-  /** The running session was left for another server. */
-  #moved = false;
+  /** Opened to take the running session's place; `null` in it when that failed. */
+  #successor: Promise<WhipSession | null> | null = null;
   #wake: () => void = () => {};
   #listeners: { [K in keyof PublisherEvents]: ((event: PublisherEvents[K]) => void)[] } = {
     state: [],
@@ -97,7 +97,10 @@ export class InletPublisher {
   /** Publishes to a WHIP address; nothing happens before {@link start}. */
   constructor(whipUrl = "", options: Partial<Omit<PublisherOptions, "endpoint">> = {}) {
     this.#options = whipUrl === "" ? options : { ...options, endpoint: whipUrl };
-    addEventListener("pagehide", () => this.#session?.closeOnPageHide());
+    addEventListener("pagehide", () => {
+      this.#session?.closeOnPageHide();
+      void this.#successor?.then((session) => session?.closeOnPageHide());
+    });
     // A network that has just come back is worth trying at once.
     addEventListener("online", () => {
       this.#wake();
@@ -163,15 +166,16 @@ export class InletPublisher {
   async stop(): Promise<void> {
     this.#generation++;
     this.#wake();
-    const session = this.#session;
-    this.#session = null;
+    const [session, successor] = [this.#session, this.#successor];
+    this.#session = this.#successor = null;
     this.#setState("idle");
-    await session?.close();
+    await Promise.all([session?.close(), successor?.then((next) => next?.close())]);
   }
 
   /** Sends another camera or microphone without leaving the air. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    await this.#session?.replaceTrack(track);
+    const successor = await this.#successor;
+    await Promise.all([this.#session?.replaceTrack(track), successor?.replaceTrack(track)]);
   }
 
   async #run(options: Started, generation: number): Promise<void> {
@@ -181,8 +185,10 @@ export class InletPublisher {
     while (isCurrent()) {
       let error: WhipError | null;
       try {
-        const session = await this.#open(options, isCurrent);
+        const session = (await this.#takeSuccessor()) ?? (await this.#open(options, isCurrent));
         if (session === null) return;
+        if (!isCurrent()) return void session.close();
+        this.#session = session;
         this.#follow(session, options, isCurrent);
         session.watch((state) => {
           if (!isCurrent()) return;
@@ -196,14 +202,11 @@ export class InletPublisher {
         this.#session = null;
         // The path must be free before the next POST asks for it.
         if (error !== null && session.url !== null) await deleteSession(session.url);
+        if (error !== null && this.#successor !== null) continue;
       } catch (thrown) {
         error = thrown instanceof WhipError ? thrown : new WhipError("protocol", String(thrown));
       }
       if (error === null || !isCurrent()) return;
-      if (this.#moved) {
-        this.#moved = false;
-        continue;
-      }
       if (error.kind === "connect" && (await this.#narrow(options))) continue;
       if (!(await this.#pause(error, failures++, wasLive, isCurrent))) return;
     }
@@ -214,15 +217,45 @@ export class InletPublisher {
     session.listen({
       session: (news) => this.#emit("session", news),
       warning: (warning) => this.#emit("warning", warning),
-      end: (end) => this.#emit("end", end),
+      end: (end) => {
+        if (this.#successor === null) this.#emit("end", end);
+      },
       move: (base) => {
-        if (!isCurrent()) return;
-        const { pathname, search } = new URL(options.endpoint);
-        options.endpoint = new URL(pathname + search, base).href;
-        this.#moved = true;
-        void session.close(true);
+        if (!isCurrent() || this.#successor !== null || session.url === null) return;
+        options.endpoint = movedEndpoint(options.endpoint, base);
+        this.#successor = this.#succeed(session.url, options, isCurrent);
       },
     });
+  }
+
+  /**
+   * Opens the session that takes the place of the one at `url`, which goes on until the
+   * server has put the new one on air. When that fails it goes on for as long as its
+   * server is there, and the next one is opened at the new address.
+   */
+  async #succeed(url: string, options: Started, isCurrent: () => boolean): Promise<WhipSession | null> {
+    try {
+      const session = await this.#dial(options, url);
+      if (!isCurrent()) {
+        await session.close();
+        return null;
+      }
+      void session.ended.then((error) => {
+        // It has failed before its turn came.
+        if (error !== null && this.#session?.url === url) this.#successor = null;
+      });
+      return session;
+    } catch (error) {
+      console.warn("The server asked to go on elsewhere, which failed:", error);
+      this.#successor = null;
+      return null;
+    }
+  }
+
+  async #takeSuccessor(): Promise<WhipSession | null> {
+    const session = await this.#successor;
+    this.#successor = null;
+    return session;
   }
 
   /** Takes the next set of paths; `false` when all have been tried. */
@@ -235,23 +268,26 @@ export class InletPublisher {
 
   async #open(options: Started, isCurrent: () => boolean): Promise<WhipSession | null> {
     this.#setState("requesting");
-    const iceServers = await this.#servers(options.endpoint);
-    if (!isCurrent()) return null;
-    const session = await WhipSession.open({
-      endpoint: announcedEndpoint(options.endpoint, options.size),
-      stream: options.stream,
-      iceServers,
-      rung: this.#rung,
-      maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
-    });
+    const session = await this.#dial(options);
     if (!isCurrent()) {
       // Stopped while the POST was out: the server has opened a session all the same.
       await session.close();
       return null;
     }
-    this.#session = session;
     this.#setState("connecting");
     return session;
+  }
+
+  /** Opens a session, in the place of the one at `former` where there is one. */
+  async #dial(options: Started, former: string | null = null): Promise<WhipSession> {
+    const endpoint = announcedEndpoint(options.endpoint, options.size);
+    return WhipSession.open({
+      endpoint: former === null ? endpoint : replacingEndpoint(endpoint, former),
+      stream: options.stream,
+      iceServers: await this.#servers(options.endpoint),
+      rung: this.#rung,
+      maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
+    });
   }
 
   /** Reports a failure and waits; `false` when that was the last attempt. */

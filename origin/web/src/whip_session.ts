@@ -194,12 +194,9 @@ export class WhipSession {
     await sender?.replaceTrack(track);
   }
 
-  /**
-   * Ends the session at the server too. Waits a second at most. With `andAgain` the
-   * publisher goes on with another.
-   */
-  async close(andAgain = false): Promise<void> {
-    this.#finish(andAgain ? new WhipError("lost", "The server asked to go on elsewhere.") : null);
+  /** Ends the session at the server too. Waits a second at most. */
+  async close(): Promise<void> {
+    this.#finish(null);
     if (this.url !== null) await deleteSession(this.url);
   }
 

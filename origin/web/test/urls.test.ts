@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import {
   announcedEndpoint,
   manifestPath,
+  movedEndpoint,
   parseGoLiveUrl,
   parsePlayerUrl,
   parseSize,
+  replacingEndpoint,
   sessionUrl,
   whipUrlProblem,
   withProtocol,
@@ -91,6 +93,14 @@ describe("WHIP address", () => {
       "https://h/1_t/whip?width=640&height=360",
     );
     expect(announcedEndpoint("https://h/1_t/whip", null)).toBe("https://h/1_t/whip");
+  });
+
+  it("names the session to replace, there or elsewhere", () => {
+    const moved = movedEndpoint("https://a/1_t/whip?width=2&height=4", "https://b:8443");
+    expect(moved).toBe("https://b:8443/1_t/whip?width=2&height=4");
+    const replacing = replacingEndpoint(moved, "https://a/session/0f0e");
+    expect(replacing).toBe("https://b:8443/1_t/whip?width=2&height=4&replace=0f0e");
+    expect(replacingEndpoint(replacing, "https://b:8443/session/77")).toContain("height=4&replace=77");
   });
 
   it("finds the session where the answer came from", () => {

@@ -161,6 +161,48 @@ step("a path that leads nowhere gives way to the next", async () => {
   await stop();
 });
 
+step("asked to go on elsewhere, it moves without leaving the air", async () => {
+  const { stream, server: former } = await goLive("moves", () => {
+    const Plain = EventSource;
+    window.EventSource = class extends Plain {
+      constructor(url) {
+        super(url);
+        window.told = this;
+      }
+    };
+  });
+  await page.evaluate(() => {
+    window.states = [];
+    const look = () => {
+      const { state } = window.inlet;
+      if (window.states.at(-1) !== state) window.states.push(state);
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  const breaks = async () => {
+    const [variant] = (await (await fetch(stream.hls_cmaf_url)).text()).match(/^[^#].*$/gm);
+    const playlist = await (await fetch(new URL(variant, stream.hls_cmaf_url))).text();
+    return playlist.match(/^#EXT-X-DISCONTINUITY.*$/gm);
+  };
+  const before = await until("a playlist", 20_000, breaks);
+  // The same edge stands for the other one: what the server does is the same.
+  await page.evaluate((base) => {
+    window.told.dispatchEvent(new MessageEvent("move", { data: JSON.stringify({ base }) }));
+  }, new URL(stream.push_url_whip).origin);
+  await until("the other session", 15_000, async () => {
+    const { server } = await inlet(page);
+    return server?.state === "live" && server.session !== former.session;
+  });
+  await until("one session", 5_000, async () => (await stage.metric(`inlet_edge_sessions{state="connected"}`)) === 1);
+  assert.deepEqual(await page.evaluate(() => window.states), ["live"]);
+  assert.deepEqual(await breaks(), before);
+  const ended = 'inlet_edge_session_ends_total{reason="replaced"}';
+  assert.equal(await stage.metric(ended), 1);
+  await screenshot(page, "go-live-moved");
+  await stop();
+});
+
 step("a token that is reset is told at once, and nothing is tried again", async () => {
   const { stream } = await goLive("reset");
   const began = performance.now();
