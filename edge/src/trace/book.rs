@@ -35,6 +35,13 @@ const MAX_FOLLOWERS: usize = 4;
 /// Events that one follower may have waiting; a slower one misses some.
 const MAX_WAITING: usize = 32;
 
+/// How long an allocation is remembered for a session that is to come: a browser
+/// asks for relays before it makes its offer.
+const KEEP_ALLOCATION: Duration = Duration::from_secs(60);
+
+/// Most allocations that are remembered so; the oldest goes.
+const MAX_ALLOCATIONS: usize = 1_000;
+
 /// Counts notices that were left out, here and on their way here.
 pub(crate) const LEFT_OUT: &str = "inlet_edge_trace_left_out_total";
 
@@ -51,6 +58,8 @@ struct Shelves {
     by_secret: HashMap<Secret, Uuid>,
     /// Those that have ended, the first first.
     ended: VecDeque<(UtcTime, Uuid)>,
+    /// Allocations of the last minute, the first first.
+    allocations: VecDeque<(UtcTime, StreamId, Notice)>,
 }
 
 #[derive(Debug)]
@@ -94,8 +103,14 @@ impl Book {
     pub fn begin(&self, at: UtcTime, session: SessionId, secret: Secret, stream: StreamId) {
         let mut shelves = self.lock();
         shelves.forget_old(at);
+        let mut story = Story::new(session, stream, at);
+        for (made, owner, notice) in &shelves.allocations {
+            if *owner == stream && micros(at, *made) <= KEEP_ALLOCATION.as_micros() {
+                story.note(*made, notice.clone());
+            }
+        }
         let shelf = Shelf {
-            story: Story::new(session, stream, at),
+            story,
             secret,
             followers: broadcast::Sender::new(MAX_WAITING),
         };
@@ -121,6 +136,23 @@ impl Book {
             shelves.ended.push_back((at, session.0));
             shelves.forget_old(at);
         }
+    }
+
+    /// Something happened to an allocation of a stream: to each of its running
+    /// sessions, and to one that begins within [`KEEP_ALLOCATION`].
+    pub fn note_stream(&self, at: UtcTime, stream: StreamId, notice: Notice) {
+        let mut shelves = self.lock();
+        for shelf in shelves.stories.values_mut() {
+            if shelf.story.stream == stream {
+                let before = shelf.story.left_out;
+                shelf.story.note(at, notice.clone());
+                self.left_out.increment(shelf.story.left_out - before);
+            }
+        }
+        if shelves.allocations.len() >= MAX_ALLOCATIONS {
+            shelves.allocations.pop_front();
+        }
+        shelves.allocations.push_back((at, stream, notice));
     }
 
     /// A session that never began after all: its offer was refused.
@@ -227,6 +259,29 @@ mod tests {
         let (session, secret) = (SessionId::random(), Secret::random());
         book.begin(at(seconds), session, secret, StreamId(1));
         (session, secret)
+    }
+
+    #[test]
+    fn an_allocation_belongs_to_the_sessions_of_its_stream_before_and_after_the_offer() {
+        let book = Book::default();
+        let allocated = |transport| Notice::Allocated { transport };
+        let note = |seconds, stream, transport| {
+            book.note_stream(at(seconds), StreamId(stream), allocated(transport));
+        };
+        note(0, 1, "tcp");
+        note(30, 1, "udp");
+        note(30, 2, "udp");
+        let (session, _) = begun(&book, 61);
+        note(62, 1, "tls");
+        note(62, 2, "tls");
+        let entries = book.story(session.0).unwrap().entries;
+        let found: Vec<_> = entries.into_iter().map(|it| (it.at, it.notice)).collect();
+        let expected = [(at(30), allocated("udp")), (at(62), allocated("tls"))];
+        assert_eq!(found, expected);
+        for second in 0..2 * MAX_ALLOCATIONS as i64 {
+            note(second, 3, "udp");
+        }
+        assert_eq!(book.lock().allocations.len(), MAX_ALLOCATIONS);
     }
 
     #[test]

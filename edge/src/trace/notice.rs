@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use inlet_common::roq::control::{CloseReason, Kind, Totals};
 
-use crate::whip::session::{Path, dtls::Outcome};
+use crate::{
+    turn::allocation::Allotted,
+    whip::session::{Path, dtls::Outcome},
+};
 
 /// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,28 @@ pub enum Notice {
     LinksIssued {
         /// How many URLs.
         urls: usize,
+    },
+    /// The presenter has trickled candidates.
+    Trickled {
+        /// How many.
+        candidates: usize,
+    },
+    /// An allocation was made at the TURN server beside, with a credential of the
+    /// session's stream: by the presenter as a rule, before or after its offer.
+    Allocated {
+        /// How its client comes: udp, tcp or tls.
+        transport: &'static str,
+    },
+    /// Such an allocation has ended.
+    Released {
+        /// How its client came.
+        transport: &'static str,
+        /// How long it was there.
+        age: Duration,
+        /// Payload bytes from the client on.
+        to_peer: u64,
+        /// Payload bytes to the client.
+        to_client: u64,
     },
     /// A pair of ICE is in use.
     IceUp,
@@ -68,6 +93,22 @@ pub enum Notice {
         /// What it carried.
         totals: Totals,
     },
+}
+
+impl Notice {
+    /// What became of an allocation.
+    pub fn of_allocation(allotted: &Allotted) -> Self {
+        let transport = allotted.transport;
+        match allotted.ended {
+            None => Self::Allocated { transport },
+            Some((age, traffic)) => Self::Released {
+                transport,
+                age,
+                to_peer: traffic.to_peer_bytes,
+                to_client: traffic.to_client_bytes,
+            },
+        }
+    }
 }
 
 /// How some seconds of a session went.

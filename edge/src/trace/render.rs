@@ -74,7 +74,8 @@ pub fn rtcstats(story: &Story) -> String {
     line(json!(["create", id, { "iceServers": [] }, millis(story.began)]));
     let mut before = millis(story.began);
     for Entry { at, notice } in &story.entries {
-        let at = millis(*at);
+        // An allocation may have been made before the offer came.
+        let at = millis(*at).max(before);
         let (method, argument) = rtcstats_event(notice);
         line(json!([method, id, argument, at - before]));
         before = at;
@@ -102,6 +103,22 @@ fn event(notice: &Notice) -> (&'static str, Value) {
         ),
         Notice::Answered { answer } => ("createAnswer", json!({ "answer": answer })),
         Notice::LinksIssued { urls } => ("link.issued", json!({ "urls": urls })),
+        Notice::Trickled { candidates } => ("icecandidate", json!({ "count": candidates })),
+        Notice::Allocated { transport } => ("turn.allocate", json!({ "transport": transport })),
+        Notice::Released {
+            transport,
+            age,
+            to_peer,
+            to_client,
+        } => (
+            "turn.end",
+            json!({
+                "transport": transport,
+                "seconds": age.as_secs_f64(),
+                "to_peer_bytes": to_peer,
+                "to_client_bytes": to_client,
+            }),
+        ),
         Notice::IceUp => ("iceconnectionstatechange", json!("connected")),
         Notice::Moved { path, remote } => (
             "selected pair",

@@ -9,7 +9,7 @@ use std::{
 use super::{
     auth::Username,
     channel::Channels,
-    client::Client,
+    client::{Client, TRANSPORTS},
     permission::Permissions,
     quota::Place,
     wire::{ErrorCode, Family, ReservationToken, TransactionId},
@@ -59,6 +59,17 @@ pub struct Traffic {
     pub to_client_bytes: u64,
 }
 
+/// What became of an allocation whose credential is bound to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allotted {
+    /// The stream.
+    pub stream: u64,
+    /// How the client comes: udp, tcp or tls.
+    pub transport: &'static str,
+    /// How long it was there and what it relayed, once it has ended.
+    pub ended: Option<(Duration, Traffic)>,
+}
+
 /// An allocation.
 #[derive(Debug)]
 pub struct Allocation {
@@ -103,6 +114,16 @@ pub const fn slot(family: Family) -> usize {
 }
 
 impl Allocation {
+    /// What is to be told of it, when its credential is bound to a stream.
+    pub fn allotted(&self, ended: Option<(Duration, Traffic)>) -> Option<Allotted> {
+        let transport = TRANSPORTS.get(self.client.via.index()).copied();
+        Some(Allotted {
+            stream: self.stream?,
+            transport: transport.unwrap_or_default(),
+            ended,
+        })
+    }
+
     /// Its relayed address of a family.
     pub fn relayed(&self, family: Family) -> Option<Relayed> {
         self.relays.get(slot(family)).copied().flatten()

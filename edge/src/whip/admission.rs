@@ -419,6 +419,9 @@ impl Gateway {
                     at,
                     notice,
                 } => self.book.note(at, session, notice),
+                Event::Allotted { stream, at, notice } => {
+                    self.book.note_stream(at, stream, notice);
+                }
                 Event::Ended { session, reason } => {
                     self.directory.remove(session);
                     // In case the notice of it was left out.
@@ -440,7 +443,7 @@ impl Gateway {
         self.note(opened.session, Notice::LinksIssued { urls });
     }
 
-    fn note(&self, session: SessionId, notice: Notice) {
+    pub(super) fn note(&self, session: SessionId, notice: Notice) {
         self.book.note(clock::utc(), session, notice);
     }
 

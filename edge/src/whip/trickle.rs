@@ -25,7 +25,7 @@ use super::{
     resource::{Place, Secret},
     session::{Ice, Restart},
 };
-use crate::worker::Command;
+use crate::{trace::Notice, worker::Command};
 
 /// How long a worker may take to note a restart; it empties its channel once a
 /// turn.
@@ -221,6 +221,8 @@ impl Gateway {
         let _turn = turn.lock().await;
         let judged = lock(&shared).judge(if_match, fragment, clock::now());
         let Some((restart, next, text)) = judged.inspect_err(note_refused)? else {
+            let candidates = fragment.candidates.len();
+            self.note(place.session, Notice::Trickled { candidates });
             return Ok(Patched::Trickled);
         };
         let handed = self.hand_restart(place, restart).await;

@@ -2,7 +2,7 @@
 
 use inlet_common::{
     clock::UtcTime,
-    ids::{PublishPath, SessionId, SessionKey},
+    ids::{PublishPath, SessionId, SessionKey, StreamId},
     reason::ReasonCode,
     roq::control::{Announced, CloseReason},
     service::listener::Diverted,
@@ -112,6 +112,16 @@ pub enum Event {
     Noticed {
         /// Which one.
         session: SessionId,
+        /// When.
+        at: UtcTime,
+        /// What.
+        notice: Notice,
+    },
+    /// The TURN server beside has made an allocation for a presenter of this stream,
+    /// or ended one; left out like the above.
+    Allotted {
+        /// Which stream.
+        stream: StreamId,
         /// When.
         at: UtcTime,
         /// What.

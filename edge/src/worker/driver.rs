@@ -137,7 +137,7 @@ impl Driver {
             turn.handle_timeout(now, utc, self.poll.registry());
         }
         self.send(now);
-        self.tell();
+        self.tell(now);
         let work = match had_command {
             true => Work::Media,
             false => received,
@@ -220,10 +220,14 @@ impl Driver {
         }
     }
 
-    fn tell(&self) {
+    fn tell(&mut self, now: Instant) {
+        let allotted = self.turn.as_mut().map(turn::Plane::take_allotted);
         let Some(media) = &self.media else {
             return;
         };
+        for allotted in allotted.into_iter().flatten() {
+            media.engine.note_allotted(now, allotted);
+        }
         let sessions = media.engine.sessions();
         self.live.sessions.store(sessions, Ordering::Relaxed);
         let is_up = media.engine.link.is_up();

@@ -21,7 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use inlet_common::{clock::UtcTime, ids::SessionId, roq::control::CloseReason};
+use inlet_common::{
+    clock::UtcTime,
+    ids::{SessionId, StreamId},
+    roq::control::CloseReason,
+};
 use quinn_proto::EcnCodepoint;
 use tokio::sync::oneshot;
 
@@ -31,6 +35,7 @@ use crate::{
     metrics::Media,
     roq::link::{self, Link},
     trace::Notice,
+    turn::allocation::Allotted,
     whip::session::Transmit,
 };
 
@@ -203,6 +208,19 @@ impl Engine {
             session,
             at: self.link.utc_at(now),
             notice,
+        });
+    }
+
+    /// Tells what became of an allocation of the TURN server beside.
+    pub(super) fn note_allotted(&self, now: Instant, allotted: Allotted) {
+        // Digits beyond any stream's are nobody's.
+        let Ok(stream) = i64::try_from(allotted.stream) else {
+            return;
+        };
+        self.events.tell(Event::Allotted {
+            stream: StreamId(stream),
+            at: self.link.utc_at(now),
+            notice: Notice::of_allocation(&allotted),
         });
     }
 

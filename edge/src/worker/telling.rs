@@ -47,7 +47,7 @@ pub fn telling() -> (Telling, Hearing) {
 impl Telling {
     /// Tells it.
     pub fn tell(&self, event: Event) {
-        if matches!(event, Event::Noticed { .. }) {
+        if may_be_left_out(&event) {
             if self.pending.load(Ordering::Relaxed) >= MAX_PENDING {
                 self.left_out.increment(1);
                 return;
@@ -77,10 +77,14 @@ impl Hearing {
     }
 
     fn note(&self, event: Option<&Event>) {
-        if matches!(event, Some(Event::Noticed { .. })) {
+        if event.is_some_and(may_be_left_out) {
             self.pending.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+const fn may_be_left_out(event: &Event) -> bool {
+    matches!(event, Event::Noticed { .. } | Event::Allotted { .. })
 }
 
 #[cfg(test)]

@@ -80,6 +80,16 @@ export class Stage {
     return found === undefined ? null : Number(found.slice(line.length + 1));
   }
 
+  /** What the edge has noted of a session. */
+  async trace(session) {
+    const [, admin] = /\[admin\]\nlisten = "([^"]+)"/.exec(readFileSync(join(this.folder, "edge.toml"), "utf8"));
+    const secret = readFileSync(join(this.folder, "secrets", "admin"), "utf8").trim();
+    const headers = { authorization: `Bearer ${secret}` };
+    const response = await fetch(`http://${admin}/sessions/${session}/trace`, { headers });
+    if (!response.ok) throw new Error(`the trace: ${response.status}`);
+    return response.json();
+  }
+
   /** Hash of the key of TURN's and WHIP's certificate, for Chromium to take for good. */
   pin() {
     const certificate = readFileSync(join(this.folder, "certificates", "turn.pem"));

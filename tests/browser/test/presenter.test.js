@@ -138,6 +138,9 @@ for (const [transport, path] of [
       `transport=${transport}`,
     );
     assert.equal(server.path, path);
+    const { events } = await stage.trace(server.session);
+    const allocated = events.filter(({ event }) => event === "turn.allocate");
+    assert.ok(allocated.some(({ data }) => data.transport === transport), JSON.stringify(allocated));
     await stop();
   });
 }

@@ -69,6 +69,7 @@ impl Plane {
                 ring: config.ring,
                 dropped: Vec::new(),
                 again: Vec::new(),
+                allotted: Vec::new(),
             },
         })
     }

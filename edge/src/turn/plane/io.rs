@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     turn::{
+        allocation::Allotted,
         client::{Client, Via},
         relay::{Forward, MediaHop, Prefix},
         shared::Shared,
@@ -34,6 +35,8 @@ pub(super) struct Io {
     pub(super) dropped: Vec<(Dropped, usize)>,
     /// Sources that have something although no event will say so.
     pub(super) again: Vec<Source>,
+    /// What is to be told of allocations.
+    pub(super) allotted: Vec<Allotted>,
 }
 
 impl Io {

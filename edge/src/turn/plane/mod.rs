@@ -43,6 +43,7 @@ use self::{
     run::Runs,
 };
 use super::{
+    allocation::Allotted,
     client::{Client, Via},
     relay::{Icmp, MediaHop, Output, Relay},
     tally::Dropped,
@@ -113,6 +114,11 @@ impl Plane {
         };
         self.settle(now, registry);
         has_more
+    }
+
+    /// What became of allocations of streams since the last call.
+    pub(crate) fn take_allotted(&mut self) -> std::vec::Drain<'_, Allotted> {
+        self.io.allotted.drain(..)
     }
 
     /// Sources that have something although no event will say so.
@@ -354,6 +360,7 @@ impl Plane {
             } => self.io.streams.note_migration(stream, worker, request),
             Output::Disconnect { connection } => self.io.peers.disconnect(registry, connection),
             Output::Close { stream } => self.io.streams.close_when_sent(stream),
+            Output::Tell(allotted) => self.io.allotted.push(allotted),
         }
     }
 }

@@ -363,6 +363,8 @@ impl Relay {
             for family in families {
                 self.tally.note_created(&self.metrics, via, family);
             }
+            let told = allocation.allotted(None);
+            self.outputs.extend(told.map(Output::Tell));
             tracing::debug!(transport = via.index(), "allocation made");
         }
         self.tell_allocated(&pending.reply, key);

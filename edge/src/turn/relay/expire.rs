@@ -69,6 +69,8 @@ impl Relay {
         let (via, families) = (allocation.client.via, allocation.families());
         let age = now.saturating_duration_since(allocation.created);
         if !self.pending.contains_key(&key) {
+            let told = allocation.allotted(Some((age, allocation.traffic)));
+            self.outputs.extend(told.map(Output::Tell));
             for family in families {
                 self.tally.note_ended(&self.metrics, via, family);
             }

@@ -46,7 +46,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use slab::Slab;
 
 use super::{
-    allocation::{Allocation, Key, Protocol, RelayId},
+    allocation::{Allocation, Allotted, Key, Protocol, RelayId},
     auth::Username,
     challenge::Challenges,
     client::{Client, StreamId},
@@ -128,6 +128,8 @@ pub enum Output {
         /// Which.
         stream: StreamId,
     },
+    /// Tell it to whoever follows the stream.
+    Tell(Allotted),
 }
 
 /// One worker's TURN server.

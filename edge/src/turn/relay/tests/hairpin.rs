@@ -6,7 +6,13 @@ use super::{
     Answer, Caller, Rig, Went,
     rig::{UTC, at},
 };
-use crate::turn::{peer_policy::Policy, tally::Dropped};
+use crate::turn::{
+    allocation::{Allotted, Traffic},
+    peer_policy::Policy,
+    relay::Output,
+    tally::Dropped,
+    wire::Method,
+};
 
 const MEDIA: &str = "20.0.0.1:40000";
 
@@ -111,9 +117,7 @@ fn the_bound_address_is_the_advertised_one() {
 fn a_relayed_address_that_has_ended_is_no_peer() {
     let (mut rig, [mut anna, _], [_, b]) = two(0);
     rig.pass(Duration::from_secs(299));
-    rig.ask(&mut anna, crate::turn::wire::Method::Refresh, |encoder| {
-        encoder
-    });
+    rig.ask(&mut anna, Method::Refresh, |encoder| encoder);
     rig.permit(&mut anna, b);
     rig.pass(Duration::from_secs(301));
     rig.permit(&mut anna, b);
@@ -127,9 +131,7 @@ fn a_relayed_address_that_has_ended_is_no_peer() {
 fn a_hop_that_comes_too_late_is_dropped() {
     let (mut rig, [anna, mut bert], [a, b]) = two(1);
     assert!(matches!(rig.send(&anna, b, b"x"), Went::Relay { .. }));
-    rig.ask(&mut bert, crate::turn::wire::Method::Refresh, |encoder| {
-        encoder.lifetime(0)
-    });
+    rig.ask(&mut bert, Method::Refresh, |encoder| encoder.lifetime(0));
     assert_eq!(rig.hop(1, a, b, b"x"), Went::Nowhere);
 }
 
@@ -197,4 +199,30 @@ fn a_credential_made_for_a_stream_reaches_media_alone() {
     assert!(rig.permit(&mut bound, other).is_success());
     assert_eq!(rig.send(&bound, other, b"x"), Went::Nowhere);
     assert_eq!(rig.dropped(Dropped::Forbidden), 1);
+}
+
+#[test]
+fn an_allocation_for_a_stream_is_told_at_its_beginning_and_its_end() {
+    let mut rig = Rig::new();
+    rig.shared.set_media(HashMap::from([(at(MEDIA), 1)]));
+    let mut bound = Caller::time_limited(&format!("{}:77", UTC + 60));
+    rig.allocate(&mut bound);
+    rig.allocate(&mut Caller::anna());
+    rig.bind_channel(&mut bound, 0x4001, at(MEDIA));
+    rig.send_on(&bound, 0x4001, b"x");
+    rig.pass(Duration::from_secs(2));
+    rig.ask(&mut bound, Method::Refresh, |encoder| encoder.lifetime(0));
+    let allotted = |ended| Allotted {
+        stream: 77,
+        transport: "udp",
+        ended,
+    };
+    let traffic = Traffic {
+        to_peer_packets: 1,
+        to_peer_bytes: 1,
+        ..Traffic::default()
+    };
+    let expected = [None, Some((Duration::from_secs(2), traffic))];
+    let expected = expected.map(|ended| (0, Output::Tell(allotted(ended))));
+    assert_eq!(rig.told, expected);
 }
