@@ -15,6 +15,9 @@ use tests::{
 /// Promised is a second; a busy machine gets three.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
+/// A drain of two seconds, and what is ended then.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// Name and data of an event.
 type Event = (String, Value);
 
@@ -153,6 +156,43 @@ async fn a_session_leaves_a_trace_with_a_verdict_and_no_secret() {
         let verdict = trace["verdict"].as_str().context("no verdict")?;
         ensure!(verdict.starts_with("nothing wrong"), "{verdict}");
         ensure!(dump.starts_with("RTCStatsDump\n{"), "{dump}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_does_not_hold_up_a_server_that_drains() {
+    scenario(async |rig: &mut Rig| {
+        let (_, publisher, _) = stage::on_air(rig, "drained").await?;
+        let url = format!("{}/events", publisher.session_url());
+        // Its headers are there when it listens.
+        let listening = Client::new().get(url).send().await?;
+        let (stopped, left, heard) =
+            tokio::join!(rig.edge.stop(AT_ONCE), publisher.stop(), listening.text());
+        ensure!(stopped?.success(), "the edge did not stop cleanly");
+        left?;
+        let heard = heard?;
+        ensure!(heard.contains("\"reason\":\"deleted\""), "{heard}");
+        let log = rig.edge.tail(5);
+        ensure!(log.contains("ended=Drained"), "{log}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_to_the_end_of_a_drain_is_told_of_it() {
+    scenario(async |rig: &mut Rig| {
+        let (_, publisher, _) = stage::on_air(rig, "stays").await?;
+        let url = format!("{}/events", publisher.session_url());
+        let listening = Client::new().get(url).send().await?;
+        let (stopped, heard) = tokio::join!(rig.edge.stop(DRAIN), listening.text());
+        ensure!(stopped?.success(), "the edge did not stop cleanly");
+        let heard = heard?;
+        ensure!(heard.contains("\"reason\":\"draining\""), "{heard}");
+        let log = rig.edge.tail(10);
+        ensure!(!log.contains("did not return in time"), "{log}");
         Ok(())
     })
     .await;
