@@ -6,6 +6,7 @@
 //! | [`ids`] | newtypes for everything that two hosts name to each other |
 //! | [`reason`] | the reason codes a presenter sees, with their HTTP status |
 //! | [`rtp`] | RTP and RTCP on the wire, sequence numbers |
+//! | [`video`] | what the headers of coded pictures tell |
 //! | [`roq`] | RTP over QUIC: media framing and the control stream |
 //! | [`config`] | reading one TOML file into a typed configuration |
 //! | [`lifecycle`] | the named phases of a process, from start to stop |
@@ -23,3 +24,4 @@ pub mod reason;
 pub mod roq;
 pub mod rtp;
 pub mod service;
+pub mod video;

@@ -1,14 +1,14 @@
 //! Whether an RTP packet begins a key frame.
 //!
-//! Asked only while a track waits for one after frames were given up, and for
-//! each packet then, so it looks at the first bytes and no further. Parameter
+//! Asked for each packet while a track waits for one after frames were given
+//! up, and for each of a simulcast layer, so it looks at the first bytes and no further. Parameter
 //! sets count as the beginning: without them the key frame is of no use.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use inlet_common::roq::control::Codec;
 
 /// Whether the payload is the beginning of a key frame.
-pub(super) fn begins(codec: Codec, payload: &[u8]) -> bool {
+pub(crate) fn begins(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::H264 => h264(payload).unwrap_or(false),
         Codec::Vp8 => vp8(payload).unwrap_or(false),

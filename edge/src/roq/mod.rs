@@ -12,7 +12,7 @@
 mod config;
 pub mod congestion;
 mod control;
-mod keyframe;
+pub(crate) mod keyframe;
 pub mod link;
 pub mod sender;
 mod target;

@@ -138,6 +138,12 @@ impl Reported {
             .foreign_packets
             .increment(counters.foreign - self.counters.foreign);
         metrics
+            .layer_packets_dropped
+            .increment(counters.layer_dropped - self.counters.layer_dropped);
+        metrics
+            .layer_changes
+            .increment(counters.layer_changes - self.counters.layer_changes);
+        metrics
             .malformed_datagrams
             .increment(counters.malformed - self.counters.malformed);
         self.counters = counters;

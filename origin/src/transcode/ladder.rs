@@ -13,6 +13,15 @@ pub struct Resolution {
     pub height: u32,
 }
 
+impl From<inlet_common::video::Size> for Resolution {
+    fn from(size: inlet_common::video::Size) -> Self {
+        Self {
+            width: size.width,
+            height: size.height,
+        }
+    }
+}
+
 impl Resolution {
     /// The smaller one of width and height.
     pub fn short_side(self) -> u32 {

@@ -29,7 +29,8 @@ use str0m::{
 use super::{
     Config, Ice, Session,
     dtls::{Fingerprint, Handshake},
-    offer::{self, Format, Offer, Section},
+    offer::{self, Format, Layer, Offer, Section},
+    simulcast::Simulcast,
     track::{Feedback, SessionTrack},
     ufrag::random_credentials,
     way::Addresses,
@@ -126,7 +127,10 @@ impl Session {
         let ice = Ice::new(media.worker, offer.ice_credentials(), plain, &sdp);
         let tracks = offer.sections.iter().zip(&chosen).enumerate();
         let tracks = tracks
-            .map(|(at, (section, formats))| track(&offer.inner_mid(at), section, formats))
+            .map(|(at, (section, formats))| {
+                let layers = offer.layers(at, formats);
+                track(&offer.inner_mid(at), section, formats, layers)
+            })
             .collect();
         Ok((
             Self::new(id, ufrag, rtc, handshake, tracks, config, now),
@@ -223,6 +227,9 @@ fn engine_extensions(offer: &Offer) -> Vec<(u8, Extension)> {
             offer::ABS_SEND_TIME => Extension::AbsoluteSendTime,
             offer::TRANSPORT_CC => Extension::TransportSequenceNumber,
             offer::VIDEO_ORIENTATION => Extension::VideoOrientation,
+            // Not negotiated without simulcast.
+            offer::RID => Extension::RtpStreamId,
+            offer::REPAIRED_RID => Extension::RepairedRtpStreamId,
             _ => continue,
         };
         if map
@@ -259,7 +266,7 @@ fn payload_params(format: &Format) -> PayloadParams {
     params
 }
 
-fn track(mid: &str, section: &Section, formats: &[Format]) -> SessionTrack {
+fn track(mid: &str, section: &Section, formats: &[Format], layers: Vec<Layer>) -> SessionTrack {
     let any = |offered: fn(&Format) -> bool| formats.iter().any(offered);
     // All formats of a section have one codec.
     let codec = formats.first().map_or(Codec::Opus, |format| format.codec);
@@ -281,6 +288,7 @@ fn track(mid: &str, section: &Section, formats: &[Format]) -> SessionTrack {
             .into_iter()
             .collect(),
     };
+    let simulcast = (!layers.is_empty()).then(|| Simulcast::new(described.clock_rate, layers));
     SessionTrack::new(
         described,
         Mid::from(mid),
@@ -293,4 +301,5 @@ fn track(mid: &str, section: &Section, formats: &[Format]) -> SessionTrack {
             remb: any(|format| format.remb),
         },
     )
+    .with_simulcast(simulcast)
 }

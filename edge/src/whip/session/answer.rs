@@ -1,13 +1,14 @@
 //! The last touches to the engine's answer.
 //!
 //! What str0m cannot say: where a browser's encoder shall begin, that no more
-//! candidates will come, and mids that are longer than it can hold.
+//! candidates will come, how a layer is restricted, and mids that are longer than
+//! it can hold.
 
 use inlet_common::roq::control::Kind;
 
 use super::{
     Config,
-    offer::{Format, Offer},
+    offer::{Format, LayerName, Offer},
 };
 
 /// Completes the answer.
@@ -28,7 +29,8 @@ pub(super) fn finish(
         if line.starts_with("a=candidate:") {
             has_candidates = true;
         }
-        let replaced = replace_mid(line, offer, section);
+        let replaced = replace_mid(line, offer, section)
+            .or_else(|| restrict_layer(line, offer, section?, chosen));
         let line = replaced.as_deref().unwrap_or(line);
         // Sources of a recvonly answer and their names tell nobody anything.
         if line.starts_with("a=msid") || line.starts_with("a=ssrc") {
@@ -109,6 +111,22 @@ fn end_section(
     if std::mem::take(has_candidates) {
         out.push_str("a=end-of-candidates\r\n");
     }
+}
+
+/// Repeats the restrictions of a layer, which the engine leaves out: an answer
+/// keeps them (RFC 8851 §6.3).
+fn restrict_layer(
+    line: &str,
+    offer: &Offer,
+    section: usize,
+    chosen: &[Vec<Format>],
+) -> Option<String> {
+    let id = line.strip_prefix("a=rid:")?.strip_suffix(" recv")?;
+    let layers = offer.layers(section, chosen.get(section)?);
+    let layer = layers
+        .into_iter()
+        .find(|layer| matches!(&layer.name, LayerName::Rid(own) if own == id))?;
+    (!layer.restrictions.is_empty()).then(|| format!("{line} {}", layer.restrictions))
 }
 
 /// Puts the presenter's own mids back where the engine was given shorter ones.

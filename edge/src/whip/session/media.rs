@@ -36,20 +36,35 @@ impl Session {
             self.note_source(ssrc, *packet.header.payload_type);
         }
         let payload_type = *packet.header.payload_type;
-        let mut tracks = self.tracks.iter_mut().enumerate();
+        let mut tracks = self.tracks.iter().enumerate();
         let Some((at, track)) =
             tracks.find(|(_, track)| track.described.payload_types.contains(&payload_type))
         else {
             return;
         };
+        if track.simulcast.is_some() {
+            self.handle_layer(at, packet);
+            return;
+        }
+        let seq = *packet.seq_no;
+        self.forward(seq, described(at, packet), now);
+    }
+
+    /// Judges a packet of a track by its source, counts it, and hands it out.
+    /// `seq` is its sequence number, extended.
+    pub(super) fn forward(&mut self, seq: u64, rtp: Rtp, arrived: Instant) {
+        let Some(track) = self.tracks.get_mut(rtp.track) else {
+            return;
+        };
         let announced = track.described.ssrc;
-        match track.note_packet(Ssrc(ssrc), packet.seq_no, now) {
+        let ssrc = rtp.header.ssrc;
+        match track.note_packet(ssrc, seq.into(), arrived) {
             Verdict::Foreign => {
                 self.counters.foreign += 1;
                 return;
             }
             Verdict::New => {
-                if announced != Some(Ssrc(ssrc)) {
+                if announced != Some(ssrc) {
                     self.outputs.push_back(Output::TracksChanged);
                 }
                 if track.is_video() {
@@ -59,24 +74,9 @@ impl Session {
             Verdict::Known => {}
         }
         let is_video = track.is_video();
-        track.arrival.note(now, packet.header.timestamp, is_video);
-        self.bytes += packet.payload.len() as u64;
-        self.outputs.push_back(Output::Rtp(Rtp {
-            track: at,
-            header: Header {
-                marker: packet.header.marker,
-                payload_type,
-                sequence: packet.header.sequence_number,
-                timestamp: packet.header.timestamp,
-                ssrc: Ssrc(ssrc),
-            },
-            orientation: packet
-                .header
-                .ext_vals
-                .video_orientation
-                .map(|angle| angle as u8),
-            payload: packet.payload,
-        }));
+        track.arrival.note(arrived, rtp.header.timestamp, is_video);
+        self.bytes += rtp.payload.len() as u64;
+        self.outputs.push_back(Output::Rtp(rtp));
     }
 
     /// A source has passed the integrity check for the first time.
@@ -118,6 +118,10 @@ impl Session {
         }) else {
             return;
         };
+        // A layer that does not tell its name is nobody's.
+        if track.simulcast.is_some() {
+            return;
+        }
         if track
             .mid_extension
             .is_some_and(|id| has_extension(datagram, id))
@@ -158,10 +162,6 @@ impl Session {
         self.last_heard = self.last_heard.max(feedback.received_at);
         let info = &feedback.sender_info;
         let ssrc = Ssrc(*info.ssrc);
-        let mut tracks = self.tracks.iter().enumerate();
-        let Some((track, _)) = tracks.find(|(_, track)| track.ssrc() == Some(ssrc)) else {
-            return;
-        };
         let report = SenderReport {
             ssrc,
             ntp: ntp(info.ntp_time),
@@ -170,15 +170,26 @@ impl Session {
             packets: info.sender_packet_count,
             octets: info.sender_octet_count,
         };
-        self.outputs
-            .push_back(Output::SenderReport { track, report });
+        let mut tracks = self.tracks.iter_mut().enumerate();
+        let found = tracks.find_map(|(at, track)| match &mut track.simulcast {
+            Some(simulcast) => Some((at, simulcast.handle_report(&report)?)),
+            None => (track.ssrc() == Some(ssrc)).then_some((at, report)),
+        });
+        if let Some((track, report)) = found {
+            self.outputs
+                .push_back(Output::SenderReport { track, report });
+        }
     }
 
     pub(super) fn handle_stats(&mut self, stats: &MediaIngressStats) {
         self.rtt = stats.rtt.or(self.rtt);
-        let is_video = |track: &&super::SessionTrack| track.is_video() && track.mid == stats.mid;
-        if self.tracks.iter().any(|track| is_video(&track)) {
-            self.counters.nacks = self.counters.nacks.max(stats.nacks);
+        let mut tracks = self.tracks.iter_mut();
+        if let Some(track) = tracks.find(|track| track.is_video() && track.mid == stats.mid) {
+            let nacks = match &mut track.simulcast {
+                Some(simulcast) => simulcast.note_nacks(stats.rid, stats.nacks),
+                None => stats.nacks,
+            };
+            self.counters.nacks = self.counters.nacks.max(nacks);
         }
     }
 
@@ -204,6 +215,30 @@ impl Session {
             self.counters.keyframe_requests += 1;
         }
         self.keyframes.note_request(now);
+        let track = self.tracks.get_mut(at);
+        if let Some(simulcast) = track.and_then(|track| track.simulcast.as_mut()) {
+            simulcast.note_asked(now, ssrc);
+        }
+    }
+}
+
+/// A packet as it crosses the link, unless its track is put together from layers.
+pub(super) fn described(track: usize, packet: RtpPacket) -> Rtp {
+    Rtp {
+        track,
+        header: Header {
+            marker: packet.header.marker,
+            payload_type: *packet.header.payload_type,
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            ssrc: Ssrc(*packet.header.ssrc),
+        },
+        orientation: packet
+            .header
+            .ext_vals
+            .video_orientation
+            .map(|angle| angle as u8),
+        payload: packet.payload,
     }
 }
 

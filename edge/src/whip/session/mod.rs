@@ -23,6 +23,7 @@
 //! | `track` | sources and what came from them |
 //! | `dtls` | who speaks DTLS, and what became of the handshake |
 //! | `keyframes` | when a key frame may be asked for |
+//! | `simulcast`, `layers`, `picture` | a track in several layers, and which one is forwarded |
 //! | `media` | from the engine's events to what crosses the link |
 
 mod accept;
@@ -34,10 +35,13 @@ mod datagram;
 pub mod dtls;
 mod ice;
 mod keyframes;
+mod layers;
 mod media;
 mod offer;
+mod picture;
 #[cfg(test)]
 pub(crate) mod presenter;
+mod simulcast;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -144,6 +148,10 @@ pub struct Counters {
     pub keyframe_requests: u64,
     /// Packets of a second source on a track.
     pub foreign: u64,
+    /// Packets of simulcast layers that were not the one forwarded.
+    pub layer_dropped: u64,
+    /// How often another simulcast layer was gone to.
+    pub layer_changes: u64,
     /// Datagrams that the engine could not read.
     pub malformed: u64,
 }
@@ -348,6 +356,7 @@ impl Session {
             Phase::Ended => return,
             Phase::Connecting | Phase::Connected => {}
         }
+        self.change_what_is_due(now);
         self.ask_what_is_due(now);
         self.drive(Input::Timeout(now));
     }
@@ -486,7 +495,9 @@ impl Session {
             .keyframe_source()
             .and_then(|_| self.keyframes.next(self.last_heard));
         let remb = self.remb.next.filter(|_| self.is_connected());
-        [keyframe, remb]
+        let simulcast = |track: &SessionTrack| track.simulcast.as_ref()?.next_timeout();
+        let change = self.tracks.iter().filter_map(simulcast).min();
+        [keyframe, remb, change]
             .into_iter()
             .flatten()
             .fold(engine.min(own), Instant::min)
@@ -500,7 +511,11 @@ impl Session {
         let mut tracks = self.tracks.iter().enumerate();
         let (at, track) = tracks
             .find(|(_, track)| track.is_video() && (track.feedback.pli || track.feedback.fir))?;
-        Some((at, track.ssrc()?))
+        let ssrc = match &track.simulcast {
+            Some(simulcast) => simulcast.keyframe_source(self.now),
+            None => track.ssrc(),
+        };
+        Some((at, ssrc?))
     }
 
     fn ask_what_is_due(&mut self, now: Instant) {
@@ -519,7 +534,7 @@ impl Session {
         let mut tracks = self.tracks.iter();
         let Some(ssrc) = tracks
             .find(|track| track.is_video() && track.feedback.remb)
-            .and_then(SessionTrack::ssrc)
+            .and_then(SessionTrack::engine_ssrc)
         else {
             return;
         };

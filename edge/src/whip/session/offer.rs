@@ -2,8 +2,8 @@
 //! the engine can take it.
 //!
 //! Presenters' offers are sloppy in ways that str0m refuses or misreads: no
-//! `a=group`, several directions, simulcast, capitals, payload types that are
-//! described twice. So this file reads leniently, chooses one codec per kind,
+//! `a=group`, several directions, capitals, payload types that are described
+//! twice. So this file reads leniently, chooses one codec per kind,
 //! and writes a plain offer of just that: what the engine then answers is what
 //! the presenter may send. Whether the offer is *acceptable* (tracks,
 //! directions, reason codes) is judged before, in `whip/sdp.rs`.
@@ -11,10 +11,17 @@
 use inlet_common::roq::control::{Codec, Kind};
 use str0m::IceCreds;
 
-pub(super) use self::format::Format;
-use self::format::{is_codec, is_usable, parameter};
+pub(super) use self::{
+    format::Format,
+    simulcast::{Layer, Name as LayerName},
+};
+use self::{
+    format::{is_codec, is_usable, parameter},
+    simulcast::Simulcast,
+};
 
 mod format;
+mod simulcast;
 
 /// Most m-lines that are read; the rest of the offer is passed over.
 const MAX_SECTIONS: usize = 8;
@@ -26,7 +33,14 @@ const MAX_FORMATS: usize = 32;
 const MAX_FINGERPRINTS: usize = 8;
 
 /// Header extensions that the edge uses, in its own order.
-const EXTENSIONS: [&str; 4] = [MID, ABS_SEND_TIME, TRANSPORT_CC, VIDEO_ORIENTATION];
+const EXTENSIONS: [&str; 6] = [
+    MID,
+    ABS_SEND_TIME,
+    TRANSPORT_CC,
+    VIDEO_ORIENTATION,
+    RID,
+    REPAIRED_RID,
+];
 
 pub(super) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
@@ -35,6 +49,12 @@ pub(super) const TRANSPORT_CC: &str =
 
 /// Names the m-line that a packet belongs to (RFC 9143 §15).
 pub(super) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// Names the layer that a packet belongs to (RFC 8852 §3.1).
+pub(super) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+
+/// Names the layer that a retransmission belongs to (RFC 8852 §3.2).
+pub(super) const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 pub(super) const VIDEO_ORIENTATION: &str = inlet_common::roq::control::VIDEO_ORIENTATION;
 
@@ -79,7 +99,7 @@ pub(super) struct Section {
     ssrcs: Vec<u32>,
     /// Pairs of a source and what repairs it (`a=ssrc-group:FID`).
     repairs: Vec<(u32, u32)>,
-    has_simulcast: bool,
+    simulcast: Simulcast,
     transport: Transport,
 }
 
@@ -141,8 +161,8 @@ impl Offer {
         let mut out = String::with_capacity(2048);
         out.push_str("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n");
         line(&mut out, format_args!("a=group:BUNDLE {}", mids.join(" ")));
-        for ((section, formats), mid) in self.sections.iter().zip(chosen).zip(&mids) {
-            self.write_section(&mut out, section, formats, mid);
+        for (at, (formats, mid)) in chosen.iter().zip(&mids).enumerate() {
+            self.write_section(&mut out, at, formats, mid);
         }
         out
     }
@@ -169,7 +189,10 @@ impl Offer {
         }
     }
 
-    fn write_section(&self, out: &mut String, section: &Section, formats: &[Format], mid: &str) {
+    fn write_section(&self, out: &mut String, at: usize, formats: &[Format], mid: &str) {
+        let Some(section) = self.sections.get(at) else {
+            return;
+        };
         let kind = match section.kind {
             Kind::Audio => "audio",
             Kind::Video => "video",
@@ -184,14 +207,33 @@ impl Offer {
         out.push_str("\r\nc=IN IP4 0.0.0.0\r\n");
         self.transport.write(out);
         line(out, format_args!("a=mid:{mid}"));
-        for (id, uri) in section.used_extensions(mid) {
+        let layers = self.layers(at, formats);
+        for (id, uri) in section.used_extensions(mid, &layers) {
             line(out, format_args!("a=extmap:{id} {uri}"));
         }
         out.push_str("a=sendonly\r\na=rtcp-mux\r\n");
         for format in formats {
             format.write(out);
         }
+        simulcast::write(out, &layers);
         section.write_ssrcs(out);
+    }
+
+    /// The layers that are taken of a section, in the order of the offer; none
+    /// without simulcast.
+    pub(super) fn layers(&self, at: usize, formats: &[Format]) -> Vec<Layer> {
+        let Some(section) = self.sections.get(at) else {
+            return Vec::new();
+        };
+        // Layers are told apart by two header extensions, of which one names the
+        // m-line: not by a mid that the engine knows by another name.
+        let has_names = section.extension(MID).is_some()
+            && section.extension(RID).is_some()
+            && section.mid == self.inner_mid(at);
+        match section.kind {
+            Kind::Video => section.simulcast.layers(has_names, &section.ssrcs, formats),
+            Kind::Audio => Vec::new(),
+        }
     }
 }
 
@@ -269,7 +311,7 @@ impl Section {
             extensions: Vec::new(),
             ssrcs: Vec::new(),
             repairs: Vec::new(),
-            has_simulcast: false,
+            simulcast: Simulcast::default(),
             transport: Transport::default(),
         })
     }
@@ -305,6 +347,7 @@ impl Section {
                 }
             }
             "ssrc-group" => {
+                self.simulcast.read_group(value);
                 let mut words = value.split_ascii_whitespace();
                 if words.next() == Some("FID")
                     && let (Some(Ok(main)), Some(Ok(repair))) =
@@ -314,7 +357,8 @@ impl Section {
                     self.repairs.push((main, repair));
                 }
             }
-            "simulcast" => self.has_simulcast = true,
+            "rid" => self.simulcast.read_rid(value),
+            "simulcast" => self.simulcast.read_list(value),
             _ => self.transport.read(name, value),
         }
     }
@@ -331,8 +375,13 @@ impl Section {
     }
 
     /// The extensions that the edge uses, with the presenter's ids.
-    fn used_extensions<'a>(&'a self, mid: &str) -> impl Iterator<Item = (u8, &'a str)> {
+    fn used_extensions<'a>(
+        &'a self,
+        mid: &str,
+        layers: &[Layer],
+    ) -> impl Iterator<Item = (u8, &'a str)> {
         let keeps_mid = self.mid == mid;
+        let has_rids = layers.iter().any(Layer::has_rid);
         let is_video = self.kind == Kind::Video;
         self.extensions
             .iter()
@@ -341,6 +390,7 @@ impl Section {
                 EXTENSIONS.contains(uri)
                     && (keeps_mid || *uri != MID)
                     && (is_video || *uri != VIDEO_ORIENTATION)
+                    && (has_rids || ![RID, REPAIRED_RID].contains(uri))
             })
     }
 
@@ -361,7 +411,8 @@ impl Section {
     }
 
     fn write_ssrcs(&self, out: &mut String) {
-        if self.has_simulcast {
+        // With `a=simulcast` sources are bound by rid.
+        if self.simulcast.is_listed() {
             return;
         }
         for (main, repair) in &self.repairs {

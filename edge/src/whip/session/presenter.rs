@@ -8,7 +8,7 @@ use str0m::{
     Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig,
     bwe::BweKind,
     change::{SdpAnswer, SdpPendingOffer},
-    media::{Direction, MediaKind, Mid, Pt},
+    media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
     net::{Protocol, Receive},
     rtp::RtpWrite,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Presenter {
     pub(crate) is_closed: bool,
     pub(crate) has_failed: bool,
     pub(crate) keyframe_requests: usize,
+    /// The layers that these were for.
+    pub(crate) asked: Vec<Option<Rid>>,
     pub(crate) remb: Option<u64>,
     pub(crate) timeout: Instant,
     /// What is to be sent: destination and datagram.
@@ -50,11 +52,35 @@ impl Presenter {
     }
 
     /// With an engine in RTP mode, whose cryptography is the caller's.
-    pub(crate) fn with_rtc(mut rtc: Rtc, address: SocketAddr, now: Instant) -> (Self, String) {
+    pub(crate) fn with_rtc(rtc: Rtc, address: SocketAddr, now: Instant) -> (Self, String) {
+        Self::offer(rtc, None, address, now)
+    }
+
+    /// With VP8 in layers of these names.
+    pub(crate) fn with_layers(rids: &[&str], address: SocketAddr, now: Instant) -> (Self, String) {
+        let crypto = std::sync::Arc::new(str0m::crypto::from_feature_flags());
+        let config = RtcConfig::new()
+            .clear_codecs()
+            .enable_vp8(true)
+            .enable_opus(true, false);
+        let config = config.set_crypto_provider(crypto).set_rtp_mode(true);
+        let mut simulcast = Simulcast::new();
+        for rid in rids {
+            simulcast.add_send_layer(SimulcastLayer::new(rid));
+        }
+        Self::offer(config.build(now), Some(simulcast), address, now)
+    }
+
+    fn offer(
+        mut rtc: Rtc,
+        simulcast: Option<Simulcast>,
+        address: SocketAddr,
+        now: Instant,
+    ) -> (Self, String) {
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut api = rtc.sdp_api();
         let audio = api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
-        let video = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
+        let video = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
         let (offer, pending) = api.apply().unwrap();
         let presenter = Self {
             rtc,
@@ -70,6 +96,7 @@ impl Presenter {
             is_closed: false,
             has_failed: false,
             keyframe_requests: 0,
+            asked: Vec::new(),
             remb: None,
             timeout: now,
             outbox: Vec::new(),
@@ -151,6 +178,30 @@ impl Presenter {
         }
     }
 
+    /// Sends one frame of a layer, VP8, as packets of `payloads`.
+    pub(crate) fn send_layer(
+        &mut self,
+        now: Instant,
+        rid: &str,
+        seq: u64,
+        rtp_time: u32,
+        payloads: Vec<Vec<u8>>,
+    ) {
+        let pt = self.payload_type(self.video);
+        let count = payloads.len();
+        for (at, payload) in payloads.into_iter().enumerate() {
+            let write = RtpWrite::new(pt, (seq + at as u64).into(), rtp_time, now, payload)
+                .marker(at + 1 == count)
+                .nackable(true);
+            self.rtc
+                .direct_api()
+                .stream_tx_by_mid(self.video, Some(rid.into()))
+                .unwrap()
+                .write_rtp(write);
+            self.handle_timeout(now);
+        }
+    }
+
     pub(crate) fn send_audio(&mut self, now: Instant, rtp_time: u32) {
         let pt = self.payload_type(self.audio);
         let write = RtpWrite::new(pt, self.audio_seq.into(), rtp_time, now, vec![0xFC; 160]);
@@ -181,7 +232,10 @@ impl Presenter {
                 }
                 Output::Event(Event::Connected) => self.is_connected = true,
                 Output::Event(Event::Closed) => self.is_closed = true,
-                Output::Event(Event::KeyframeRequest(_)) => self.keyframe_requests += 1,
+                Output::Event(Event::KeyframeRequest(request)) => {
+                    self.keyframe_requests += 1;
+                    self.asked.push(request.rid);
+                }
                 Output::Event(Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. })) => {
                     self.remb = Some(estimate.as_u64());
                 }

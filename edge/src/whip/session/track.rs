@@ -8,7 +8,7 @@ use inlet_common::{
 };
 use str0m::{media::Mid, rtp::SeqNo};
 
-use super::arrival::Arrival;
+use super::{arrival::Arrival, simulcast::Simulcast};
 
 /// A second source takes a track over only when the first has been silent for
 /// this long: a camera that is exchanged may come with a new SSRC, but two
@@ -33,6 +33,8 @@ pub(super) struct SessionTrack {
     /// The id of the MID header extension, when the presenter offered it.
     pub(super) mid_extension: Option<u8>,
     pub(super) feedback: Feedback,
+    /// What is forwarded is put together from layers then.
+    pub(super) simulcast: Option<Simulcast>,
     source: Option<Source>,
     packets: u64,
     lost_before: u64,
@@ -74,10 +76,16 @@ impl SessionTrack {
             rtx_payload_types,
             mid_extension,
             feedback,
+            simulcast: None,
             source: None,
             packets: 0,
             lost_before: 0,
         }
+    }
+
+    pub(super) fn with_simulcast(mut self, simulcast: Option<Simulcast>) -> Self {
+        self.simulcast = simulcast;
+        self
     }
 
     pub(super) fn is_video(&self) -> bool {
@@ -89,6 +97,14 @@ impl SessionTrack {
         self.source
             .map(|source| source.ssrc)
             .or(self.described.ssrc)
+    }
+
+    /// A source of the track's that the engine knows.
+    pub(super) fn engine_ssrc(&self) -> Option<Ssrc> {
+        match &self.simulcast {
+            Some(simulcast) => simulcast.any_ssrc(),
+            None => self.ssrc(),
+        }
     }
 
     /// Judges a packet's source and counts the packet when it is the track's.

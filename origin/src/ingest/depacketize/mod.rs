@@ -3,19 +3,19 @@
 //! | file | holds |
 //! |---|---|
 //! | `h264` | RFC 6184: single NAL units, STAP-A, FU-A; parameter sets |
-//! | `vp8` | RFC 7741 |
-//! | `vp9` | RFC 9628 |
-//! | `bits` | reading single bits and Exp-Golomb codes |
+//!
+//! VP8's and VP9's descriptors are read by [`inlet_common::video`].
 //!
 //! Opus needs no file: each packet is a frame (RFC 7587 §4.2).
 
-mod bits;
 pub(super) mod h264;
-mod vp8;
-mod vp9;
 
 use bytes::{Bytes, BytesMut};
-use inlet_common::{roq::control::Codec, rtp::Packet};
+use inlet_common::{
+    roq::control::Codec,
+    rtp::Packet,
+    video::{vp8, vp9},
+};
 
 use crate::transcode::ladder::Resolution;
 
@@ -141,14 +141,14 @@ impl Depacketizer {
                 h264::append(&packet.payload, &mut self.fragment, &mut partial.data)?;
             }
             Codec::Vp8 => {
-                let (payload, begins) = vp8::strip_descriptor(&packet.payload)?;
+                let (payload, begins) = vp8::strip_descriptor(&packet.payload).ok_or(Malformed)?;
                 if partial.data.is_empty() && !begins {
                     return Err(Malformed);
                 }
                 partial.data.extend_from_slice(payload);
             }
             Codec::Vp9 => {
-                let (payload, begins) = vp9::strip_descriptor(&packet.payload)?;
+                let (payload, begins) = vp9::strip_descriptor(&packet.payload).ok_or(Malformed)?;
                 if partial.data.is_empty() && !begins {
                     return Err(Malformed);
                 }
@@ -171,8 +171,14 @@ impl Depacketizer {
         let Partial { timestamp, data } = partial;
         let (is_key, resolution, data) = match self.codec {
             Codec::H264 => self.parameter_sets.finish(data),
-            Codec::Vp8 => (vp8::is_key(&data), vp8::resolution(&data), data.freeze()),
-            Codec::Vp9 => (vp9::is_key(&data), vp9::resolution(&data), data.freeze()),
+            Codec::Vp8 => {
+                let size = vp8::size(&data).map(Into::into);
+                (vp8::is_key(&data), size, data.freeze())
+            }
+            Codec::Vp9 => {
+                let size = vp9::size(&data).map(Into::into);
+                (vp9::is_key(&data), size, data.freeze())
+            }
             Codec::Opus => (true, None, data.freeze()),
         };
         if maybe_headless && !h264::begins_access_unit(&data) {

@@ -6,7 +6,7 @@ use super::*;
 
 impl Pair {
     /// What a PATCH does: hands a restart to the session; returns the fragment.
-    fn restart(&mut self) -> String {
+    pub(super) fn restart(&mut self) -> String {
         let remote = self.presenter.restart();
         let (restart, fragment) = self.ice.restart(remote, &mut rand::rng()).unwrap();
         assert!(self.session.restart(Box::new(restart)));

@@ -2,18 +2,19 @@
 
 /// A cursor over bits, most significant first.
 #[derive(Debug)]
-pub(super) struct Bits<'a> {
+pub struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins with the first byte's highest bit.
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// The next bit; `None` at the end.
-    pub(super) fn flag(&mut self) -> Option<bool> {
+    pub fn flag(&mut self) -> Option<bool> {
         let byte = *self.bytes.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
@@ -21,17 +22,17 @@ impl<'a> Bits<'a> {
     }
 
     /// The next `count` bits as a number; at most 32.
-    pub(super) fn uint(&mut self, count: u32) -> Option<u32> {
+    pub fn uint(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0_u32, |value, _| Some(value << 1 | u32::from(self.flag()?)))
     }
 
     /// Passes over `count` bits.
-    pub(super) fn skip(&mut self, count: u32) -> Option<()> {
+    pub fn skip(&mut self, count: u32) -> Option<()> {
         (0..count).try_for_each(|_| self.flag().map(|_| ()))
     }
 
     /// An unsigned Exp-Golomb code (H.264 §9.1).
-    pub(super) fn ue(&mut self) -> Option<u32> {
+    pub fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;
@@ -44,7 +45,7 @@ impl<'a> Bits<'a> {
     }
 
     /// A signed Exp-Golomb code (H.264 §9.1.1).
-    pub(super) fn se(&mut self) -> Option<i64> {
+    pub fn se(&mut self) -> Option<i64> {
         let code = i64::from(self.ue()?);
         Some(if code % 2 == 0 {
             -(code / 2)

@@ -13,17 +13,17 @@
 //! All spatial layers of a picture share a timestamp and follow each other, so
 //! their payloads in a row are the super frame that a decoder takes.
 
-use super::{Malformed, bits::Bits};
-use crate::transcode::ladder::Resolution;
+use super::{Bits, Size};
 
-/// Takes the payload descriptor off; tells whether the packet begins a picture.
-pub(super) fn strip_descriptor(payload: &[u8]) -> Result<(&[u8], bool), Malformed> {
-    let (&first, mut rest) = payload.split_first().ok_or(Malformed)?;
+/// Takes the payload descriptor off; tells whether the packet begins a
+/// picture. `None` when there is less than it says.
+pub fn strip_descriptor(payload: &[u8]) -> Option<(&[u8], bool)> {
+    let (&first, mut rest) = payload.split_first()?;
     let has = |bit: u8| first & bit != 0;
-    let mut take = |count: usize| -> Result<u8, Malformed> {
-        let (taken, after) = rest.split_at_checked(count).ok_or(Malformed)?;
+    let mut take = |count: usize| -> Option<u8> {
+        let (taken, after) = rest.split_at_checked(count)?;
         rest = after;
-        Ok(taken.first().copied().unwrap_or(0))
+        Some(taken.first().copied().unwrap_or(0))
     };
     if has(0x80) && take(1)? & 0x80 != 0 {
         take(1)?;
@@ -45,12 +45,10 @@ pub(super) fn strip_descriptor(payload: &[u8]) -> Result<(&[u8], bool), Malforme
     if has(0x02) {
         skip_scalability_structure(&mut take)?;
     }
-    Ok((rest, has(0x08) && spatial_layer == 0))
+    Some((rest, has(0x08) && spatial_layer == 0))
 }
 
-fn skip_scalability_structure(
-    take: &mut impl FnMut(usize) -> Result<u8, Malformed>,
-) -> Result<(), Malformed> {
+fn skip_scalability_structure(take: &mut impl FnMut(usize) -> Option<u8>) -> Option<()> {
     let head = take(1)?;
     let layers = usize::from(head >> 5) + 1;
     if head & 0x10 != 0 {
@@ -62,16 +60,16 @@ fn skip_scalability_structure(
             take(usize::from(references))?;
         }
     }
-    Ok(())
+    Some(())
 }
 
 /// Whether the picture can be decoded by itself.
-pub(super) fn is_key(frame: &[u8]) -> bool {
+pub fn is_key(frame: &[u8]) -> bool {
     key_frame_header(frame).is_some()
 }
 
 /// A key frame's size: that of its first layer, as its header tells it.
-pub(super) fn resolution(frame: &[u8]) -> Option<Resolution> {
+pub fn size(frame: &[u8]) -> Option<Size> {
     let (mut bits, profile) = key_frame_header(frame)?;
     if profile >= 2 {
         bits.skip(1)?;
@@ -86,7 +84,7 @@ pub(super) fn resolution(frame: &[u8]) -> Option<Resolution> {
     }
     let width = bits.uint(16)? + 1;
     let height = bits.uint(16)? + 1;
-    Some(Resolution { width, height })
+    Some(Size { width, height })
 }
 
 /// The uncompressed header up to behind the sync code, when it is a key frame's
