@@ -31,6 +31,9 @@ pub struct Seen {
     pub time: f64,
     /// What the strip says; `None` when it cannot be read.
     pub reading: Option<Reading>,
+    /// Whether the strip was found in an upright picture between two black bars, as a
+    /// phone that is turned upright fills a lying canvas.
+    pub is_pillarboxed: bool,
 }
 
 /// All that a viewer saw and heard.
@@ -187,15 +190,20 @@ impl Picture {
         self.decoder.send_packet(packet)?;
         let mut frame = frame::Video::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
+            let luma = strip::Plane {
+                data: frame.data(0),
+                stride: frame.stride(0),
+                width: frame.width() as usize,
+                height: frame.height() as usize,
+            };
+            let whole = strip::read(luma);
+            let upright = || strip::read(luma.upright()?);
+            let reading = whole.or_else(upright);
             seen.push(Seen {
                 size: (frame.width(), frame.height()),
                 time: frame.timestamp().unwrap_or(0) as f64 * self.time_base,
-                reading: strip::read(strip::Plane {
-                    data: frame.data(0),
-                    stride: frame.stride(0),
-                    width: frame.width() as usize,
-                    height: frame.height() as usize,
-                }),
+                reading,
+                is_pillarboxed: whole.is_none() && reading.is_some(),
             });
         }
         Ok(())

@@ -15,7 +15,13 @@ use rtc::{
         media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine},
     },
     peer_connection::transport::RTCDtlsTransportState,
-    rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind},
+    rtp_transceiver::{
+        RTCRtpTransceiverDirection,
+        rtp_sender::{
+            RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability,
+            RtpCodecKind,
+        },
+    },
 };
 use tokio::sync::watch;
 use webrtc::{
@@ -27,8 +33,9 @@ use webrtc::{
 };
 
 use super::{
-    Codec,
+    Codec, Tracks,
     feedback::{Feedback, Listener},
+    rename::Rename,
     track::Track,
     via::Via,
     whip::{self, Resource},
@@ -43,8 +50,8 @@ pub(super) struct Peer {
     connection: Arc<dyn PeerConnection>,
     resource: Resource,
     state: watch::Receiver<RTCPeerConnectionState>,
-    /// The two tracks, until the media threads take them.
-    pub(super) tracks: Option<(Track, Track)>,
+    /// Video and audio, until the media threads take them.
+    pub(super) tracks: (Option<Track>, Option<Track>),
 }
 
 struct Events {
@@ -66,23 +73,26 @@ impl PeerConnectionEventHandler for Events {
 }
 
 impl Peer {
-    /// Offers the two tracks to `endpoint` and waits until DTLS is up.
+    /// Offers the tracks to `endpoint` and waits until DTLS is up.
     pub(super) async fn connect(
         endpoint: &reqwest::Url,
         codec: Codec,
+        tracks: Tracks,
         via: Option<&Via>,
         feedback: Arc<Feedback>,
     ) -> Result<Self> {
         let (gathered, mut is_gathered) = watch::channel(false);
         let (state, state_seen) = watch::channel(RTCPeerConnectionState::New);
         let connection = build(endpoint, codec, feedback, Events { gathered, state }).await?;
-        let video = Track::add(
-            connection.as_ref(),
-            video_codec(codec),
-            Some(rand::random()),
-        )
-        .await?;
-        let audio = Track::add(connection.as_ref(), opus(), None).await?;
+        let peer = connection.as_ref();
+        let video = match tracks {
+            Tracks::Audio => None,
+            _ => Some(Track::add(peer, video_codec(codec), Some(rand::random())).await?),
+        };
+        let audio = match tracks {
+            Tracks::Video => None,
+            _ => Some(Track::add(peer, opus(), None).await?),
+        };
 
         let offer = connection.create_offer(None).await?;
         connection.set_local_description(offer).await?;
@@ -100,7 +110,7 @@ impl Peer {
             connection,
             resource,
             state: state_seen,
-            tracks: Some((video, audio)),
+            tracks: (video, audio),
         };
         peer.wait_connected().await?;
         Ok(peer)
@@ -176,11 +186,17 @@ async fn build(
     media.register_codec(video_codec(codec), RtpCodecKind::Video)?;
     media.register_codec(rtx(), RtpCodecKind::Video)?;
     media.register_codec(opus(), RtpCodecKind::Audio)?;
+    let orientation = RTCRtpHeaderExtensionCapability {
+        uri: "urn:3gpp:video-orientation".to_owned(),
+    };
+    let send = Some(RTCRtpTransceiverDirection::Sendonly);
+    media.register_header_extension(orientation, RtpCodecKind::Video, send)?;
     // Sender reports are ours (`Track::report`): the crate's would name the time
     // at which a packet left, not the one at which its frame was captured.
     let registry = configure_nack(Registry::new(), &mut media);
     let registry = configure_twcc_sender_only(registry, &mut media)?;
     let registry = registry.with(Slot::from(14_000), Listener::new(feedback));
+    let registry = registry.with(Slot::from(500), Rename::default());
     let settings = SettingEngineBuilder::new()
         .with_crypto_provider(Arc::new(crypto::providers::AwsLcRsProvider::new()))
         .with_include_loopback_candidate(true)

@@ -34,6 +34,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 pub use acme_edge::AcmeEdge;
 pub use api::{Api, Stream};
@@ -160,6 +161,23 @@ impl Rig {
         let request = reqwest::Client::new().get(url).bearer_auth(secret);
         let response = request.send().await?.error_for_status()?;
         Ok(response.text().await?)
+    }
+
+    /// The events in the trace of this stream's newest session.
+    ///
+    /// # Errors
+    ///
+    /// When the edge knows of none.
+    pub async fn events(&self, stream: &Stream) -> Result<Vec<Value>> {
+        let list: Value = serde_json::from_str(&self.edge_admin("/traces").await?)?;
+        let mut sessions = list["sessions"].as_array().context("no list")?.iter();
+        let session = sessions.find(|session| session["stream"] == stream.id);
+        let session = session.context("no session")?;
+        let id = session["session"].as_str().context("no id")?;
+        let trace = self.edge_admin(&format!("/sessions/{id}/trace")).await?;
+        let mut trace: Value = serde_json::from_str(&trace)?;
+        let events = trace["events"].take();
+        Ok(events.as_array().context("no events")?.clone())
     }
 
     /// URL of the origin's metrics.
