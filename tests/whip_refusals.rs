@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use reqwest::{Client, Response, Url, header, redirect};
 use tests::rig::{Metrics, Rig, Stream, scenario, until};
 
-const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
 const ELSEWHERE: &str = "https://b.example";
 const PATIENCE: Duration = Duration::from_secs(20);
 
