@@ -7,6 +7,7 @@
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
 //! | [`playlist`] | an HLS reader that tests compare with |
+//! | [`sdp`] | an SDP reader that tests compare answers with offers by |
 //! | [`stage`] | a stream on air, as most system tests begin |
 //! | [`turn`] | TURN clients on a codec of their own, and a load of them |
 //! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
@@ -18,6 +19,7 @@ pub mod impairment;
 pub mod playlist;
 pub mod publisher;
 pub mod rig;
+pub mod sdp;
 pub mod stage;
 pub mod strip;
 pub mod turn;
