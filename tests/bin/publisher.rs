@@ -73,6 +73,7 @@ async fn publish() -> Result<()> {
         tracks: Tracks::Both,
         begins_dark: false,
         announce: !arguments.no_announce,
+        relay: None,
         via: None,
     })
     .await?;

@@ -92,13 +92,7 @@ impl Publisher {
         let camera = options.camera()?;
         let feedback = Arc::new(feedback::Feedback::default());
         let endpoint = options.endpoint(camera.size)?;
-        let connecting = peer::Peer::connect(
-            &endpoint,
-            options.codec,
-            options.tracks,
-            options.via.as_ref(),
-            Arc::clone(&feedback),
-        );
+        let connecting = peer::Peer::connect(&endpoint, &options, Arc::clone(&feedback));
         let mut peer = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .context("no connection in time")??;

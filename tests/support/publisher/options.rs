@@ -5,6 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use anyhow::{Context as _, Result};
 
 use super::{Camera, Via, file};
+use crate::rig::TurnCredential;
 
 /// What to publish, and where.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Options {
     pub begins_dark: bool,
     /// Whether the POST announces the size, as the go-live page does. Default: true.
     pub announce: bool,
+    /// The TURN server that relays it, which then is its only way. Default: none.
+    pub relay: Option<TurnCredential>,
     /// What stands between it and the edge. Default: nothing.
     pub via: Option<Via>,
 }
@@ -44,6 +47,7 @@ impl Options {
             tracks: Tracks::Both,
             begins_dark: false,
             announce: true,
+            relay: None,
             via: None,
         }
     }

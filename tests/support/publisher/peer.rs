@@ -26,20 +26,21 @@ use rtc::{
 use tokio::sync::watch;
 use webrtc::{
     peer_connection::{
-        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
+        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfiguration,
+        RTCConfigurationBuilder, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
         RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder, crypto,
     },
     runtime::TokioRuntime,
 };
 
 use super::{
-    Codec, Tracks,
+    Codec, Options, Tracks,
     feedback::{Feedback, Listener},
     rename::Rename,
     track::Track,
-    via::Via,
     whip::{self, Resource},
 };
+use crate::rig::TurnCredential;
 
 const VIDEO: u8 = 102;
 const VIDEO_RTX: u8 = 103;
@@ -76,14 +77,13 @@ impl Peer {
     /// Offers the tracks to `endpoint` and waits until DTLS is up.
     pub(super) async fn connect(
         endpoint: &reqwest::Url,
-        codec: Codec,
-        tracks: Tracks,
-        via: Option<&Via>,
+        options: &Options,
         feedback: Arc<Feedback>,
     ) -> Result<Self> {
+        let (codec, tracks) = (options.codec, options.tracks);
         let (gathered, mut is_gathered) = watch::channel(false);
         let (state, state_seen) = watch::channel(RTCPeerConnectionState::New);
-        let connection = build(endpoint, codec, feedback, Events { gathered, state }).await?;
+        let connection = build(endpoint, options, feedback, Events { gathered, state }).await?;
         let peer = connection.as_ref();
         let video = match tracks {
             Tracks::Audio => None,
@@ -99,7 +99,7 @@ impl Peer {
         is_gathered.wait_for(|done| *done).await?;
         let offer = connection.local_description().await.context("no offer")?;
         let (resource, answer) = whip::post(endpoint, offer.sdp).await?;
-        let answer = match via {
+        let answer = match &options.via {
             Some(via) => via.replace(&answer).await?,
             None => answer,
         };
@@ -178,12 +178,12 @@ impl Peer {
 
 async fn build(
     endpoint: &reqwest::Url,
-    codec: Codec,
+    options: &Options,
     feedback: Arc<Feedback>,
     events: Events,
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
-    media.register_codec(video_codec(codec), RtpCodecKind::Video)?;
+    media.register_codec(video_codec(options.codec), RtpCodecKind::Video)?;
     media.register_codec(rtx(), RtpCodecKind::Video)?;
     media.register_codec(opus(), RtpCodecKind::Audio)?;
     let orientation = RTCRtpHeaderExtensionCapability {
@@ -202,6 +202,7 @@ async fn build(
         .with_include_loopback_candidate(true)
         .build();
     let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration(options.relay.as_ref()))
         .with_media_engine(media)
         .with_interceptor_registry(registry)
         .with_setting_engine(settings)
@@ -211,6 +212,22 @@ async fn build(
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// Relayed by this server and in no other way, or directly.
+fn configuration(relay: Option<&TurnCredential>) -> RTCConfiguration {
+    let Some(relay) = relay else {
+        return RTCConfiguration::default();
+    };
+    let server = RTCIceServer {
+        urls: relay.urls.clone(),
+        username: relay.username.clone(),
+        credential: relay.credential.clone(),
+    };
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(vec![server])
+        .with_ice_transport_policy(RTCIceTransportPolicy::Relay)
+        .build()
 }
 
 /// Loopback for an edge on loopback, else every interface.
