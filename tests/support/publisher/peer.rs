@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rtc::{
+    ice::mdns::MulticastDnsMode,
     interceptor::{Registry, Slot},
     peer_connection::configuration::{
         interceptor_registry::{configure_nack, configure_twcc_sender_only},
@@ -200,6 +201,8 @@ async fn build(
     let settings = SettingEngineBuilder::new()
         .with_crypto_provider(Arc::new(crypto::providers::AwsLcRsProvider::new()))
         .with_include_loopback_candidate(true)
+        // The edge has no names to be asked for, and a network apart no multicast.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .build();
     let connection = PeerConnectionBuilder::new()
         .with_configuration(configuration(options.relay.as_ref()))

@@ -10,6 +10,7 @@
 //! it is ready. Dropping the rig kills both process groups, workers included.
 
 mod acme_edge;
+pub mod apart;
 mod api;
 mod certificates;
 mod lone_edge;
@@ -43,7 +44,7 @@ pub use metrics::Metrics;
 pub use pebble::Pebble;
 pub use ports::Ports;
 pub use process::Process;
-pub use scenario::scenario;
+pub use scenario::{scenario, scenario_at};
 pub use turn::TurnEdge;
 pub use turn_credential::TurnCredential;
 pub use wait::until;
