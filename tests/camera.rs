@@ -95,7 +95,7 @@ async fn another_camera_goes_on_in_the_same_playlist() {
 
         let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
         watched.ensure_smooth()?;
-        ensure_together(&watched)?;
+        watched.ensure_together()?;
         publisher.stop().await
     })
     .await;
@@ -115,9 +115,9 @@ async fn a_camera_may_fall_silent_and_come_back() {
                 ..first
             })?;
             // Longer than a dead session may last: the sound says that it lives.
-            warned(rig, &stream, "no_video", false).await?;
+            rig.warned(&stream, "no_video", false).await?;
             publisher.set_camera(first)?;
-            warned(rig, &stream, "no_video", true).await
+            rig.warned(&stream, "no_video", true).await
         };
         let (watched, ()) = tokio::try_join!(watching, unplugging)?;
         let gap = watched.largest_gap()?;
@@ -126,7 +126,7 @@ async fn a_camera_may_fall_silent_and_come_back() {
         ensure!(watched.beeps.len() >= 8, "beeps at {:?}", watched.beeps);
         let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
         watched.ensure_smooth()?;
-        ensure_together(&watched)?;
+        watched.ensure_together()?;
         publisher.stop().await
     })
     .await;
@@ -155,7 +155,7 @@ async fn a_camera_that_is_late_is_seen_when_it_comes() {
             Ok(watched)
         })
         .await?;
-        ensure_together(&watched)?;
+        watched.ensure_together()?;
         publisher.stop().await
     })
     .await;
@@ -172,7 +172,7 @@ async fn sound_alone_is_played_on_black() {
         );
         let watched = viewer::watch(&stream.hls, 120, PATIENCE).await?;
         ensure!(watched.beeps.len() >= 2, "beeps at {:?}", watched.beeps);
-        warned(rig, &stream, "no_video", false).await?;
+        rig.warned(&stream, "no_video", false).await?;
         publisher.stop().await
     })
     .await;
@@ -191,7 +191,7 @@ async fn a_picture_alone_is_played_with_silence() {
         ensure!(sound.count() == 1, "{streams:?}");
         let watched = viewer::watch(&stream.hls, 90, PATIENCE).await?;
         ensure!(watched.beeps.is_empty(), "beeps at {:?}", watched.beeps);
-        warned(rig, &stream, "no_audio", false).await?;
+        rig.warned(&stream, "no_audio", false).await?;
         publisher.stop().await
     })
     .await;
@@ -261,28 +261,4 @@ fn ensure_running(watched: &Watched, still: i64) -> Result<()> {
     let gap = readable.largest_gap()?;
     ensure!(gap < still, "the picture stood still for {gap} ms");
     Ok(())
-}
-
-/// Checks that sound and picture are together.
-fn ensure_together(watched: &Watched) -> Result<()> {
-    let skews = watched.skews();
-    ensure!(skews.len() >= 3, "beeps at {:?}", watched.beeps);
-    let worst = skews.iter().copied().map(f64::abs).fold(0.0, f64::max);
-    ensure!(worst < 0.040, "sound is late by {skews:?} s");
-    Ok(())
-}
-
-/// Waits until the session's trace says that a warning has begun, or is over.
-async fn warned(rig: &Rig, stream: &Stream, kind: &str, is_over: bool) -> Result<()> {
-    until("a warning", PATIENCE, async || {
-        let events = rig.events(stream).await?;
-        let told = events.iter().any(|event| {
-            event["event"] == "warning"
-                && event["data"]["kind"] == kind
-                && event["data"]["over"] == is_over
-        });
-        ensure!(told, "{kind}, over: {is_over}: not told");
-        Ok(())
-    })
-    .await
 }

@@ -17,6 +17,8 @@ use crate::strip::{self, Reading};
 /// Frames that a busy machine may lose at once in a picture that still runs
 /// smoothly: a third of a second.
 const MAX_STEP: i64 = 10;
+/// Seconds by which sound and picture may be apart.
+const MAX_SKEW: f64 = 0.040;
 /// A sample louder than this, of full scale 1, belongs to a beep.
 const LOUD: f32 = 0.15;
 /// Seconds of quiet after which a loud sample begins a new beep.
@@ -92,6 +94,20 @@ impl Watched {
         if steps.iter().any(|step| !(0..=MAX_STEP).contains(step)) || kept * 10 < steps.len() * 8 {
             bail!("the picture does not run smoothly: {counters:?}");
         }
+        Ok(())
+    }
+
+    /// Checks that sound and picture are together wherever a beep was heard, which was at
+    /// least three times.
+    ///
+    /// # Errors
+    ///
+    /// With what was heard and when, when it is not so.
+    pub fn ensure_together(&self) -> Result<()> {
+        let skews = self.skews();
+        ensure!(skews.len() >= 3, "beeps at {:?}", self.beeps);
+        let is_off = |skew: &f64| skew.abs() >= MAX_SKEW;
+        ensure!(!skews.iter().any(is_off), "sound is late by {skews:?} s");
         Ok(())
     }
 

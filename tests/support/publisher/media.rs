@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) feedback: Arc<Feedback>,
     pub(super) stop: AtomicBool,
     camera: Mutex<Camera>,
+    /// No sound is sent while it is set.
+    pub(super) is_muted: AtomicBool,
     pub(super) frames: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) key_frames: AtomicU64,
@@ -49,6 +51,7 @@ impl Shared {
             feedback,
             stop: AtomicBool::new(false),
             camera: Mutex::new(camera),
+            is_muted: AtomicBool::new(false),
             frames: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             key_frames: AtomicU64::new(0),
@@ -272,7 +275,8 @@ pub(super) fn audio(
             Some(file) => file.fill(&mut samples)?,
             None => tone::fill(&mut samples, first, options.fps),
         }
-        if let Some(data) = encoder.encode(&samples, first)? {
+        let coded = encoder.encode(&samples, first)?;
+        if let Some(data) = coded.filter(|_| !shared.is_muted.load(Relaxed)) {
             shared.note_sent(runtime.block_on(track.send(&data, first, None))?);
             runtime.block_on(reports.send_if_due(&track))?;
         }

@@ -146,6 +146,11 @@ impl Publisher {
         Ok(())
     }
 
+    /// Sends no sound at all while muted, as DTX and a microphone that is gone do.
+    pub fn set_muted(&self, is_muted: bool) {
+        self.shared.is_muted.store(is_muted, Relaxed);
+    }
+
     /// When key frames were asked for, counted from the end of DTLS; zero for what
     /// came before anybody here heard of that end. The first thousand are kept.
     pub fn key_requests(&self) -> Vec<Duration> {

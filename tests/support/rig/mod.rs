@@ -53,6 +53,8 @@ pub use wait::until;
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a process may take to stop; longer than the drain of [`settings`].
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a silent track may take to be warned of.
+const WARNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Lines of each log in an error message.
 const TAIL: usize = 40;
 
@@ -179,6 +181,25 @@ impl Rig {
         let mut trace: Value = serde_json::from_str(&trace)?;
         let events = trace["events"].take();
         Ok(events.as_array().context("no events")?.clone())
+    }
+
+    /// Waits until the presenter of this stream is warned, or told that it is over.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too long.
+    pub async fn warned(&self, stream: &Stream, kind: &str, is_over: bool) -> Result<()> {
+        until("a warning", WARNING_PATIENCE, async || {
+            let events = self.events(stream).await?;
+            let told = events.iter().any(|event| {
+                event["event"] == "warning"
+                    && event["data"]["kind"] == kind
+                    && event["data"]["over"] == is_over
+            });
+            ensure!(told, "{kind}, over: {is_over}: not told");
+            Ok(())
+        })
+        .await
     }
 
     /// URL of the origin's metrics.
