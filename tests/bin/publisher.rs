@@ -71,6 +71,7 @@ async fn publish() -> Result<()> {
         file: arguments.file,
         codec: arguments.codec,
         tracks: Tracks::Both,
+        has_rtx: true,
         begins_dark: false,
         announce: !arguments.no_announce,
         relay: None,

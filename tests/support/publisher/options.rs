@@ -24,6 +24,9 @@ pub struct Options {
     pub codec: Codec,
     /// Which tracks it has. Default: both.
     pub tracks: Tracks,
+    /// Whether it knows RTX; without it, a packet is sent again as it was, as OBS does.
+    /// Default: true.
+    pub has_rtx: bool,
     /// Whether the camera delivers nothing at first; see [`Camera::is_dark`].
     pub begins_dark: bool,
     /// Whether the POST announces the size, as the go-live page does. Default: true.
@@ -45,6 +48,7 @@ impl Options {
             file: None,
             codec: Codec::H264,
             tracks: Tracks::Both,
+            has_rtx: true,
             begins_dark: false,
             announce: true,
             relay: None,

@@ -86,13 +86,14 @@ impl Peer {
         let (state, state_seen) = watch::channel(RTCPeerConnectionState::New);
         let connection = build(endpoint, options, feedback, Events { gathered, state }).await?;
         let peer = connection.as_ref();
+        let rtx = options.has_rtx.then(rand::random);
         let video = match tracks {
             Tracks::Audio => None,
-            _ => Some(Track::add(peer, video_codec(codec), Some(rand::random())).await?),
+            _ => Some(Track::add(peer, RtpCodecKind::Video, video_codec(codec), rtx).await?),
         };
         let audio = match tracks {
             Tracks::Video => None,
-            _ => Some(Track::add(peer, opus(), None).await?),
+            _ => Some(Track::add(peer, RtpCodecKind::Audio, opus(), None).await?),
         };
 
         let offer = connection.create_offer(None).await?;
@@ -185,7 +186,9 @@ async fn build(
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
     media.register_codec(video_codec(options.codec), RtpCodecKind::Video)?;
-    media.register_codec(rtx(), RtpCodecKind::Video)?;
+    if options.has_rtx {
+        media.register_codec(rtx(), RtpCodecKind::Video)?;
+    }
     media.register_codec(opus(), RtpCodecKind::Audio)?;
     let orientation = RTCRtpHeaderExtensionCapability {
         uri: "urn:3gpp:video-orientation".to_owned(),

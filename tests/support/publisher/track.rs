@@ -54,16 +54,14 @@ pub(super) struct Track {
 }
 
 impl Track {
-    /// Adds a track to a connection; `rtx` is the SSRC of its retransmissions.
+    /// Adds a track to a connection; `rtx` is the SSRC of its retransmissions, where they
+    /// have one of their own.
     pub(super) async fn add(
         connection: &dyn PeerConnection,
+        kind: RtpCodecKind,
         codec: RTCRtpCodecParameters,
         rtx: Option<u32>,
     ) -> Result<Self> {
-        let kind = match rtx {
-            Some(_) => RtpCodecKind::Video,
-            None => RtpCodecKind::Audio,
-        };
         let ssrc = rand::random();
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
