@@ -26,6 +26,12 @@ const GOOD: Weather = Weather {
     jitter: Duration::ZERO,
     loss: 0.0,
 };
+/// Near, and losing packets.
+const LOSSY: Weather = Weather {
+    round_trip: Duration::from_millis(20),
+    jitter: Duration::ZERO,
+    loss: 0.03,
+};
 /// Promised are five seconds; a busy machine gets three times as long.
 const RECOVERY: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,16 +43,7 @@ async fn a_bad_network_leaves_the_stream_decodable_and_it_recovers() {
         let stream = rig.api.create("bad network").await?;
         let relay = Relay::default();
         let mut options = stage::options(&stream);
-        let kept = Arc::clone(&relay);
-        options.via = Some(Via::new(move |edge| {
-            let kept = Arc::clone(&kept);
-            Box::pin(async move {
-                let impairment = Impairment::start(edge, BAD, SEED).await?;
-                let address = impairment.address();
-                *kept.lock().map_err(|_| anyhow::anyhow!("poisoned"))? = Some(impairment);
-                Ok(address)
-            })
-        }));
+        options.via = Some(through(&relay, BAD));
         let publisher = Publisher::start(options).await?;
         let playlist = stage::complete(&stream).await?;
         let variant = playlist.variants.first().context("no variant")?.url.clone();
@@ -64,8 +61,48 @@ async fn a_bad_network_leaves_the_stream_decodable_and_it_recovers() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_come_again_without_rtx_too() {
+    scenario(async |rig: &mut Rig| {
+        let stream = rig.api.create("as OBS").await?;
+        let relay = Relay::default();
+        let mut options = stage::options(&stream);
+        options.has_rtx = false;
+        options.via = Some(through(&relay, LOSSY));
+        let publisher = Publisher::start(options).await?;
+        let playlist = stage::complete(&stream).await?;
+        let variant = playlist.variants.first().context("no variant")?;
+        let watched = viewer::watch(variant.url.as_str(), 240, PATIENCE).await?;
+        watched.ensure_smooth()?;
+        let stats = publisher.stats();
+        ensure!(stats.nacked > 20, "nothing was asked for again: {stats:?}");
+        let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
+        let lost = metrics.sum("inlet_edge_rtp_lost_packets_total", &[]);
+        ensure!(
+            lost * 2.0 < stats.nacked as f64,
+            "{lost} packets stay lost: {stats:?}"
+        );
+        publisher.stop().await
+    })
+    .await;
+}
+
 /// What stands in the presenter's way, once it is there.
 type Relay = Arc<Mutex<Option<Impairment>>>;
+
+/// A way through such weather, which is kept in `relay`.
+fn through(relay: &Relay, weather: Weather) -> Via {
+    let kept = Arc::clone(relay);
+    Via::new(move |edge| {
+        let kept = Arc::clone(&kept);
+        Box::pin(async move {
+            let impairment = Impairment::start(edge, weather, SEED).await?;
+            let address = impairment.address();
+            *kept.lock().map_err(|_| anyhow::anyhow!("poisoned"))? = Some(impairment);
+            Ok(address)
+        })
+    })
+}
 
 /// A second without anything, which is seen and counted.
 async fn darken(rig: &Rig, relay: &Relay) -> Result<()> {

@@ -120,7 +120,7 @@ async fn flood(stream: &Stream, count: usize) -> Result<Answers> {
 }
 
 /// Sound enough to be asked about at the origin.
-const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
 
 async fn post(source: Ipv4Addr, url: String, body: &'static str) -> Result<StatusCode> {
     let client = Client::builder().local_address(Some(source.into()));

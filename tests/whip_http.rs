@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::{Client, Method, Response, header};
 use tests::rig::{Metrics, Rig, Stream, scenario};
 
-const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 

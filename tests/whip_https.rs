@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use tests::rig::{Rig, Stream, scenario, tls, until};
 use tokio::try_join;
 
-const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const CANDIDATE: &str = "a=candidate:1 1 udp 2122260223 192.0.2.7 50000 typ host\r\n";
 const NAME: &str = "edge.test";

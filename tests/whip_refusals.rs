@@ -1,14 +1,23 @@
 //! An edge that cannot take a presenter: 503 with a reason and a time, or 307 to
 //! another one, and never a session that nobody knows of.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 use reqwest::{Client, Response, Url, header, redirect};
+use sqlx::{Connection as _, SqliteConnection};
 use tests::rig::{Metrics, Rig, Stream, scenario, until};
 
-const OFFER: &str = include_str!("../edge/src/whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
 const ELSEWHERE: &str = "https://b.example";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -159,4 +168,89 @@ async fn without_an_origin_nobody_is_taken_and_nothing_stays() {
         Ok(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_too_busy_take_nobody_until_they_have_time() {
+    scenario(async |rig: &mut Rig| {
+        rig.reconfigure_edge(|text| {
+            text.replacen("[limits]\n", "[limits]\nworker_busy = 0.1\n", 1)
+        })
+        .await?;
+        let stream = rig.api.create("in time").await?;
+        let flood = Flood::start(rig.ports().edge_media)?;
+        until("the load to be seen", PATIENCE, async || {
+            let response = post(&stream.whip, None).await?;
+            if response.status() == 201 {
+                let url = response.url().join(value(&response, "location"))?;
+                Client::new().delete(url).send().await?;
+            }
+            ensure_refused(&response, "2302")
+        })
+        .await?;
+        ensure!(flood.stop()? > 1_000, "what flood was that?");
+        until("time", PATIENCE, async || taken(&stream).await).await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_answer_is_told_from_one_that_refuses() {
+    scenario(async |rig: &mut Rig| {
+        let stream = rig.api.create("later").await?;
+        let file = rig.folder().join("state/registry.sqlite3");
+        let url = format!("sqlite://{}", file.display());
+        let mut registry = SqliteConnection::connect(&url).await?;
+        sqlx::query("ALTER TABLE streams RENAME TO away")
+            .execute(&mut registry)
+            .await?;
+        ensure_refused(&post(&stream.whip, None).await?, "2303")?;
+        ensure!(sessions(rig).await? == 0.0, "a session stays");
+        sqlx::query("ALTER TABLE away RENAME TO streams")
+            .execute(&mut registry)
+            .await?;
+        registry.close().await?;
+        taken(&stream).await?;
+        Ok(())
+    })
+    .await;
+}
+
+/// Datagrams for the sessions of nobody, at both workers' ports as fast as they go.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<std::io::Result<u64>>,
+}
+
+impl Flood {
+    fn start(first_port: u16) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = Arc::clone(&stop);
+        // A Binding request with USERNAME (RFC 8489 §14.3): it has to be read to its end
+        // before nobody is found whose it is.
+        let mut request = vec![0, 1, 0, 12, 0x21, 0x12, 0xA4, 0x42];
+        request.extend([7; 12]);
+        request.extend([0, 6, 0, 8]);
+        request.extend(b"some:one");
+        let thread = thread::spawn(move || {
+            let mut sent = 0;
+            while !stopped.load(Relaxed) {
+                for port in [first_port, first_port + 1] {
+                    socket.send_to(&request, (Ipv4Addr::LOCALHOST, port))?;
+                    sent += 1;
+                }
+            }
+            Ok(sent)
+        });
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it; how many datagrams it was.
+    fn stop(self) -> Result<u64> {
+        self.stop.store(true, Relaxed);
+        let sent = self.thread.join().map_err(|_| anyhow!("it panicked"))?;
+        Ok(sent?)
+    }
 }

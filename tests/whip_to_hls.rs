@@ -83,10 +83,7 @@ async fn sound_and_picture_stay_together() {
         // Over DASH the browser tests look: FFmpeg subtracts the window from the
         // stream's age without a sign, and repeats a young stream's first segment.
         let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
-        let skews = watched.skews();
-        ensure!(skews.len() >= 3, "beeps at {:?}", watched.beeps);
-        let worst = skews.iter().copied().map(f64::abs).fold(0.0, f64::max);
-        ensure!(worst < 0.040, "sound is late by {skews:?} s");
+        watched.ensure_together()?;
         publisher.stop().await
     })
     .await;

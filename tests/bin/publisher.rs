@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
-use tests::publisher::{Codec, Options, Publisher, Stats};
+use tests::publisher::{Codec, Options, Publisher, Stats, Tracks};
 use tracing_subscriber::EnvFilter;
 
 /// Publishes a moving test picture, or a media file, by WHIP.
@@ -70,7 +70,11 @@ async fn publish() -> Result<()> {
         bitrate: arguments.bitrate,
         file: arguments.file,
         codec: arguments.codec,
+        tracks: Tracks::Both,
+        has_rtx: true,
+        begins_dark: false,
         announce: !arguments.no_announce,
+        relay: None,
         via: None,
     })
     .await?;

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`strip`] | the frame strip: a counter and a capture time drawn into each frame |
 //! | [`publisher`] | a WHIP client on an independent WebRTC stack, with picture and sound |
+//! | [`by_tcp`] | a presenter's way by TCP |
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
 //! | [`playlist`] | an HLS reader that tests compare with |
+//! | [`sdp`] | an SDP reader that tests compare answers with offers by |
 //! | [`stage`] | a stream on air, as most system tests begin |
 //! | [`turn`] | TURN clients on a codec of their own, and a load of them |
 //! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
@@ -14,10 +16,12 @@
 //! The publisher and the TURN clients share no code with `inlet-edge`: what both got wrong in the
 //! same way, no test would see.
 
+pub mod by_tcp;
 pub mod impairment;
 pub mod playlist;
 pub mod publisher;
 pub mod rig;
+pub mod sdp;
 pub mod stage;
 pub mod strip;
 pub mod turn;

@@ -58,6 +58,20 @@ pub struct Plane<'a> {
     pub height: usize,
 }
 
+impl Plane<'_> {
+    /// The middle of a lying plane, as wide as the same picture standing upright would
+    /// be at its height; `None` of a plane that is not lying.
+    pub fn upright(self) -> Option<Self> {
+        let width = self.height * self.height / self.width.max(1);
+        let left = self.width.checked_sub(width)? / 2;
+        (left > 0).then(|| Self {
+            data: &self.data[left..],
+            width,
+            ..self
+        })
+    }
+}
+
 /// The blocks of a row, `true` for white; row 0 carries the counter, 1 the time.
 pub fn encode_row(row: usize, value: u64) -> [bool; COLUMNS] {
     let value = u32::try_from(value % u64::from(MODULUS)).unwrap_or(0);

@@ -17,6 +17,8 @@ use crate::strip::{self, Reading};
 /// Frames that a busy machine may lose at once in a picture that still runs
 /// smoothly: a third of a second.
 const MAX_STEP: i64 = 10;
+/// Seconds by which sound and picture may be apart.
+const MAX_SKEW: f64 = 0.040;
 /// A sample louder than this, of full scale 1, belongs to a beep.
 const LOUD: f32 = 0.15;
 /// Seconds of quiet after which a loud sample begins a new beep.
@@ -31,6 +33,9 @@ pub struct Seen {
     pub time: f64,
     /// What the strip says; `None` when it cannot be read.
     pub reading: Option<Reading>,
+    /// Whether the strip was found in an upright picture between two black bars, as a
+    /// phone that is turned upright fills a lying canvas.
+    pub is_pillarboxed: bool,
 }
 
 /// All that a viewer saw and heard.
@@ -89,6 +94,20 @@ impl Watched {
         if steps.iter().any(|step| !(0..=MAX_STEP).contains(step)) || kept * 10 < steps.len() * 8 {
             bail!("the picture does not run smoothly: {counters:?}");
         }
+        Ok(())
+    }
+
+    /// Checks that sound and picture are together wherever a beep was heard, which was at
+    /// least three times.
+    ///
+    /// # Errors
+    ///
+    /// With what was heard and when, when it is not so.
+    pub fn ensure_together(&self) -> Result<()> {
+        let skews = self.skews();
+        ensure!(skews.len() >= 3, "beeps at {:?}", self.beeps);
+        let is_off = |skew: &f64| skew.abs() >= MAX_SKEW;
+        ensure!(!skews.iter().any(is_off), "sound is late by {skews:?} s");
         Ok(())
     }
 
@@ -187,15 +206,20 @@ impl Picture {
         self.decoder.send_packet(packet)?;
         let mut frame = frame::Video::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
+            let luma = strip::Plane {
+                data: frame.data(0),
+                stride: frame.stride(0),
+                width: frame.width() as usize,
+                height: frame.height() as usize,
+            };
+            let whole = strip::read(luma);
+            let upright = || strip::read(luma.upright()?);
+            let reading = whole.or_else(upright);
             seen.push(Seen {
                 size: (frame.width(), frame.height()),
                 time: frame.timestamp().unwrap_or(0) as f64 * self.time_base,
-                reading: strip::read(strip::Plane {
-                    data: frame.data(0),
-                    stride: frame.stride(0),
-                    width: frame.width() as usize,
-                    height: frame.height() as usize,
-                }),
+                reading,
+                is_pillarboxed: whole.is_none() && reading.is_some(),
             });
         }
         Ok(())

@@ -17,7 +17,7 @@ use metrics::Gauge;
 use super::{check::Findings, *};
 use crate::config::ConfigFile;
 
-const OFFER: &str = include_str!("../whip/session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../whip/offers/chromium.sdp");
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A directory with certificates, removed at the end.

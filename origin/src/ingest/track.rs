@@ -246,6 +246,8 @@ impl Track {
             self.reorder = Reorder::new(PATIENCE);
             self.depacketizer.reset();
             clock.reset(self.which);
+            // Another camera is upright until it says otherwise.
+            self.quarter_turns = 0;
             self.is_damaged = self.which == Which::Video;
         }
         self.source = Some(ssrc);
@@ -340,19 +342,39 @@ mod tests {
 
     use super::*;
 
+    /// A frame of VP8 in one packet, a key frame where it begins as one.
     fn vp8(sequence: u16, payload: &[u8]) -> Bytes {
+        packet(Ssrc(7), sequence, &[], payload)
+    }
+
+    fn packet(ssrc: Ssrc, sequence: u16, extensions: &[(u8, &[u8])], payload: &[u8]) -> Bytes {
         let header = Header {
             marker: true,
             payload_type: 96,
             sequence,
             timestamp: 0,
-            ssrc: Ssrc(7),
+            ssrc,
         };
         let mut wire = Vec::new();
-        header.encode(&[], &mut wire);
+        header.encode(extensions, &mut wire);
         wire.extend_from_slice(payload);
         wire.into()
     }
+
+    fn described(extensions: Vec<control::HeaderExtension>) -> control::Track {
+        control::Track {
+            flow: FlowId(1),
+            codec: Codec::Vp8,
+            payload_types: vec![96],
+            clock_rate: 90_000,
+            fmtp: None,
+            ssrc: Some(Ssrc(7)),
+            extensions,
+        }
+    }
+
+    /// A key frame of 1280×720, as far as it is looked at.
+    const KEY: [u8; 11] = [0x10, 0x02, 0, 0, 0x9D, 0x01, 0x2A, 0x00, 0x05, 0xD0, 0x02];
 
     fn requests(track: &mut Track) -> (usize, Option<Instant>) {
         let mut requests = 0;
@@ -372,17 +394,8 @@ mod tests {
     fn a_key_frame_is_asked_for_until_one_comes() {
         let (now, utc) = (clock::now(), clock::utc());
         let mut clock = Clock::default();
-        let mut track = Track::new(&control::Track {
-            flow: FlowId(1),
-            codec: Codec::Vp8,
-            payload_types: vec![96],
-            clock_rate: 90_000,
-            fmtp: None,
-            ssrc: Some(Ssrc(7)),
-            extensions: Vec::new(),
-        });
-        let key = [0x10, 0x02, 0, 0, 0x9D, 0x01, 0x2A, 0x00, 0x05, 0xD0, 0x02];
-        track.handle_packet(now, utc, &mut clock, &vp8(1, &key));
+        let mut track = Track::new(&described(Vec::new()));
+        track.handle_packet(now, utc, &mut clock, &vp8(1, &KEY));
         assert_eq!(requests(&mut track), (0, None));
 
         track.want_key_frame(now);
@@ -392,7 +405,29 @@ mod tests {
         track.handle_timeout(now + KEY_FRAME_INTERVAL, utc, &mut clock);
         assert_eq!(requests(&mut track).0, 1);
 
-        track.handle_packet(now, utc, &mut clock, &vp8(2, &key));
+        track.handle_packet(now, utc, &mut clock, &vp8(2, &KEY));
         assert_eq!(requests(&mut track), (0, None));
+    }
+
+    #[test]
+    fn a_turn_lasts_until_it_is_told_anew_or_another_source_comes() {
+        let (now, utc) = (clock::now(), clock::utc());
+        let mut clock = Clock::default();
+        let mut track = Track::new(&described(vec![control::HeaderExtension {
+            id: 4,
+            uri: VIDEO_ORIENTATION.to_owned(),
+        }]));
+        let mut turns = |packet: Bytes| {
+            track.handle_packet(now, utc, &mut clock, &packet);
+            let Output::Frame(frame) = track.poll_output() else {
+                panic!("no frame")
+            };
+            frame.quarter_turns
+        };
+        // Mirrored, from the back camera, turned once.
+        assert_eq!(turns(packet(Ssrc(7), 1, &[(4, &[0b1101])], &KEY)), 1);
+        assert_eq!(turns(vp8(2, &KEY)), 1);
+        assert_eq!(turns(packet(Ssrc(7), 3, &[(4, &[2])], &KEY)), 2);
+        assert_eq!(turns(packet(Ssrc(8), 900, &[], &KEY)), 0);
     }
 }

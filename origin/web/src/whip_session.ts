@@ -3,6 +3,7 @@
 // A path that breaks is looked for anew by an ICE restart; when that does not help, the
 // session is over and `whip.ts` opens the next one.
 
+import { keepFrameRate } from "./degradation";
 import {
   preferredAudioCodecs,
   isStreamRelay,
@@ -261,7 +262,7 @@ function addTracks(connection: RTCPeerConnection, options: SessionOptions): void
       sendEncodings: [{ maxBitrate: options.maxVideoBitrate }],
     });
     prefer(transceiver, preferredVideoCodecs(capabilities("video")));
-    keepFrameRate(transceiver.sender);
+    keepFrameRate(connection, transceiver.sender);
   }
 }
 
@@ -276,20 +277,6 @@ function prefer(transceiver: RTCRtpTransceiver, codecs: RTCRtpCodec[]): void {
   } catch {
     // Older Firefox wants receive capabilities here; its own order is good enough.
   }
-}
-
-/**
- * On a slow uplink the picture gets smaller rather than jerky: the origin's ladder keeps
- * its size and scales up, so the viewer sees smooth motion and quality returns by itself.
- */
-function keepFrameRate(sender: RTCRtpSender): void {
-  const parameters = sender.getParameters() as RTCRtpSendParameters & {
-    degradationPreference?: string;
-  };
-  parameters.degradationPreference = "maintain-framerate";
-  sender.setParameters(parameters).catch(() => {
-    // Not known to this browser; the content hint "motion" says the same.
-  });
 }
 
 /** What has come in over all pairs; `null` where the browser does not count it. */

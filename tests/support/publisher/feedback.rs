@@ -7,12 +7,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
 
+use inlet_common::clock;
 use rtc::{
     interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
@@ -29,6 +30,9 @@ use rtc::{
     shared::error::Error,
 };
 
+/// Requests for key frames whose times are kept; later ones are counted only.
+const MAX_REQUESTS: usize = 1_000;
+
 /// Counts of the feedback that has arrived.
 #[derive(Debug, Default)]
 pub(super) struct Feedback {
@@ -36,6 +40,8 @@ pub(super) struct Feedback {
     pub(super) key_wanted: AtomicBool,
     /// PLI and FIR.
     pub(super) key_requests: AtomicU64,
+    /// When they came.
+    key_requested_at: Mutex<Vec<Instant>>,
     /// Packets asked for again by NACK.
     pub(super) nacked: AtomicU64,
     /// Receiver report blocks.
@@ -54,6 +60,10 @@ impl Feedback {
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             self.key_requests.fetch_add(1, Relaxed);
             self.key_wanted.store(true, Relaxed);
+            let mut times = self.times();
+            if times.len() < MAX_REQUESTS {
+                times.push(clock::now());
+            }
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             let packets = nack
                 .nacks
@@ -70,6 +80,17 @@ impl Feedback {
         } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
             self.remb.store(remb.bitrate as u64, Relaxed);
         }
+    }
+
+    /// When key frames were asked for.
+    pub(super) fn key_requested_at(&self) -> Vec<Instant> {
+        self.times().clone()
+    }
+
+    fn times(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.key_requested_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -17,7 +17,16 @@ use ffmpeg_next::frame;
 use inlet_common::clock::{self, UtcTime};
 use tokio::runtime::Handle;
 
-use super::{Options, encode, feedback::Feedback, file, picture::Picture, tone, track::Track};
+use super::{
+    Options,
+    camera::{self, Camera},
+    encode,
+    feedback::Feedback,
+    file,
+    picture::Picture,
+    tone,
+    track::Track,
+};
 
 /// How often a track says which wall time its RTP time stands for.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,8 +35,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) feedback: Arc<Feedback>,
     pub(super) stop: AtomicBool,
-    /// Width and height, 32 bits each.
-    pub(super) size: AtomicU64,
+    camera: Mutex<Camera>,
+    /// No sound is sent while it is set.
+    pub(super) is_muted: AtomicBool,
     pub(super) frames: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) key_frames: AtomicU64,
@@ -36,29 +46,28 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(size: (u32, u32), feedback: Arc<Feedback>) -> Self {
-        let shared = Self {
+    pub(super) fn new(camera: Camera, feedback: Arc<Feedback>) -> Self {
+        Self {
             feedback,
             stop: AtomicBool::new(false),
-            size: AtomicU64::new(0),
+            camera: Mutex::new(camera),
+            is_muted: AtomicBool::new(false),
             frames: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             key_frames: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-        };
-        shared.set_size(size);
-        shared
+        }
     }
 
-    pub(super) fn set_size(&self, (width, height): (u32, u32)) {
-        self.size
-            .store(u64::from(width) << 32 | u64::from(height), Relaxed);
+    /// The camera, to be read or exchanged.
+    pub(super) fn camera(&self) -> MutexGuard<'_, Camera> {
+        self.camera.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn size(&self) -> (u32, u32) {
-        let size = self.size.load(Relaxed);
-        ((size >> 32) as u32, size as u32)
+    fn note_sent(&self, (packets, bytes): (u64, u64)) {
+        self.packets.fetch_add(packets, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -140,6 +149,59 @@ impl Source {
     }
 }
 
+/// A camera with its encoder.
+struct Film<'a> {
+    options: &'a Options,
+    camera: Camera,
+    source: Source,
+    encoder: encode::Video,
+    /// The orientation that was told last.
+    told: Option<u8>,
+}
+
+impl<'a> Film<'a> {
+    fn open(options: &'a Options, camera: Camera) -> Result<Self> {
+        Ok(Self {
+            options,
+            camera,
+            source: Source::open(options, camera.size)?,
+            encoder: encoder(options, &camera)?,
+            told: None,
+        })
+    }
+
+    /// Goes on with another camera; whether it is another source.
+    fn exchange(&mut self, camera: Camera) -> Result<bool> {
+        if camera.size != self.camera.size {
+            self.source.set_size(camera.size);
+        }
+        if camera.needs_encoder_after(&self.camera) {
+            self.encoder = encoder(self.options, &camera)?;
+        }
+        let before = std::mem::replace(&mut self.camera, camera);
+        Ok(camera.source != before.source)
+    }
+
+    fn shoot(&mut self, counter: u64, media_time: Duration, key: bool) -> Result<encode::Coded> {
+        let upright = self.source.frame(counter, media_time)?;
+        let mut picture = camera::turned(upright, self.camera.quarter_turns);
+        self.encoder.encode(&mut picture, counter, key)
+    }
+
+    /// What is to be told of the orientation with this frame: as browsers do, on
+    /// key frames, on each change, and on every frame that is not upright.
+    fn orientation(&mut self, is_key: bool) -> Option<u8> {
+        let turns = self.camera.quarter_turns;
+        let before = self.told.replace(turns);
+        (is_key || turns != 0 || before != Some(turns)).then_some(turns)
+    }
+}
+
+fn encoder(options: &Options, camera: &Camera) -> Result<encode::Video> {
+    // Frames keep the numbers of the schedule, so its rate is theirs too.
+    encode::Video::open(options.codec, camera.coded(), options.fps, options.bitrate)
+}
+
 /// Draws, encodes and sends pictures until told to stop.
 pub(super) fn video(
     options: &Options,
@@ -149,9 +211,7 @@ pub(super) fn video(
     runtime: &Handle,
 ) -> Result<()> {
     let fps = u64::from(options.fps);
-    let mut size = shared.size();
-    let mut source = Source::open(options, size)?;
-    let mut encoder = encode::Video::open(options.codec, size, options.fps, options.bitrate)?;
+    let mut film = Film::open(options, *shared.camera())?;
     let mut reports = Reports {
         start,
         due: Duration::ZERO,
@@ -166,22 +226,24 @@ pub(super) fn video(
             counter = on_time;
             continue;
         }
-        if shared.size() != size {
-            size = shared.size();
-            source.set_size(size);
-            encoder = encode::Video::open(options.codec, size, options.fps, options.bitrate)?;
+        let camera = *shared.camera();
+        if !camera.shoots(counter) {
+            counter += 1;
+            continue;
         }
-        let mut picture = source.frame(counter, media_time)?;
-        let key = shared.feedback.key_wanted.swap(false, Relaxed);
-        let coded = encoder.encode(&mut picture, counter, key)?;
-        let (packets, bytes) = runtime.block_on(track.send(&coded.data, counter * 90_000 / fps))?;
+        if camera != film.camera && film.exchange(camera)? {
+            track.begin_anew();
+        }
+        let key = !camera.is_deaf && shared.feedback.key_wanted.swap(false, Relaxed);
+        let coded = film.shoot(counter, media_time, key)?;
+        let turns = film.orientation(coded.is_key);
+        let ticks = counter * 90_000 / fps;
+        shared.note_sent(runtime.block_on(track.send(&coded.data, ticks, turns))?);
         runtime.block_on(reports.send_if_due(&track))?;
         shared.frames.fetch_add(1, Relaxed);
         shared
             .key_frames
             .fetch_add(u64::from(coded.is_key), Relaxed);
-        shared.packets.fetch_add(packets, Relaxed);
-        shared.bytes.fetch_add(bytes, Relaxed);
         counter += 1;
     }
     Ok(())
@@ -213,11 +275,10 @@ pub(super) fn audio(
             Some(file) => file.fill(&mut samples)?,
             None => tone::fill(&mut samples, first, options.fps),
         }
-        if let Some(data) = encoder.encode(&samples, first)? {
-            let (packets, bytes) = runtime.block_on(track.send(&data, first))?;
+        let coded = encoder.encode(&samples, first)?;
+        if let Some(data) = coded.filter(|_| !shared.is_muted.load(Relaxed)) {
+            shared.note_sent(runtime.block_on(track.send(&data, first, None))?);
             runtime.block_on(reports.send_if_due(&track))?;
-            shared.packets.fetch_add(packets, Relaxed);
-            shared.bytes.fetch_add(bytes, Relaxed);
         }
         first = end;
     }

@@ -13,121 +13,37 @@
 //!
 //! The media threads are real threads: encoding would starve a runtime's tasks.
 
+mod camera;
 mod encode;
 mod feedback;
 mod file;
 mod media;
+mod options;
 mod peer;
 mod picture;
+mod rename;
 mod tone;
 mod track;
 mod via;
 mod whip;
 
 use std::{
-    path::PathBuf,
-    str::FromStr,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
+use inlet_common::clock;
 use tokio::runtime::Handle;
 
+pub use camera::Camera;
+pub use options::{Codec, Options, Tracks};
 pub use via::Via;
 pub use whip::Refused;
 
 /// How long a connection may take from the POST to the end of DTLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What to publish, and where.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// WHIP URL of the stream.
-    pub whip: String,
-    /// Width and height, both even; `None` is 1280×720, or the file's own size.
-    pub size: Option<(u32, u32)>,
-    /// Frames per second of the constant schedule. Default: 30.
-    pub fps: u32,
-    /// Video bitrate in bits per second. Default: 2,500,000.
-    pub bitrate: u32,
-    /// Media file to play in a loop; `None` is the test picture.
-    pub file: Option<PathBuf>,
-    /// Video codec to offer. Default: H.264.
-    pub codec: Codec,
-    /// Whether the POST announces the size, as the go-live page does. Default: true.
-    pub announce: bool,
-    /// What stands between it and the edge. Default: nothing.
-    pub via: Option<Via>,
-}
-
-impl Options {
-    /// The test picture, as it is by default, to this WHIP URL.
-    pub fn new(whip: impl Into<String>) -> Self {
-        Self {
-            whip: whip.into(),
-            size: None,
-            fps: 30,
-            bitrate: 2_500_000,
-            file: None,
-            codec: Codec::H264,
-            announce: true,
-            via: None,
-        }
-    }
-
-    /// The same in another size.
-    #[must_use]
-    pub fn with_size(mut self, width: u32, height: u32) -> Self {
-        self.size = Some((width, height));
-        self
-    }
-
-    fn resolved_size(&self) -> Result<(u32, u32)> {
-        let (width, height) = match (self.size, &self.file) {
-            (Some(size), _) => size,
-            (None, Some(path)) => file::size(path)?,
-            (None, None) => (1280, 720),
-        };
-        ensure!(
-            width % 2 == 0 && height % 2 == 0 && width >= 64 && height >= 64,
-            "{width}x{height}: both sides must be even and at least 64"
-        );
-        Ok((width, height))
-    }
-
-    fn endpoint(&self, (width, height): (u32, u32)) -> Result<reqwest::Url> {
-        let mut url: reqwest::Url = self.whip.parse().context("the WHIP URL")?;
-        if self.announce {
-            url.query_pairs_mut()
-                .append_pair("width", &width.to_string())
-                .append_pair("height", &height.to_string());
-        }
-        Ok(url)
-    }
-}
-
-/// A video codec that the publisher can send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// H.264, constrained baseline, by libx264.
-    H264,
-    /// VP8, by libvpx.
-    Vp8,
-}
-
-impl FromStr for Codec {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "h264" => Ok(Self::H264),
-            "vp8" => Ok(Self::Vp8),
-            _ => Err(format!("{name}: must be h264 or vp8")),
-        }
-    }
-}
 
 /// What a publisher has sent and heard so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +76,7 @@ pub struct Stats {
 pub struct Publisher {
     peer: peer::Peer,
     shared: Arc<media::Shared>,
+    connected: Instant,
     threads: Vec<JoinHandle<Result<()>>>,
 }
 
@@ -172,36 +89,33 @@ impl Publisher {
     pub async fn start(options: Options) -> Result<Self> {
         ffmpeg_next::init()?;
         ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
-        let size = options.resolved_size()?;
+        let camera = options.camera()?;
         let feedback = Arc::new(feedback::Feedback::default());
-        let endpoint = options.endpoint(size)?;
-        let connecting = peer::Peer::connect(
-            &endpoint,
-            options.codec,
-            options.via.as_ref(),
-            Arc::clone(&feedback),
-        );
+        let endpoint = options.endpoint(camera.size)?;
+        let connecting = peer::Peer::connect(&endpoint, &options, Arc::clone(&feedback));
         let mut peer = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .context("no connection in time")??;
-        let (video, audio) = peer.tracks.take().context("the tracks are gone")?;
+        let connected = clock::now();
+        let (video, audio) = std::mem::take(&mut peer.tracks);
 
-        let shared = Arc::new(media::Shared::new(size, feedback));
+        let shared = Arc::new(media::Shared::new(camera, feedback));
         let start = media::Start::now();
-        let spawn = |name: &str, run: Runner, track| {
+        let spawn = |name: &str, run: Runner, track: track::Track| {
             let (options, shared, runtime) =
                 (options.clone(), Arc::clone(&shared), Handle::current());
             thread::Builder::new()
                 .name(name.to_owned())
                 .spawn(move || run(&options, &shared, start, track, &runtime))
         };
-        let threads = vec![
-            spawn("picture", media::video, video)?,
-            spawn("sound", media::audio, audio)?,
-        ];
+        let picture = video.map(|track| spawn("picture", media::video, track));
+        let sound = audio.map(|track| spawn("sound", media::audio, track));
+        let threads = picture.into_iter().chain(sound);
+        let threads = threads.collect::<Result<_, _>>()?;
         Ok(Self {
             peer,
             shared,
+            connected,
             threads,
         })
     }
@@ -213,7 +127,36 @@ impl Publisher {
 
     /// Changes the size of the picture from the next frame on; both sides even.
     pub fn set_size(&self, width: u32, height: u32) {
-        self.shared.set_size((width, height));
+        self.shared.camera().size = (width, height);
+    }
+
+    /// The camera as it is now.
+    pub fn camera(&self) -> Camera {
+        *self.shared.camera()
+    }
+
+    /// Exchanges or turns the camera from the next frame on.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can encode what it delivers.
+    pub fn set_camera(&self, camera: Camera) -> Result<()> {
+        camera.check()?;
+        *self.shared.camera() = camera;
+        Ok(())
+    }
+
+    /// Sends no sound at all while muted, as DTX and a microphone that is gone do.
+    pub fn set_muted(&self, is_muted: bool) {
+        self.shared.is_muted.store(is_muted, Relaxed);
+    }
+
+    /// When key frames were asked for, counted from the end of DTLS; zero for what
+    /// came before anybody here heard of that end. The first thousand are kept.
+    pub fn key_requests(&self) -> Vec<Duration> {
+        let times = self.shared.feedback.key_requested_at();
+        let since = |at: Instant| at.saturating_duration_since(self.connected);
+        times.into_iter().map(since).collect()
     }
 
     /// What has been sent and heard so far.

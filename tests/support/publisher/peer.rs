@@ -9,30 +9,39 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rtc::{
+    ice::mdns::MulticastDnsMode,
     interceptor::{Registry, Slot},
     peer_connection::configuration::{
         interceptor_registry::{configure_nack, configure_twcc_sender_only},
         media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine},
     },
     peer_connection::transport::RTCDtlsTransportState,
-    rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind},
+    rtp_transceiver::{
+        RTCRtpTransceiverDirection,
+        rtp_sender::{
+            RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability,
+            RtpCodecKind,
+        },
+    },
 };
 use tokio::sync::watch;
 use webrtc::{
     peer_connection::{
-        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
+        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfiguration,
+        RTCConfigurationBuilder, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
         RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder, crypto,
     },
     runtime::TokioRuntime,
 };
 
 use super::{
-    Codec,
+    Codec, Options, Tracks,
     feedback::{Feedback, Listener},
+    rename::Rename,
     track::Track,
-    via::Via,
     whip::{self, Resource},
 };
+use crate::rig::TurnCredential;
 
 const VIDEO: u8 = 102;
 const VIDEO_RTX: u8 = 103;
@@ -43,8 +52,8 @@ pub(super) struct Peer {
     connection: Arc<dyn PeerConnection>,
     resource: Resource,
     state: watch::Receiver<RTCPeerConnectionState>,
-    /// The two tracks, until the media threads take them.
-    pub(super) tracks: Option<(Track, Track)>,
+    /// Video and audio, until the media threads take them.
+    pub(super) tracks: (Option<Track>, Option<Track>),
 }
 
 struct Events {
@@ -66,30 +75,33 @@ impl PeerConnectionEventHandler for Events {
 }
 
 impl Peer {
-    /// Offers the two tracks to `endpoint` and waits until DTLS is up.
+    /// Offers the tracks to `endpoint` and waits until DTLS is up.
     pub(super) async fn connect(
         endpoint: &reqwest::Url,
-        codec: Codec,
-        via: Option<&Via>,
+        options: &Options,
         feedback: Arc<Feedback>,
     ) -> Result<Self> {
+        let (codec, tracks) = (options.codec, options.tracks);
         let (gathered, mut is_gathered) = watch::channel(false);
         let (state, state_seen) = watch::channel(RTCPeerConnectionState::New);
-        let connection = build(endpoint, codec, feedback, Events { gathered, state }).await?;
-        let video = Track::add(
-            connection.as_ref(),
-            video_codec(codec),
-            Some(rand::random()),
-        )
-        .await?;
-        let audio = Track::add(connection.as_ref(), opus(), None).await?;
+        let connection = build(endpoint, options, feedback, Events { gathered, state }).await?;
+        let peer = connection.as_ref();
+        let rtx = options.has_rtx.then(rand::random);
+        let video = match tracks {
+            Tracks::Audio => None,
+            _ => Some(Track::add(peer, RtpCodecKind::Video, video_codec(codec), rtx).await?),
+        };
+        let audio = match tracks {
+            Tracks::Video => None,
+            _ => Some(Track::add(peer, RtpCodecKind::Audio, opus(), None).await?),
+        };
 
         let offer = connection.create_offer(None).await?;
         connection.set_local_description(offer).await?;
         is_gathered.wait_for(|done| *done).await?;
         let offer = connection.local_description().await.context("no offer")?;
         let (resource, answer) = whip::post(endpoint, offer.sdp).await?;
-        let answer = match via {
+        let answer = match &options.via {
             Some(via) => via.replace(&answer).await?,
             None => answer,
         };
@@ -100,7 +112,7 @@ impl Peer {
             connection,
             resource,
             state: state_seen,
-            tracks: Some((video, audio)),
+            tracks: (video, audio),
         };
         peer.wait_connected().await?;
         Ok(peer)
@@ -168,24 +180,35 @@ impl Peer {
 
 async fn build(
     endpoint: &reqwest::Url,
-    codec: Codec,
+    options: &Options,
     feedback: Arc<Feedback>,
     events: Events,
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
-    media.register_codec(video_codec(codec), RtpCodecKind::Video)?;
-    media.register_codec(rtx(), RtpCodecKind::Video)?;
+    media.register_codec(video_codec(options.codec), RtpCodecKind::Video)?;
+    if options.has_rtx {
+        media.register_codec(rtx(), RtpCodecKind::Video)?;
+    }
     media.register_codec(opus(), RtpCodecKind::Audio)?;
+    let orientation = RTCRtpHeaderExtensionCapability {
+        uri: "urn:3gpp:video-orientation".to_owned(),
+    };
+    let send = Some(RTCRtpTransceiverDirection::Sendonly);
+    media.register_header_extension(orientation, RtpCodecKind::Video, send)?;
     // Sender reports are ours (`Track::report`): the crate's would name the time
     // at which a packet left, not the one at which its frame was captured.
     let registry = configure_nack(Registry::new(), &mut media);
     let registry = configure_twcc_sender_only(registry, &mut media)?;
     let registry = registry.with(Slot::from(14_000), Listener::new(feedback));
+    let registry = registry.with(Slot::from(500), Rename::default());
     let settings = SettingEngineBuilder::new()
         .with_crypto_provider(Arc::new(crypto::providers::AwsLcRsProvider::new()))
         .with_include_loopback_candidate(true)
+        // The edge has no names to be asked for, and a network apart no multicast.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .build();
     let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration(options.relay.as_ref()))
         .with_media_engine(media)
         .with_interceptor_registry(registry)
         .with_setting_engine(settings)
@@ -195,6 +218,22 @@ async fn build(
         .build()
         .await?;
     Ok(Arc::new(connection))
+}
+
+/// Relayed by this server and in no other way, or directly.
+fn configuration(relay: Option<&TurnCredential>) -> RTCConfiguration {
+    let Some(relay) = relay else {
+        return RTCConfiguration::default();
+    };
+    let server = RTCIceServer {
+        urls: relay.urls.clone(),
+        username: relay.username.clone(),
+        credential: relay.credential.clone(),
+    };
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(vec![server])
+        .with_ice_transport_policy(RTCIceTransportPolicy::Relay)
+        .build()
 }
 
 /// Loopback for an edge on loopback, else every interface.

@@ -12,7 +12,14 @@ use inlet_common::clock;
 use rtc::{
     media_stream::MediaStreamTrack,
     rtcp::sender_report::SenderReport,
-    rtp::{self, packetizer::Payloader},
+    rtp::{
+        self,
+        extension::{
+            HeaderExtension,
+            video_orientation_extension::{VideoOrientationExtension, VideoRotation},
+        },
+        packetizer::Payloader,
+    },
     rtp_transceiver::{
         RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
         rtp_sender::{
@@ -34,6 +41,8 @@ pub(super) struct Track {
     local: Arc<TrackLocalStaticRTP>,
     payloader: Box<dyn Payloader>,
     payload_type: u8,
+    /// What the offer says.
+    announced: u32,
     ssrc: u32,
     sequence: u16,
     /// RTP time of media time 0.
@@ -45,16 +54,14 @@ pub(super) struct Track {
 }
 
 impl Track {
-    /// Adds a track to a connection; `rtx` is the SSRC of its retransmissions.
+    /// Adds a track to a connection; `rtx` is the SSRC of its retransmissions, where they
+    /// have one of their own.
     pub(super) async fn add(
         connection: &dyn PeerConnection,
+        kind: RtpCodecKind,
         codec: RTCRtpCodecParameters,
         rtx: Option<u32>,
     ) -> Result<Self> {
-        let kind = match rtx {
-            Some(_) => RtpCodecKind::Video,
-            None => RtpCodecKind::Audio,
-        };
         let ssrc = rand::random();
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
@@ -85,6 +92,7 @@ impl Track {
             local,
             payloader: codec.rtp_codec.payloader()?,
             payload_type: codec.payload_type,
+            announced: ssrc,
             ssrc,
             sequence: rand::random(),
             base: rand::random(),
@@ -94,10 +102,24 @@ impl Track {
         })
     }
 
-    /// Sends a coded frame captured `ticks` of RTP time after media time 0.
+    /// Goes on as another source, which nobody has announced.
+    pub(super) fn begin_anew(&mut self) {
+        self.ssrc = rand::random();
+        self.sequence = rand::random();
+        self.base = rand::random();
+        (self.packets, self.octets) = (0, 0);
+    }
+
+    /// Sends a coded frame captured `ticks` of RTP time after media time 0; its last
+    /// packet tells the quarter turns that show it upright (3GPP TS 26.114 §7.4.5).
     ///
     /// Returns the number of packets and of payload bytes.
-    pub(super) async fn send(&mut self, data: &Bytes, ticks: u64) -> Result<(u64, u64)> {
+    pub(super) async fn send(
+        &mut self,
+        data: &Bytes,
+        ticks: u64,
+        quarter_turns: Option<u8>,
+    ) -> Result<(u64, u64)> {
         let payloads = self.payloader.payload(MTU, data)?;
         let (count, mut bytes) = (payloads.len(), 0);
         for (index, payload) in payloads.into_iter().enumerate() {
@@ -110,13 +132,25 @@ impl Track {
                 payload_type: self.payload_type,
                 sequence_number: self.sequence,
                 timestamp: self.base.wrapping_add(ticks as u32),
-                ssrc: self.ssrc,
+                ssrc: self.announced,
+                // See `rename`.
+                csrc: (self.ssrc != self.announced)
+                    .then_some(self.ssrc)
+                    .into_iter()
+                    .collect(),
                 ..Default::default()
             };
             self.sequence = self.sequence.wrapping_add(1);
-            self.local
-                .write_rtp(rtp::Packet { header, payload })
-                .await?;
+            let packet = rtp::Packet { header, payload };
+            match quarter_turns.filter(|_| packet.header.marker) {
+                Some(turns) => {
+                    let extension = [orientation(turns)];
+                    self.local
+                        .write_rtp_with_extensions(packet, &extension)
+                        .await?;
+                }
+                None => self.local.write_rtp(packet).await?,
+            }
         }
         Ok((count as u64, bytes))
     }
@@ -133,6 +167,19 @@ impl Track {
         };
         Ok(self.local.write_rtcp(vec![Box::new(report)]).await?)
     }
+}
+
+fn orientation(quarter_turns: u8) -> HeaderExtension {
+    let rotation = match quarter_turns % 4 {
+        0 => VideoRotation::Degree0,
+        1 => VideoRotation::Degree90,
+        2 => VideoRotation::Degree180,
+        _ => VideoRotation::Degree270,
+    };
+    HeaderExtension::VideoOrientation(VideoOrientationExtension {
+        rotation,
+        ..Default::default()
+    })
 }
 
 /// RFC 5905 §6: seconds since 1900 in the upper half, a binary fraction below.

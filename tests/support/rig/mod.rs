@@ -10,6 +10,7 @@
 //! it is ready. Dropping the rig kills both process groups, workers included.
 
 mod acme_edge;
+pub mod apart;
 mod api;
 mod certificates;
 mod lone_edge;
@@ -35,6 +36,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 pub use acme_edge::AcmeEdge;
 pub use api::{Api, Stream};
@@ -43,7 +45,7 @@ pub use metrics::Metrics;
 pub use pebble::Pebble;
 pub use ports::Ports;
 pub use process::Process;
-pub use scenario::scenario;
+pub use scenario::{scenario, scenario_at};
 pub use second_edge::SecondEdge;
 pub use turn::TurnEdge;
 pub use turn_credential::TurnCredential;
@@ -53,6 +55,8 @@ pub use wait::until;
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a process may take to stop; longer than the drain of [`settings`].
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a silent track may take to be warned of.
+const WARNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Lines of each log in an error message.
 const TAIL: usize = 40;
 
@@ -162,6 +166,42 @@ impl Rig {
         let request = reqwest::Client::new().get(url).bearer_auth(secret);
         let response = request.send().await?.error_for_status()?;
         Ok(response.text().await?)
+    }
+
+    /// The events in the trace of this stream's newest session.
+    ///
+    /// # Errors
+    ///
+    /// When the edge knows of none.
+    pub async fn events(&self, stream: &Stream) -> Result<Vec<Value>> {
+        let list: Value = serde_json::from_str(&self.edge_admin("/traces").await?)?;
+        let mut sessions = list["sessions"].as_array().context("no list")?.iter();
+        let session = sessions.find(|session| session["stream"] == stream.id);
+        let session = session.context("no session")?;
+        let id = session["session"].as_str().context("no id")?;
+        let trace = self.edge_admin(&format!("/sessions/{id}/trace")).await?;
+        let mut trace: Value = serde_json::from_str(&trace)?;
+        let events = trace["events"].take();
+        Ok(events.as_array().context("no events")?.clone())
+    }
+
+    /// Waits until the presenter of this stream is warned, or told that it is over.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too long.
+    pub async fn warned(&self, stream: &Stream, kind: &str, is_over: bool) -> Result<()> {
+        until("a warning", WARNING_PATIENCE, async || {
+            let events = self.events(stream).await?;
+            let told = events.iter().any(|event| {
+                event["event"] == "warning"
+                    && event["data"]["kind"] == kind
+                    && event["data"]["over"] == is_over
+            });
+            ensure!(told, "{kind}, over: {is_over}: not told");
+            Ok(())
+        })
+        .await
     }
 
     /// URL of the origin's metrics.

@@ -19,13 +19,22 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// When the test fails, or a process does not stop cleanly: with the tails of
 /// both logs, and the folder is kept.
 pub async fn scenario(test: impl AsyncFnOnce(&mut Rig) -> Result<()>) {
+    scenario_at(Ipv4Addr::LOCALHOST, test).await;
+}
+
+/// The same at another address: WHIP is HTTPS there, see [`Layout::address`].
+///
+/// # Panics
+///
+/// As [`scenario`].
+pub async fn scenario_at(address: Ipv4Addr, test: impl AsyncFnOnce(&mut Rig) -> Result<()>) {
     let number = COUNT.fetch_add(1, Relaxed);
     let folder = env::temp_dir().join(format!("inlet-{}-{number}", std::process::id()));
     let layout = Layout {
         folder: folder.clone(),
         ports: Ports::free().expect("free ports"),
         media: String::new(),
-        address: Ipv4Addr::LOCALHOST,
+        address,
         log_filter: env::var("INLET_LOG").unwrap_or_else(|_| "info".to_owned()),
     };
     let mut rig = match Rig::start(layout).await {

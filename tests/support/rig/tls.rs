@@ -1,7 +1,10 @@
 //! A TLS client on loopback that trusts one authority, and HTTP/1.1 by hand over
 //! it: tests look at certificates and protocols that an HTTP client hides.
 
-use std::sync::Arc;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustls::{
@@ -25,6 +28,20 @@ pub type Stream = TlsStream<TcpStream>;
 ///
 /// When nobody listens, or the handshake fails on either end.
 pub async fn connect(port: u16, name: &str, ca: &str, alpn: &[&[u8]]) -> Result<Stream> {
+    connect_to((Ipv4Addr::LOCALHOST, port).into(), name, ca, alpn).await
+}
+
+/// The same at another address than loopback's.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_to(
+    address: SocketAddr,
+    name: &str,
+    ca: &str,
+    alpn: &[&[u8]],
+) -> Result<Stream> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate?)?;
@@ -35,7 +52,7 @@ pub async fn connect(port: u16, name: &str, ca: &str, alpn: &[&[u8]]) -> Result<
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned())?;
     let connector = TlsConnector::from(Arc::new(config));
     Ok(connector.connect(name, stream).await?)

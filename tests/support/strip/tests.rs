@@ -64,6 +64,23 @@ fn a_picture_without_a_strip_reads_as_none() {
 }
 
 #[test]
+fn a_strip_between_two_bars_reads_back() {
+    let (width, height) = (640, 360);
+    let mut luma = vec![16; width * height];
+    let inner = (202, height);
+    draw(&mut luma[219..], width, inner, [123_456, 1_767_225_600_123]);
+    let plane = Plane {
+        data: &luma,
+        stride: width,
+        width,
+        height,
+    };
+    assert_eq!(read(plane), None);
+    let reading = plane.upright().and_then(read);
+    assert_eq!(reading.map(|reading| reading.counter), Some(123_456));
+}
+
+#[test]
 fn one_wrong_block_makes_the_strip_unreadable() {
     let (width, height) = (640, 360);
     for column in 2..COLUMNS {

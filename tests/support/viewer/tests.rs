@@ -11,6 +11,7 @@ fn seen(counter: u32, time: f64) -> Seen {
         size: (640, 360),
         time,
         reading: Some(reading),
+        is_pillarboxed: false,
     }
 }
 

@@ -35,7 +35,7 @@ mod reading;
 mod refusals;
 mod telling;
 
-const OFFER: &str = include_str!("../session/tests/chromium.sdp");
+const OFFER: &str = include_str!("../offers/chromium.sdp");
 const TOKEN: &str = "s3cret_t0ken";
 
 /// Everything that a worker was told.

@@ -7,16 +7,21 @@ use proptest::prelude::*;
 use super::*;
 use crate::whip::session::{Addresses, Config, Session};
 
-pub(crate) const CHROMIUM: &str = include_str!("../session/tests/chromium.sdp");
+pub(crate) const CHROMIUM: &str = include_str!("../offers/chromium.sdp");
 
-const CLIENTS: [(&str, &str); 7] = [
+const CLIENTS: [(&str, &str); 9] = [
     ("chromium", CHROMIUM),
-    ("firefox", include_str!("tests/firefox.sdp")),
-    ("obs", include_str!("tests/obs.sdp")),
-    ("gstreamer", include_str!("tests/gstreamer.sdp")),
-    ("ffmpeg", include_str!("tests/ffmpeg.sdp")),
-    ("eyevinn", include_str!("tests/eyevinn.sdp")),
-    ("webrtc-rs", include_str!("tests/webrtc_rs.sdp")),
+    ("firefox", include_str!("../offers/firefox.sdp")),
+    ("obs", include_str!("../offers/obs.sdp")),
+    ("gstreamer", include_str!("../offers/gstreamer.sdp")),
+    ("ffmpeg", include_str!("../offers/ffmpeg.sdp")),
+    ("eyevinn", include_str!("../offers/eyevinn.sdp")),
+    ("webrtc-rs", include_str!("../offers/webrtc_rs.sdp")),
+    (
+        "simple-whip-client",
+        include_str!("../offers/simple_whip_client.sdp"),
+    ),
+    ("whip-go", include_str!("../offers/whip_go.sdp")),
 ];
 
 const HEAD: &str = "v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\na=ice-ufrag:u\na=ice-pwd:p\n\

@@ -460,7 +460,7 @@ fn accept(offer: &str) -> Result<(Session, Answer), AcceptError> {
     Session::accept(offer, id, &media, &config, clock::now(), &mut rand::rng())
 }
 
-const CHROMIUM: &str = include_str!("tests/chromium.sdp");
+const CHROMIUM: &str = include_str!("../offers/chromium.sdp");
 
 #[test]
 fn one_codec_is_answered_with_its_feedback() {
