@@ -139,7 +139,7 @@ impl Book {
     }
 
     /// Something happened to an allocation of a stream: to each of its running
-    /// sessions, and to one that begins within [`KEEP_ALLOCATION`].
+    /// sessions, and to one that begins within a minute.
     pub fn note_stream(&self, at: UtcTime, stream: StreamId, notice: Notice) {
         let mut shelves = self.lock();
         for shelf in shelves.stories.values_mut() {
