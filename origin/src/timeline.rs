@@ -78,6 +78,13 @@ impl FrameRate {
         u64::try_from(frames).unwrap_or(0)
     }
 
+    /// Number of the first frame that is shown at `at` or later.
+    pub fn first_frame_from(self, at: MediaTime) -> u64 {
+        let ticks = i128::from(at.0) * i128::from(self.0);
+        // Rounded up; whole seconds have whole numbers.
+        u64::try_from(-(-ticks).div_euclid(1_000_000)).unwrap_or(0)
+    }
+
     /// When frame `number` is shown.
     pub fn time_of(self, number: u64) -> MediaTime {
         let micros = u128::from(number) * 1_000_000 / u128::from(self.0);

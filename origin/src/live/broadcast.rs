@@ -36,7 +36,6 @@ use crate::{
     registry::{Authorised, Registry},
     roq::{Link, flow::Media},
     store,
-    timeline::FrameRate,
     transcode::{
         self,
         ladder::{Resolution, Rung},
@@ -320,12 +319,11 @@ impl Broadcast {
     /// Makes the ladder, or continues with the one there is, and starts a
     /// worker for it.
     fn start(&mut self, source: Resolution, now: Instant, utc: UtcTime) {
-        let rate = self.rate();
         if self.programme.as_ref().is_some_and(Programme::has_ended) {
             self.retire_programme();
         }
         if self.programme.is_none() {
-            match Programme::new(&self.authorised, &self.settings, source, rate) {
+            match Programme::new(&self.authorised, &self.settings, source) {
                 Ok(programme) => self.programme = Some(programme),
                 Err(error) => {
                     tracing::error!(%error, "no playlist can be made for this stream");
@@ -338,6 +336,7 @@ impl Broadcast {
             return;
         };
         programme.resume();
+        let rate = programme.rate();
         let spec = transcode::Spec {
             preset: self.settings.media.preset,
             audio_bitrate: self
@@ -367,15 +366,6 @@ impl Broadcast {
             status.frame_rate = Some(rate.as_u32());
         });
         notes::source(&self.settings, stream, on_air.started_at, source);
-    }
-
-    fn rate(&self) -> FrameRate {
-        let asked = self
-            .authorised
-            .quality_set
-            .as_ref()
-            .and_then(|set| set.fps());
-        asked.unwrap_or(FrameRate::DEFAULT)
     }
 
     fn handle_output(&mut self, output: &transcode::Output) {

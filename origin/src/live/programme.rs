@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Programme {
     ladder: Vec<Rung>,
+    rate: FrameRate,
     packager: Packager,
     stream: Arc<store::Stream>,
     has_frames: bool,
@@ -37,12 +38,13 @@ impl Programme {
         authorised: &Authorised,
         settings: &Settings,
         source: Resolution,
-        rate: FrameRate,
     ) -> Result<Self, package::SpecError> {
         let ladder = match &authorised.quality_set {
             Some(set) => set.ladder().for_source(source),
             None => Ladder::default().for_source(source),
         };
+        let asked = authorised.quality_set.as_ref().and_then(|set| set.fps());
+        let rate = asked.unwrap_or(FrameRate::DEFAULT);
         let spec = package::Spec {
             segment: settings.media.segment,
             part: settings.media.part,
@@ -65,6 +67,7 @@ impl Programme {
             .insert(authorised.client, authorised.stream, Arc::clone(&stream));
         Ok(Self {
             ladder,
+            rate,
             packager,
             stream,
             has_frames: false,
@@ -75,6 +78,12 @@ impl Programme {
     /// The rungs, tallest first.
     pub(super) fn ladder(&self) -> &[Rung] {
         &self.ladder
+    }
+
+    /// Frames per second of every rung. A quality set that is changed while it lasts
+    /// counts from the next programme on, as its ladder does.
+    pub(super) fn rate(&self) -> FrameRate {
+        self.rate
     }
 
     /// Whether viewers have been told that nothing will follow.

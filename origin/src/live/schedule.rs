@@ -58,11 +58,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Begins with the slot of a picture captured at `first`, but with none that
-    /// an earlier run of the same stream has used.
+    /// Begins with the slot of a picture captured at `first`, but with none whose
+    /// time an earlier run of the same stream has used, at whatever rate that was.
     pub fn new(rate: FrameRate, first: MediaTime, after: Option<&Self>) -> Self {
-        let (min_video, min_audio) = after.map_or((0, 0), |schedule| {
-            (schedule.next_video, schedule.next_audio)
+        let (min_video, min_audio) = after.map_or((0, 0), |earlier| {
+            let end = earlier.rate.time_of(earlier.next_video);
+            (rate.first_frame_from(end), earlier.next_audio)
         });
         let next_video = rate.nearest_frame(first).max(min_video);
         let start = rate.time_of(next_video);
@@ -267,6 +268,23 @@ mod tests {
         let second = Schedule::new(RATE, at(500_000), Some(&first));
         assert_eq!(second.next_video, first.next_video);
         assert!(second.next_audio >= first.next_audio);
+    }
+
+    #[test]
+    fn another_frame_rate_goes_on_where_the_one_before_ended() {
+        let mut first = Schedule::new(RATE, at(0), None);
+        first.handle_timeout(at(1_000_000));
+        let end = RATE.time_of(first.next_video);
+        for fps in [24, 25, 50, 60] {
+            let rate = FrameRate::try_from(fps).unwrap();
+            let second = Schedule::new(rate, at(500_000), Some(&first));
+            let begin = rate.time_of(second.next_video);
+            assert!(begin >= end, "{fps} fps");
+            assert!(
+                begin < end.plus_micros(1_000_000 / i64::from(fps) + 1),
+                "{fps} fps"
+            );
+        }
     }
 
     proptest! {
