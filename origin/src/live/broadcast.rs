@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use super::{
     Directory, Metrics, Status,
-    directory::{LastMedia, Running},
+    directory::{Claim, LastMedia, Running},
     notes,
     on_air::OnAir,
     programme::Programme,
@@ -105,16 +105,18 @@ pub(super) struct Begin {
     pub(super) region: String,
     pub(super) started_at: UtcTime,
     pub(super) last_media: LastMedia,
-    /// It waits beside the running session until its own first key frame.
-    pub(super) follows: bool,
+    /// Who shows the secret behind it may replace the session.
+    pub(super) key: Option<SessionKey>,
+    /// What the directory found it to have.
+    pub(super) claim: Claim,
 }
 
 impl Begin {
-    /// What the directory keeps of it; `key` is that of its URL.
-    pub(super) fn running(&self, key: Option<SessionKey>) -> Running {
+    /// What the directory keeps of it.
+    pub(super) fn running(&self) -> Running {
         Running {
             session: self.session,
-            key,
+            key: self.key,
             epoch: self.epoch,
             last_media: self.last_media.clone(),
             status: Status::new(self.started_at, self.region.clone()),
@@ -240,9 +242,14 @@ impl Broadcast {
             known.want_key_frame(clock::now(), clock::utc());
             return;
         }
+        if begin.claim == Claim::Moves {
+            // It was ended while it moved; its edge heard that by the former link, if
+            // at all.
+            return begin.link.close(begin.session, CloseReason::Replaced);
+        }
         self.authorised = begin.authorised.clone();
         let epoch = self.authorised.epoch;
-        if begin.follows && self.on_air.is_some() {
+        if begin.claim == Claim::Follows && self.on_air.is_some() {
             self.drop_successor(CloseReason::Replaced);
             tracing::info!(session = %begin.session, region = begin.region, "a successor comes");
             self.successor = Some(OnAir::new(begin, epoch, Arc::clone(&self.settings)));
@@ -279,9 +286,10 @@ impl Broadcast {
 
     fn handle_timeout(&mut self) {
         let (now, utc) = (clock::now(), clock::utc());
+        let beside = self.is_heard(utc);
         if let Some(successor) = &mut self.successor {
             successor.handle_timeout(now, utc);
-            if successor.is_ready(now) {
+            if successor.is_ready(beside, now, utc) {
                 self.finish(CloseReason::Replaced);
             }
         }
@@ -300,6 +308,12 @@ impl Broadcast {
         if let Some(source) = on_air.wants_start(now) {
             self.start(source, now, utc);
         }
+    }
+
+    /// Whether the session on air lives.
+    fn is_heard(&self, utc: UtcTime) -> bool {
+        let on_air = self.on_air.as_ref();
+        on_air.is_some_and(|on_air| !on_air.is_silent(utc))
     }
 
     fn handle_beat(&mut self) {
@@ -463,9 +477,11 @@ impl Broadcast {
         let Some(on_air) = self.on_air.take() else {
             return;
         };
-        if let Some(successor) = self.successor.take() {
+        let utc = clock::utc();
+        if let Some(successor) = self.successor.take_if(|it| !it.is_silent(utc)) {
             return self.hand_over(on_air, successor, reason);
         }
+        self.drop_successor(CloseReason::Timeout);
         tracing::info!(session = %on_air.session, ?reason, "session ended");
         self.settings.metrics.live.decrement(1.0);
         self.settings.metrics.ended(reason);
@@ -493,7 +509,7 @@ impl Broadcast {
             .into_iter()
             .chain(on_air.and_then(OnAir::start_timeout))
             .chain(successor.and_then(|it| it.next_timeout(now, utc)))
-            .chain(successor.and_then(OnAir::ready_timeout))
+            .chain(successor.and_then(|it| it.ready_timeout(self.is_heard(utc), utc)))
             .chain(linger)
             .min()
     }

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -51,7 +51,7 @@ pub(super) struct Running {
     pub(super) session: SessionId,
     /// Who shows the secret behind it may replace the session.
     pub(super) key: Option<SessionKey>,
-    /// Counts its moves between connections.
+    /// Counts its moves between connections, as in OPEN.
     pub(super) epoch: u32,
     pub(super) last_media: LastMedia,
     pub(super) status: Status,
@@ -59,24 +59,47 @@ pub(super) struct Running {
 
 /// When a session was last heard of; shared with the task that hears it.
 #[derive(Clone, Debug)]
-pub(super) struct LastMedia(Arc<AtomicI64>);
+pub(super) struct LastMedia(Arc<Heard>);
+
+#[derive(Debug)]
+struct Heard {
+    at_micros: AtomicI64,
+    /// Whether a packet has come at all; until then the time is that of the OPEN.
+    any: AtomicBool,
+}
 
 impl LastMedia {
+    /// Of a session that was opened at `at`, and has sent nothing yet.
     pub(super) fn new(at: UtcTime) -> Self {
-        Self(Arc::new(AtomicI64::new(at.as_unix_micros())))
+        Self(Arc::new(Heard {
+            at_micros: AtomicI64::new(at.as_unix_micros()),
+            any: AtomicBool::new(false),
+        }))
     }
 
+    /// Notes a packet.
     pub(super) fn set(&self, at: UtcTime) {
-        self.0.store(at.as_unix_micros(), Ordering::Relaxed);
+        self.0
+            .at_micros
+            .store(at.as_unix_micros(), Ordering::Relaxed);
+        self.0.any.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a packet has come since `moment`: an OPEN alone may be that of an
+    /// offer whose presenter has given up.
     pub(super) fn is_after(&self, moment: UtcTime) -> bool {
-        self.0.load(Ordering::Relaxed) > moment.as_unix_micros()
+        let at = self.0.at_micros.load(Ordering::Relaxed);
+        self.0.any.load(Ordering::Relaxed) && at > moment.as_unix_micros()
     }
 
     pub(super) fn micros_ago(&self, now: UtcTime) -> i64 {
-        now.as_unix_micros()
-            .saturating_sub(self.0.load(Ordering::Relaxed))
+        let at = self.0.at_micros.load(Ordering::Relaxed);
+        now.as_unix_micros().saturating_sub(at)
+    }
+
+    /// Whether a new presenter may take the place of this one.
+    pub(super) fn is_dead(&self, now: UtcTime) -> bool {
+        self.micros_ago(now) >= DEAD_AFTER_MICROS
     }
 }
 
@@ -211,21 +234,18 @@ impl Directory {
         let Some(running) = entry.running.as_mut().filter(|it| it.session == from) else {
             return;
         };
-        match entry.successor.take_if(|next| next.session == to.session) {
-            Some(next) => {
-                let region = next.status.region.clone();
-                let status = Status {
-                    region,
-                    ..running.status.clone()
-                };
-                *running = Running { status, ..next };
-            }
-            // It has a successor of its own by now.
-            None => {
-                running.session = to.session;
-                running.last_media = to.last_media.clone();
-            }
-        }
+        // Where it is another one, `to` has a successor of its own by now.
+        entry.successor.take_if(|next| next.session == to.session);
+        *running = Running {
+            session: to.session,
+            key: to.key,
+            epoch: to.moves,
+            last_media: to.last_media.clone(),
+            status: Status {
+                region: to.region.clone(),
+                ..running.status.clone()
+            },
+        };
     }
 
     /// Forgets a stream whose task is about to end; `false` when a presenter
@@ -317,7 +337,7 @@ impl Entry {
             Claim::Follows
         } else if known.clone().any(|known| known.last_media.is_after(asked)) {
             Claim::Taken
-        } else if known.all(|known| known.is_dead(now)) {
+        } else if known.all(|known| known.last_media.is_dead(now)) {
             Claim::Free
         } else {
             Claim::PerhapsGhost
@@ -343,13 +363,6 @@ impl Entry {
 
     fn known(&self) -> impl Iterator<Item = &Running> + Clone {
         self.running.iter().chain(&self.successor)
-    }
-}
-
-impl Running {
-    /// Whether a new presenter may take this one's place.
-    fn is_dead(&self, now: UtcTime) -> bool {
-        self.last_media.micros_ago(now) >= DEAD_AFTER_MICROS
     }
 }
 

@@ -217,25 +217,18 @@ impl Gate {
     }
 
     fn check_room(&self, path: &PublishPath) -> Result<(), Refusal> {
-        let refuse = |code, message: &str, retry_after| {
-            Err(Refusal {
-                code,
-                message: message.to_owned(),
-                retry_after: Some(retry_after),
-            })
-        };
         let is_live = self.directory.status(path.stream).is_some();
         let is_closed = self.is_closed.load(Ordering::SeqCst);
         if is_closed || (self.is_draining.load(Ordering::Relaxed) && !is_live) {
-            return refuse(ReasonCode::Draining, "the origin is about to stop", 5);
+            return Err(draining());
         }
         let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
         if live >= self.settings.limits.live_streams && !is_live {
-            return refuse(
-                ReasonCode::Overload,
-                "the origin has no room for another stream",
-                30,
-            );
+            return Err(Refusal {
+                code: ReasonCode::Overload,
+                message: "the origin has no room for another stream".to_owned(),
+                retry_after: Some(30),
+            });
         }
         Ok(())
     }
@@ -272,7 +265,8 @@ impl Gate {
             region: region.to_owned(),
             started_at: clock::utc(),
             last_media: LastMedia::new(clock::utc()),
-            follows: false,
+            key: open.key,
+            claim: Claim::Free,
         }
     }
 
@@ -286,6 +280,10 @@ impl Gate {
     ) -> Result<Entered, Refusal> {
         let authorised = begin.authorised.clone();
         let mut streams = self.directory.lock();
+        // Whoever waited for a ghost may have waited past the end.
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(draining());
+        }
         if self.directory.generation() != generation {
             return Ok(Entered::StreamsChanged);
         }
@@ -297,7 +295,7 @@ impl Gate {
             tracing::error!(stream = %authorised.stream, "the stream's task had died: a new one");
             *entry = self.launch(&authorised);
         }
-        let newcomer = begin.running(open.key);
+        let newcomer = begin.running();
         let claim = entry.judge(&newcomer, open.replaces, asked, clock::utc());
         match claim {
             Claim::Outdated => return Err(outdated()),
@@ -306,7 +304,7 @@ impl Gate {
             Claim::Free | Claim::Moves | Claim::Follows => {}
         }
         entry.admit(claim, newcomer);
-        begin.follows = claim == Claim::Follows;
+        begin.claim = claim;
         entry.tell(Command::Begin(Box::new(begin)));
         Ok(Entered::Live(entry.media.clone()))
     }
@@ -340,6 +338,14 @@ fn max_bitrate(authorised: &Authorised) -> u64 {
         .and_then(|set| set.rungs().first());
     let tallest = asked.map_or(Ladder::DEFAULT[0].bitrate, |rung| rung.bitrate);
     u64::from(tallest) * 3 / 2 + SOUND
+}
+
+fn draining() -> Refusal {
+    Refusal {
+        code: ReasonCode::Draining,
+        message: "the origin is about to stop".to_owned(),
+        retry_after: Some(5),
+    }
 }
 
 fn taken() -> Refusal {

@@ -14,7 +14,7 @@ use std::{
 
 use inlet_common::{
     clock::UtcTime,
-    ids::SessionId,
+    ids::{SessionId, SessionKey},
     roq::{
         FlowId,
         control::{self, Kind},
@@ -41,6 +41,9 @@ const LOOK_FOR: Duration = Duration::from_secs(1);
 /// broadcast as sound on a black picture.
 const WAIT_FOR_PICTURE: Duration = Duration::from_secs(3);
 
+/// So long while viewers see the session that it is to replace.
+const WAIT_BESIDE_ANOTHER: Duration = Duration::from_secs(10);
+
 /// The canvas of a presenter without a picture.
 const BLANK: Resolution = Resolution {
     width: 640,
@@ -55,6 +58,10 @@ const MAX_KEPT: usize = 128;
 #[derive(Debug)]
 pub(super) struct OnAir {
     pub(super) session: SessionId,
+    /// Who shows the secret behind it may replace the session.
+    pub(super) key: Option<SessionKey>,
+    /// Between connections.
+    pub(super) moves: u32,
     pub(super) link: Link,
     pub(super) region: String,
     pub(super) started_at: UtcTime,
@@ -100,6 +107,8 @@ impl OnAir {
             .filter(|size| size.width >= 16 && size.height >= 16);
         Self {
             session: begin.session,
+            key: begin.key,
+            moves: begin.epoch,
             tracks: tracks(&begin.tracks),
             link: begin.link,
             region: begin.region,
@@ -120,6 +129,7 @@ impl OnAir {
     /// Goes on over another connection, with the flows it has there.
     pub(super) fn move_to(&mut self, begin: Begin) {
         self.link = begin.link;
+        self.moves = begin.epoch;
         self.last_media = begin.last_media;
         for track in &begin.tracks {
             let kind = track.codec.kind();
@@ -145,17 +155,32 @@ impl OnAir {
     }
 
     /// Whether the worker can go on with what has come in so far: a key frame, or
-    /// whatever there is when no picture comes.
-    pub(super) fn is_ready(&self, now: Instant) -> bool {
+    /// whatever there is when no picture comes; `beside` tells whether the session
+    /// that it follows is still heard. One that is silent is never ready.
+    pub(super) fn is_ready(&self, beside: bool, now: Instant, utc: UtcTime) -> bool {
         let has_video = || self.tracks.iter().any(|it| it.track.kind() == Kind::Video);
-        self.first_picture.is_some()
-            || self.first_packet.is_some() && !has_video()
-            || self.ready_timeout().is_some_and(|timeout| now >= timeout)
+        let is_complete = self.first_picture.is_some() || !has_video();
+        let has_waited = || {
+            self.ready_timeout(beside, utc)
+                .is_some_and(|timeout| now >= timeout)
+        };
+        self.first_packet.is_some() && !self.is_silent(utc) && (is_complete || has_waited())
     }
 
     /// When [`OnAir::is_ready`] will change its mind by itself.
-    pub(super) fn ready_timeout(&self) -> Option<Instant> {
-        self.first_packet.map(|first| first + WAIT_FOR_PICTURE)
+    pub(super) fn ready_timeout(&self, beside: bool, utc: UtcTime) -> Option<Instant> {
+        let wait = if beside {
+            WAIT_BESIDE_ANOTHER
+        } else {
+            WAIT_FOR_PICTURE
+        };
+        let first = self.first_packet.filter(|_| !self.is_silent(utc))?;
+        Some(first + wait)
+    }
+
+    /// Whether nothing has been heard of it for so long that another may come.
+    pub(super) fn is_silent(&self, utc: UtcTime) -> bool {
+        self.last_media.is_dead(utc)
     }
 
     /// Takes what the edge has learned of the tracks since OPEN.

@@ -10,11 +10,13 @@ fn later(micros: i64) -> UtcTime {
 
 /// A presenter whose URL holds `secret`, heard last at [`NOW`].
 fn presenter(secret: &[u8], region: &str) -> Running {
+    let last_media = LastMedia::new(NOW);
+    last_media.set(NOW);
     Running {
         session: SessionId::random(),
         key: Some(SessionKey::of(secret)),
         epoch: 0,
-        last_media: LastMedia::new(NOW),
+        last_media,
         status: Status::new(NOW, region.to_owned()),
     }
 }
@@ -42,6 +44,16 @@ fn only_who_shows_the_secret_follows_the_living() {
     assert_eq!(judge(&entry, &other, Some(b"x"), -1), Claim::Taken);
     assert_eq!(judge(&entry, &other, None, -1), Claim::Taken);
     assert_eq!(judge(&entry, &other, None, 1), Claim::PerhapsGhost);
+    assert_eq!(judge(&entry, &other, None, DEAD_AFTER_MICROS), Claim::Free);
+}
+
+#[test]
+fn who_never_sent_a_packet_may_be_a_ghost() {
+    let mut opened = presenter(b"a", "fra");
+    opened.last_media = LastMedia::new(NOW);
+    let entry = entry(opened);
+    let other = presenter(b"b", "ams");
+    assert_eq!(judge(&entry, &other, None, -1), Claim::PerhapsGhost);
     assert_eq!(judge(&entry, &other, None, DEAD_AFTER_MICROS), Claim::Free);
 }
 
