@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Addresses that one session may be reached by: a phone between Wi-Fi and two
-/// mobile networks, both families each, with room to spare. The oldest goes.
+/// mobile networks, both families each, with room to spare. The one that has not
+/// checked for longest goes, but never that of media.
 pub(super) const MAX_ADDRESSES: usize = 8;
 
 /// Addresses that one session may be learned at in all its life: a phone that
@@ -62,6 +63,7 @@ pub(super) struct Running {
     /// What leads Binding requests here: the session's own, and in front of an
     /// ICE restart the next one.
     ufrags: Vec<String>,
+    /// The one that checked last is last.
     addresses: VecDeque<Remote>,
     learned: u32,
     /// How its media come; `None` before ICE is up.
@@ -197,10 +199,28 @@ impl Table {
         };
         running.learned += 1;
         running.addresses.push_back(address);
-        if running.addresses.len() > MAX_ADDRESSES
-            && let Some(oldest) = running.addresses.pop_front()
+        if running.addresses.len() <= MAX_ADDRESSES {
+            return;
+        }
+        let current = running.session.way().map(|way| Remote::from(&way));
+        let mut addresses = running.addresses.iter();
+        let spare = addresses.position(|known| Some(*known) != current);
+        if let Some(spare) = spare.and_then(|at| running.addresses.remove(at)) {
+            self.by_address.remove(&spare);
+        }
+    }
+
+    /// A known address of this session has checked again.
+    pub(super) fn refresh(&mut self, key: usize, address: &Remote) {
+        let Some(running) = self.slab.get_mut(key) else {
+            return;
+        };
+        let mut addresses = running.addresses.iter();
+        if let Some(address) = addresses
+            .position(|known| known == address)
+            .and_then(|at| running.addresses.remove(at))
         {
-            self.by_address.remove(&oldest);
+            running.addresses.push_back(address);
         }
     }
 

@@ -314,6 +314,11 @@ impl Session {
         Some(track.described.codec.kind())
     }
 
+    /// By which way media come; `None` before ICE is up.
+    pub const fn way(&self) -> Option<Way> {
+        self.ways.current()
+    }
+
     /// The round trip to the presenter, when it takes part in measuring it.
     pub const fn rtt(&self) -> Option<Duration> {
         self.rtt

@@ -124,6 +124,7 @@ impl Engine {
             .key_of_ufrag(ufrag)
             .ok_or(Refused::UnknownUfrag)?;
         if known == Some(key) {
+            self.table.refresh(key, remote);
             return Ok(key);
         }
         let may_learn = self.table.may_learn(key);

@@ -242,3 +242,45 @@ fn media_follow_a_presenter_to_another_address() {
     assert_eq!(bench.handle.sessions(), 1);
     bench.stop();
 }
+
+#[test]
+fn many_addresses_do_not_push_out_that_of_media() {
+    let bench = Bench::new();
+    let (mut publisher, _) = bench.publish();
+    publisher.play(5);
+    let seen = |bench: &Bench| {
+        let all = bench.origin.heard.try_iter();
+        all.filter(|heard| matches!(heard, Heard::Frame(..)))
+            .count()
+    };
+    wait_until("the first frames", || seen(&bench) > 0);
+    // One of its checks, as if it came from twice as many networks as are kept.
+    let is_check = |datagram: &(SocketAddr, Vec<u8>)| datagram.1.starts_with(&[0, 1]);
+    let mut check = None;
+    wait_until("a check", || {
+        publisher.presenter.handle_timeout(clock::now());
+        check = publisher
+            .presenter
+            .outbox
+            .iter()
+            .find(|it| is_check(it))
+            .cloned();
+        publisher.flush();
+        check.is_some()
+    });
+    let (edge, check) = check.unwrap();
+    for _ in 0..2 * crate::worker::table::MAX_ADDRESSES {
+        let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+        elsewhere.send_to(&check, edge).unwrap();
+        elsewhere.set_read_timeout(Some(PATIENCE)).unwrap();
+        elsewhere.recv_from(&mut [0; 2048]).expect("an answer");
+    }
+    seen(&bench);
+    publisher.play(10);
+    let mut frames = 0;
+    wait_until("every frame from where media come", || {
+        frames += seen(&bench);
+        frames >= 10
+    });
+    bench.stop();
+}
