@@ -5,7 +5,8 @@
 //! and passed over, and only new credentials mean something. PATCHes of one
 //! session are taken one after another. The trap: a fragment of before a restart
 //! may come after it, and must not lead back to credentials that nobody uses any
-//! more; so those are remembered.
+//! more; so those are remembered. And the answer to a restart may be lost, so it is
+//! given again to who asks with the same credentials.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use inlet_common::{clock, ids::SessionId};
+use inlet_common::clock;
 use str0m::IceCreds;
 use tokio::sync::oneshot;
 
@@ -51,8 +52,33 @@ pub struct IceSession {
     ice: Ice,
     /// The presenter's ufrags of before, oldest first.
     former: VecDeque<String>,
+    /// How the last restart was answered.
+    last: Option<LastRestart>,
     /// When a whole burst of restarts may be made again.
     rested_at: Option<Instant>,
+}
+
+/// A restart that has been answered, as far as we know.
+#[derive(Debug)]
+struct LastRestart {
+    /// The entity tag of before.
+    former_etag: String,
+    fragment: String,
+}
+
+/// What a PATCH asks for.
+enum Judged {
+    /// Nothing but to be read.
+    Trickle,
+    /// What has been done already: the answer again.
+    Again(Patched),
+    /// A restart: the worker's part, the ICE session of after it, and the
+    /// presenter's part.
+    Restart {
+        handed: Box<Restart>,
+        next: Box<Ice>,
+        fragment: String,
+    },
 }
 
 /// Shared by the directory and whoever restarts.
@@ -113,18 +139,20 @@ impl IceSession {
             etag: random_tag(),
             ice,
             former: VecDeque::new(),
+            last: None,
             rested_at: None,
         }
     }
 
-    /// What a PATCH asks for: the worker's part of a restart, the ICE session of
-    /// after it and the presenter's part; `None` when it only trickles.
     fn judge(
         &self,
         if_match: &IfMatch,
         fragment: &Fragment<'_>,
         now: Instant,
-    ) -> Result<Option<(Restart, Ice, String)>, PatchError> {
+    ) -> Result<Judged, PatchError> {
+        if let Some(again) = self.repeated(if_match, fragment) {
+            return Ok(Judged::Again(again));
+        }
         if !if_match.matches(&self.etag) {
             return Err(PatchError::Precondition);
         }
@@ -136,7 +164,7 @@ impl IceSession {
                 && fragment.candidates.is_empty();
             return match is_meant {
                 true => Err(PatchError::Credentials),
-                false => Ok(None),
+                false => Ok(Judged::Trickle),
             };
         };
         if let Some(wait) = self.wait(now) {
@@ -144,11 +172,32 @@ impl IceSession {
         }
         let mut next = self.ice.clone();
         let made = next.restart(offered, &mut rand::rng());
-        let (restart, text) = made.map_err(|error| {
+        let (handed, fragment) = made.map_err(|error| {
             tracing::debug!(%error, "restart refused");
             PatchError::Credentials
         })?;
-        Ok(Some((restart, next, text)))
+        Ok(Judged::Restart {
+            handed: Box::new(handed),
+            next: Box::new(next),
+            fragment,
+        })
+    }
+
+    /// The answer to the last restart, for who asks for that one again: with the
+    /// credentials that hold, under the condition of before, and without the
+    /// candidates that a trickled fragment would have.
+    fn repeated(&self, if_match: &IfMatch, fragment: &Fragment<'_>) -> Option<Patched> {
+        let last = self.last.as_ref()?;
+        let is_condition = match if_match {
+            IfMatch::Any => true,
+            IfMatch::Tags(_) => if_match.matches(&last.former_etag),
+            IfMatch::Absent => false,
+        };
+        let is_same = fragment.credentials().as_ref() == Some(self.ice.remote());
+        (is_condition && is_same && fragment.candidates.is_empty()).then(|| Patched::Restarted {
+            etag: self.etag.clone(),
+            fragment: last.fragment.clone(),
+        })
     }
 
     /// The new credentials in a fragment, if it has any.
@@ -165,15 +214,28 @@ impl IceSession {
         wait.filter(|wait| *wait > Duration::ZERO)
     }
 
-    fn note_restart(&mut self, ice: Ice, now: Instant) {
+    /// One of the restarts that may be made has been.
+    fn charge(&mut self, now: Instant) {
         let rested_at = self.rested_at.map_or(now, |at| at.max(now));
         self.rested_at = Some(rested_at + RESTART_INTERVAL);
+    }
+
+    /// The worker has taken a restart; returns the answer to it.
+    fn restarted(&mut self, ice: Ice, fragment: String) -> Patched {
         self.former.push_back(self.ice.remote().ufrag.clone());
         if self.former.len() > MAX_FORMER {
             self.former.pop_front();
         }
         self.ice = ice;
-        self.etag = random_tag();
+        let former_etag = std::mem::replace(&mut self.etag, random_tag());
+        self.last = Some(LastRestart {
+            former_etag,
+            fragment: fragment.clone(),
+        });
+        Patched::Restarted {
+            etag: self.etag.clone(),
+            fragment,
+        }
     }
 }
 
@@ -218,38 +280,54 @@ impl Gateway {
     ) -> Result<Patched, PatchError> {
         let (place, turn, shared) = self.directory.ice(secret).ok_or(PatchError::Gone)?;
         // One after another, in the order in which they came.
-        let _turn = turn.lock().await;
+        let turn = turn.lock_owned().await;
         let judged = lock(&shared).judge(if_match, fragment, clock::now());
-        let Some((restart, next, text)) = judged.inspect_err(note_refused)? else {
-            let candidates = fragment.candidates.len();
-            self.note(place.session, Notice::Trickled { candidates });
-            return Ok(Patched::Trickled);
+        let (handed, next, text) = match judged.inspect_err(note_refused)? {
+            Judged::Trickle => {
+                let candidates = fragment.candidates.len();
+                self.note(place.session, Notice::Trickled { candidates });
+                return Ok(Patched::Trickled);
+            }
+            Judged::Again(patched) => return Ok(patched),
+            Judged::Restart {
+                handed,
+                next,
+                fragment,
+            } => (handed, next, fragment),
         };
-        let handed = self.hand_restart(place, restart).await;
-        handed.inspect_err(note_refused)?;
-        let mut session = lock(&shared);
-        session.note_restart(next, clock::now());
-        Ok(Patched::Restarted {
-            etag: session.etag.clone(),
-            fragment: text,
-        })
+        lock(&shared).charge(clock::now());
+        let told = self.hand_restart(place, handed);
+        let told = told.inspect_err(note_refused)?;
+        // Not a part of the request: when the presenter hangs up, the worker has
+        // restarted all the same.
+        let finish = async move {
+            let _turn = turn;
+            match tokio::time::timeout(WORKER_TIMEOUT, told).await {
+                Ok(Ok(true)) => Ok(lock(&shared).restarted(*next, text)),
+                Ok(Ok(false)) => Err(PatchError::Gone),
+                Ok(Err(_)) | Err(_) => Err(PatchError::Busy),
+            }
+        };
+        let finished = tokio::spawn(finish).await;
+        let finished = finished.unwrap_or(Err(PatchError::Busy));
+        finished.inspect_err(note_refused)
     }
 
-    async fn hand_restart(&self, place: Place, restart: Restart) -> Result<(), PatchError> {
+    /// Gives a restart to the session's worker, which tells whether it has taken it.
+    fn hand_restart(
+        &self,
+        place: Place,
+        restart: Box<Restart>,
+    ) -> Result<oneshot::Receiver<bool>, PatchError> {
         let worker = self.workers.get(place.worker).ok_or(PatchError::Gone)?;
         let (reply, told) = oneshot::channel();
-        let session: SessionId = place.session;
         let command = Command::Restart {
-            session,
-            restart: Box::new(restart),
+            session: place.session,
+            restart,
             reply,
         };
         worker.send(command).map_err(|_| PatchError::Busy)?;
-        match tokio::time::timeout(WORKER_TIMEOUT, told).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(PatchError::Gone),
-            Ok(Err(_)) | Err(_) => Err(PatchError::Busy),
-        }
+        Ok(told)
     }
 }
 

@@ -10,10 +10,10 @@
 //!
 //! The last one is still told for a minute to whoever asks then.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{ConnectInfo, Path, Request, State},
     http::{Method, StatusCode, header},
     response::{
         IntoResponse, Response,
@@ -24,7 +24,7 @@ use futures_util::stream::{self, Stream};
 use inlet_common::clock;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::{PathText, Whip, session::gone};
+use super::{PathText, Whip, session::nobodys};
 use crate::{
     trace::{book::Following, story::Told},
     whip::{
@@ -38,7 +38,12 @@ const METHODS: &str = "OPTIONS, GET";
 /// A proxy between us closes what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) async fn events(State(whip): State<Whip>, path: PathText, request: Request) -> Response {
+pub(super) async fn events(
+    State(whip): State<Whip>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    path: PathText,
+    request: Request,
+) -> Response {
     match *request.method() {
         Method::OPTIONS => respond::options(request.headers(), METHODS, false),
         Method::GET => {
@@ -51,7 +56,7 @@ pub(super) async fn events(State(whip): State<Whip>, path: PathText, request: Re
                     Failure::plain(StatusCode::TOO_MANY_REQUESTS, crowded.to_string())
                         .into_response()
                 }
-                None => gone().into_response(),
+                None => nobodys(&whip.gateway, source).into_response(),
             }
         }
         _ => Failure::method(METHODS).into_response(),

@@ -61,7 +61,7 @@ fn options(request: &Request) -> Response {
 }
 
 /// 404, and 429 for who asks for too many sessions that there are not.
-fn nobodys(gateway: &Gateway, source: SocketAddr) -> Failure {
+pub(super) fn nobodys(gateway: &Gateway, source: SocketAddr) -> Failure {
     match gateway.note_guess(source.ip()) {
         Ok(()) => gone(),
         Err(limited) => {
@@ -71,7 +71,7 @@ fn nobodys(gateway: &Gateway, source: SocketAddr) -> Failure {
     }
 }
 
-pub(super) fn gone() -> Failure {
+fn gone() -> Failure {
     Failure::plain(StatusCode::NOT_FOUND, "no such session")
 }
 

@@ -104,6 +104,30 @@ async fn what_comes_late_of_a_former_ice_session_restarts_nothing() {
 }
 
 #[tokio::test]
+async fn who_missed_the_answer_to_a_restart_gets_it_again() {
+    let session = Session::open().await;
+    let first = session.patch(Some("*"), &restart("one1")).await;
+    assert_eq!(first.status(), 200);
+    for if_match in ["*", session.etag.as_str()] {
+        let again = session.patch(Some(if_match), &restart("one1")).await;
+        assert_eq!(again.status(), 200, "{}", again.body);
+        assert_eq!(again.header("etag"), first.header("etag"));
+        assert_eq!(again.body, first.body);
+    }
+    // What trickles with the new credentials asks for nothing.
+    let trickled = format!("{}{}", restart("one1"), CANDIDATE.lines().last().unwrap());
+    for if_match in [Some(first.header("etag")), Some("*"), None] {
+        assert_eq!(session.patch(if_match, &trickled).await.status(), 204);
+    }
+    let other = restart("one1").replace("0123", "xxxx");
+    assert_eq!(
+        session.patch(Some(&session.etag), &other).await.status(),
+        412
+    );
+    assert_eq!(session.restarts(), 1);
+}
+
+#[tokio::test]
 async fn another_etag_changes_nothing() {
     let session = Session::open().await;
     for body in [CANDIDATE.to_owned(), restart("one1")] {
@@ -225,6 +249,17 @@ async fn restarts_without_end_are_429() {
     assert_eq!(answer.header("retry-after"), "1");
     let candidate = "a=candidate:1 1 udp 1 192.0.2.7 9 typ host\r\n";
     assert_eq!(session.patch(None, candidate).await.status(), 204);
+}
+
+#[tokio::test]
+async fn guessing_event_streams_is_limited_too() {
+    let edge = Edge::open();
+    let mut statuses = std::collections::BTreeSet::new();
+    for number in 0..100 {
+        let path = format!("/session/{number:032x}/events");
+        statuses.insert(edge.ask("GET", &path).await.status());
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [404, 429]);
 }
 
 #[tokio::test]
