@@ -92,7 +92,7 @@ pub struct Http {
     /// the default: presenters are told no absolute URLs, and TURN by address.
     pub public_url: String,
     /// Base URL of another point of presence, where presenters are sent while this
-    /// one drains or is full. Empty, the default: they are told to come back.
+    /// one drains, is full or reaches no origin. Empty, the default: they are told to come back.
     pub redirect_to: String,
 }
 

@@ -60,6 +60,8 @@ struct Shelves {
     ended: VecDeque<(UtcTime, Uuid)>,
     /// Allocations of the last minute, the first first.
     allocations: VecDeque<(UtcTime, StreamId, Notice)>,
+    /// Where every session shall go on, once it shall.
+    elsewhere: Option<String>,
 }
 
 #[derive(Debug)]
@@ -160,9 +162,12 @@ impl Book {
         self.lock().remove(session.0);
     }
 
-    /// Tells every session to go on at another point of presence.
+    /// Tells every session to go on at another point of presence: those that follow,
+    /// and those that will.
     pub fn move_on(&self, base: &str) {
-        for shelf in self.lock().stories.values() {
+        let mut shelves = self.lock();
+        shelves.elsewhere = Some(base.to_owned());
+        for shelf in shelves.stories.values() {
             if shelf.story.end.is_none() {
                 let base = base.to_owned();
                 shelf.followers.send(Told::Move { base }).ok();
@@ -188,8 +193,12 @@ impl Book {
         if shelf.followers.receiver_count() >= MAX_FOLLOWERS {
             return Some(Err(Crowded));
         }
+        let mut so_far = shelf.story.so_far();
+        if let (Some(base), None) = (shelves.elsewhere.clone(), &shelf.story.end) {
+            so_far.push(Told::Move { base });
+        }
         Some(Ok(Following {
-            so_far: shelf.story.so_far(),
+            so_far,
             coming: shelf.followers.subscribe(),
         }))
     }
@@ -299,6 +308,23 @@ mod tests {
         assert_eq!(late.so_far, [Told::End(CloseReason::Deactivated)]);
         assert!(book.follow(&secret, at(64)).is_none());
         assert!(book.story(session.0).is_some(), "the trace is kept longer");
+    }
+
+    #[test]
+    fn who_begins_to_follow_late_is_told_to_move_too() {
+        let book = Book::default();
+        let (_, early) = begun(&book, 0);
+        let mut following = book.follow(&early, at(0)).unwrap().unwrap();
+        book.move_on("https://b.example");
+        let (_, late) = begun(&book, 1);
+        let expected = Told::Move {
+            base: "https://b.example".to_owned(),
+        };
+        assert_eq!(following.coming.try_recv().unwrap(), expected);
+        for secret in [early, late] {
+            let following = book.follow(&secret, at(1)).unwrap().unwrap();
+            assert_eq!(following.so_far.last(), Some(&expected));
+        }
     }
 
     #[test]

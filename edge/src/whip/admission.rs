@@ -13,6 +13,7 @@ use std::{
     fmt,
     hash::RandomState,
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -183,6 +184,12 @@ impl Gateway {
         Ok(())
     }
 
+    /// Whether an offer would be refused now whatever it says: another point of
+    /// presence may do better.
+    pub fn is_unable(&self) -> bool {
+        self.check_open().is_err() || !self.has_origin() || self.admissions.available_permits() == 0
+    }
+
     /// Asks the origin whether a token is right for its stream.
     ///
     /// # Errors
@@ -327,15 +334,17 @@ impl Gateway {
     ) -> Result<(Answer, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         let overload = || refusal(ReasonCode::Overload, "a worker takes no more");
         let worker = self.workers.get(place.worker).ok_or_else(overload)?;
-        let (session, answer) = Session::accept(
-            offer.text,
-            place.session,
-            worker.addresses(),
-            &self.sessions,
-            clock::now(),
-            &mut rand::rng(),
-        )
-        .map_err(|error| unanswerable(&error))?;
+        let accept = || {
+            Session::accept(
+                offer.text,
+                place.session,
+                worker.addresses(),
+                &self.sessions,
+                clock::now(),
+                &mut rand::rng(),
+            )
+        };
+        let (session, answer) = unless_it_panics(accept)?.map_err(|error| unanswerable(&error))?;
         let (reply, replied) = oneshot::channel();
         let open = Command::Open {
             session: Box::new(session),
@@ -494,6 +503,16 @@ fn warn_of_missing(offer: &Offer<'_>) {
     }
 }
 
+/// An offer that brings the engine down must cost its own presenter alone: without
+/// this its session would stay entered, and hold a place, for good.
+fn unless_it_panics<T>(accept: impl FnOnce() -> T) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(accept)).map_err(|_| {
+        // The panic itself has been logged where it happened.
+        tracing::error!("the engine panicked over an offer");
+        refusal(ReasonCode::Malformed, "the offer cannot be read")
+    })
+}
+
 fn unanswerable(error: &AcceptError) -> Refusal {
     // Sources can quote the offer, which holds the presenter's ICE password.
     tracing::info!(%error, "the offer cannot be answered");
@@ -505,5 +524,17 @@ fn refusal(code: ReasonCode, message: &str) -> Refusal {
         code,
         message: message.to_owned(),
         retry_after: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_an_offer_is_a_refusal() {
+        assert_eq!(unless_it_panics(|| 7).unwrap(), 7);
+        let refused = unless_it_panics::<()>(|| panic!("over an offer"));
+        assert_eq!(refused.unwrap_err().code, ReasonCode::Malformed);
     }
 }

@@ -229,11 +229,11 @@ async fn admit(
     body: Body,
 ) -> Result<Response, Failure> {
     let begun = clock::now();
-    let open = gateway.check_open();
-    if let Some(elsewhere) = redirect(site, &path, head.uri, open.is_err()) {
+    if let Some(elsewhere) = redirect(site, &path, head.uri, gateway.is_unable()) {
         metrics::redirected();
         return Ok(elsewhere);
     }
+    let open = gateway.check_open();
     open.map_err(|refusal| Failure::refused(refusal, &path))?;
     if !is_of_type(head.headers, SDP) {
         return Err(Failure::media_type());

@@ -46,6 +46,8 @@ struct Told {
     load: AtomicU32,
     /// Its sessions are gone, and nobody has heard of it yet.
     has_lost: AtomicBool,
+    /// The way to its origin is cut.
+    is_cut: AtomicBool,
 }
 
 impl Told {
@@ -112,7 +114,7 @@ impl Worker for Played {
     }
 
     fn is_link_up(&self) -> bool {
-        true
+        !self.told.is_cut.load(Ordering::Relaxed)
     }
 
     fn load(&self) -> f64 {

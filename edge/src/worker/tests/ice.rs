@@ -269,7 +269,7 @@ fn many_addresses_do_not_push_out_that_of_media() {
         check.is_some()
     });
     let (edge, check) = check.unwrap();
-    for _ in 0..2 * crate::worker::table::MAX_ADDRESSES {
+    for _ in 0..2 * table::MAX_ADDRESSES {
         let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
         elsewhere.send_to(&check, edge).unwrap();
         elsewhere.set_read_timeout(Some(PATIENCE)).unwrap();

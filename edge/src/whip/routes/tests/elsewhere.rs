@@ -50,6 +50,15 @@ async fn busy_workers_take_nobody() {
 }
 
 #[tokio::test]
+async fn who_finds_no_origin_here_is_sent_on() {
+    let edge = overflowing();
+    edge.told.is_cut.store(true, Ordering::Relaxed);
+    assert_eq!(edge.publish().await.status(), 307);
+    edge.told.is_cut.store(false, Ordering::Relaxed);
+    assert_eq!(edge.publish().await.status(), 201);
+}
+
+#[tokio::test]
 async fn after_a_redirect_the_location_is_absolute() {
     let mut edge = Edge::open();
     edge.site.public_url = Some("https://b.example/".to_owned());
