@@ -1,15 +1,18 @@
 //! How long a worker rests between two turns.
 //!
 //! Resting gathers packets into batches, which saves most of their cost, and
-//! delays them. Media can wait a millisecond: their receiver buffers more. A
-//! relay stands in the middle of somebody's round trip, so it rests only as far
-//! as it is busy, when the saving is needed.
+//! delays them. Media can wait two milliseconds: their receiver buffers more. A
+//! relay stands in the middle of somebody's round trip, so it rests for half of
+//! that at most, and only as far as it is busy, when the saving is needed.
 
 use std::time::{Duration, Instant};
 
-/// Least time from one turn to the next while there are media, and while a relay
-/// is busy.
-pub(super) const MIN_TURN: Duration = Duration::from_millis(1);
+/// Least time from one turn to the next while there are media: half of a
+/// presenter's frame is here by then, which is the batch that pays.
+pub(super) const MEDIA_TURN: Duration = Duration::from_millis(2);
+
+/// The same while a relay is busy.
+pub(super) const RELAY_TURN: Duration = Duration::from_millis(1);
 
 /// Share of a thread's time below which a relay does not rest.
 const CALM: f64 = 0.25;
@@ -61,7 +64,8 @@ impl Pace {
 
     /// How long to rest after a turn that began at `now` and took `spent`.
     pub(super) fn rest(&mut self, now: Instant, spent: Duration, work: Work) -> Duration {
-        let full = MIN_TURN.saturating_sub(spent);
+        let left = |turn: Duration| turn.saturating_sub(spent);
+        let (media, relay) = (left(MEDIA_TURN), left(RELAY_TURN));
         let since = self.last.replace(now);
         let since = since.map_or(MEMORY, |last| now.saturating_duration_since(last));
         // What a turn took is of the time since the one before it; waking and
@@ -75,8 +79,8 @@ impl Pace {
         self.load += weight * (share - self.load);
         match work {
             Work::None => Duration::ZERO,
-            Work::Media => full,
-            Work::Relay => full.mul_f64(((self.share - CALM) / (BUSY - CALM)).clamp(0.0, 1.0)),
+            Work::Media => media,
+            Work::Relay => relay.mul_f64(((self.share - CALM) / (BUSY - CALM)).clamp(0.0, 1.0)),
         }
     }
 }
@@ -133,8 +137,8 @@ mod tests {
 
     #[test]
     fn media_always_gather() {
-        let at_most = MIN_TURN - 10 * MICRO;
-        assert_eq!(rest(MIN_TURN, 10 * MICRO, Work::Media), at_most);
-        assert_eq!(rest(MIN_TURN, 10 * MICRO, Work::None), Duration::ZERO);
+        let at_most = MEDIA_TURN - 10 * MICRO;
+        assert_eq!(rest(MEDIA_TURN, 10 * MICRO, Work::Media), at_most);
+        assert_eq!(rest(MEDIA_TURN, 10 * MICRO, Work::None), Duration::ZERO);
     }
 }
