@@ -38,23 +38,29 @@ describe("ICE restart", () => {
     expect(answer).not.toContain("old");
   });
 
-  it("is a PATCH with If-Match: *, and anything but a 200 means no", async () => {
+  it("is a PATCH with If-Match: *", async () => {
     let seen: RequestInit | undefined;
     const taken = await patchRestart("https://e/s", "a=ice-ufrag:x\r\n", async (_url, init) => {
       seen = init;
       return new Response("a=ice-ufrag:y\r\n", { status: 200 });
     });
-    expect(taken?.fragment).toContain("a=ice-ufrag:y");
+    expect(taken).toEqual({ kind: "restarted", fragment: "a=ice-ufrag:y\r\n" });
     expect(seen?.method).toBe("PATCH");
     expect(seen?.headers).toEqual({
       "Content-Type": "application/trickle-ice-sdpfrag",
       "If-Match": "*",
     });
-    for (const status of [204, 404, 405, 412, 503]) {
+  });
+
+  it("is refused by what will stay so, and unanswered where asking again may help", async () => {
+    const outcome = async (status: number): Promise<string> => {
       const body = status === 204 ? null : "{}";
-      expect(await patchRestart("https://e/s", "", async () => new Response(body, { status }))).toBeNull();
-    }
-    expect(await patchRestart("https://e/s", "", () => Promise.reject(new TypeError("x")))).toBeNull();
+      return (await patchRestart("https://e/s", "", async () => new Response(body, { status }))).kind;
+    };
+    for (const status of [200, 204, 404, 405, 412]) expect(await outcome(status)).toBe("refused");
+    for (const status of [429, 500, 503]) expect(await outcome(status)).toBe("unanswered");
+    const offline = await patchRestart("https://e/s", "", () => Promise.reject(new TypeError("x")));
+    expect(offline.kind).toBe("unanswered");
   });
 });
 

@@ -66,7 +66,8 @@ describe("OPTIONS and DELETE", () => {
     const broken: typeof fetch = async () => {
       throw new TypeError("offline");
     };
-    expect(await discoverIceServers(ENDPOINT, broken)).toEqual([]);
+    expect(await discoverIceServers(ENDPOINT, broken)).toBeNull();
+    expect(await discoverIceServers(ENDPOINT, answering(503, ""))).toBeNull();
     await expect(deleteSession("https://h/s", true, broken)).resolves.toBeUndefined();
   });
 });
