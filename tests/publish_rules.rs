@@ -41,6 +41,23 @@ async fn a_second_publisher_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_or_deletes_may_return_at_once() {
+    scenario(async |rig: &mut Rig| {
+        let (stream, publisher, _) = stage::on_air(rig, "returns").await?;
+        // DTLS closes without a DELETE, as that of a closed tab.
+        publisher.hang_up().await?;
+        let publisher = Publisher::start(stage::options(&stream)).await;
+        let publisher = publisher.context("behind a closed DTLS")?;
+        stage::playing(&stream).await?;
+        let deleted = Client::new().delete(publisher.session_url());
+        ensure!(deleted.send().await?.status() == StatusCode::OK);
+        let next = Publisher::start(stage::options(&stream)).await;
+        next.context("behind a DELETE")?.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_right_learns_why() {
     scenario(async |rig: &mut Rig| {
         let stream = rig.api.create("rights").await?;

@@ -111,8 +111,13 @@ async fn a_full_edge_sends_presenters_on_and_refuses_whom_it_cannot_send() {
         // Room for one again; who was sent here learns of it whole.
         let deleted = Client::new().delete(urls.remove(0)).send().await?;
         ensure!(deleted.status() == 200);
-        let here = post(&format!("{}?redirected=1", stream.whip), None).await?;
+        let here = Client::new().post(format!("{}?redirected=1", stream.whip));
+        // As a browser sends it behind a redirect to another host.
+        let here = here.header(header::ORIGIN, "null");
+        let here = here.header(header::CONTENT_TYPE, "application/sdp");
+        let here = here.body(OFFER).send().await?;
         ensure!(here.status() == 201, "{}", here.status());
+        ensure!(value(&here, "access-control-allow-origin") == "*");
         let base = format!("http://127.0.0.1:{}/session/", rig.ports().edge_http);
         let location = value(&here, "location");
         ensure!(location.starts_with(&base), "{location}");

@@ -50,6 +50,7 @@ function watchSender() {
       super(...parameters);
       this.addEventListener("connectionstatechange", () => {
         if (this.connectionState !== "connected" || window.sender !== undefined) return;
+        window.publishing = this;
         window.sender = this.getSenders().find(({ track }) => track?.kind === "video");
         const connected = performance.now();
         setInterval(async () => {
@@ -100,6 +101,23 @@ step("the whole picture comes from the start, and at its target within seconds",
   const { all } = await looks();
   const small = all.find((look) => look.frames > 0 && !isWhole(look));
   assert.equal(small, undefined, JSON.stringify(small));
+});
+
+step("receiver reports tell loss, jitter and round trip of both", async () => {
+  const told = await until("reports", 10_000, () =>
+    page.evaluate(async () => {
+      const reports = [];
+      for (const line of (await window.publishing.getStats()).values()) {
+        if (line.type === "remote-inbound-rtp" && line.roundTripTime > 0) reports.push(line);
+      }
+      return reports.length >= 2 && reports;
+    }),
+  );
+  assert.deepEqual(told.map(({ kind }) => kind).sort(), ["audio", "video"]);
+  for (const { kind, roundTripTime, jitter, packetsLost } of told) {
+    assert.ok(roundTripTime < 1, `${kind}: a round trip of ${roundTripTime} s on one machine`);
+    assert.ok(jitter >= 0 && packetsLost >= 0, `${kind}: ${jitter}, ${packetsLost}`);
+  }
 });
 
 step("a higher ceiling is reached within seconds too", async () => {

@@ -8,7 +8,7 @@ use str0m::{
     Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig,
     bwe::BweKind,
     change::{SdpAnswer, SdpPendingOffer},
-    media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
+    media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
     net::{Protocol, Receive},
     rtp::RtpWrite,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Presenter {
     pub(crate) is_closed: bool,
     pub(crate) has_failed: bool,
     pub(crate) keyframe_requests: usize,
+    /// Of these by FIR.
+    pub(crate) firs: usize,
     /// The layers that these were for.
     pub(crate) asked: Vec<Option<Rid>>,
     pub(crate) remb: Option<u64>,
@@ -96,6 +98,7 @@ impl Presenter {
             is_closed: false,
             has_failed: false,
             keyframe_requests: 0,
+            firs: 0,
             asked: Vec::new(),
             remb: None,
             timeout: now,
@@ -234,6 +237,7 @@ impl Presenter {
                 Output::Event(Event::Closed) => self.is_closed = true,
                 Output::Event(Event::KeyframeRequest(request)) => {
                     self.keyframe_requests += 1;
+                    self.firs += usize::from(request.kind == KeyframeRequestKind::Fir);
                     self.asked.push(request.rid);
                 }
                 Output::Event(Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. })) => {

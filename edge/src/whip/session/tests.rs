@@ -231,6 +231,25 @@ fn a_key_frame_is_requested_once_dtls_is_up() {
 }
 
 #[test]
+fn who_offers_no_pli_is_asked_by_fir() {
+    for (offered, firs) in [("nack pli", 0), ("ccm fir", 1)] {
+        let keep = |line: &str| {
+            let is_request = line.ends_with("nack pli") || line.ends_with("ccm fir");
+            !is_request || line.ends_with(offered)
+        };
+        let edit = |offer: String| -> String {
+            let kept = offer.lines().filter(|line| keep(line));
+            kept.map(|line| format!("{line}\r\n")).collect()
+        };
+        let mut pair = Pair::with(RtcConfig::new(), edit);
+        pair.run_until(|pair| pair.session.is_connected() && pair.presenter.is_connected);
+        pair.run_for(Duration::from_millis(100));
+        let asked = (pair.presenter.keyframe_requests, pair.presenter.firs);
+        assert_eq!(asked, (1, firs), "{offered}");
+    }
+}
+
+#[test]
 fn key_frame_requests_are_coalesced() {
     let mut pair = Pair::connected();
     pair.present(2);
