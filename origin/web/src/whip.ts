@@ -3,8 +3,6 @@
 // A refusal that waiting cannot change stops it; everything else is tried again, with
 // the pauses of `retry.ts`. The page only listens to its events.
 
-import { Emitter } from "./emitter";
-import { watchPage } from "./page_life";
 import { publishRetry } from "./retry";
 import { announcedEndpoint, movedEndpoint, replacingEndpoint, type Size } from "./urls";
 import { nextRung, type IceServer, type Rung } from "./sdp";
@@ -50,7 +48,6 @@ export interface PublisherEvents {
 export interface PublisherOptions {
   /** The WHIP address, token included. */
   endpoint: string;
-  /** What is published; its tracks are taken at the start, and the stream is left alone. */
   stream: MediaStream;
   /**
    * Initial resolution, which fixes the ladder; `null` if unknown. Default: what the
@@ -83,12 +80,15 @@ export class InletPublisher {
   /** Opened to take the running session's place; `null` in it when that failed. */
   #successor: Promise<WhipSession | null> | null = null;
   #wake: () => void = () => {};
-  #events = new Emitter<PublisherEvents>();
-  /** What is published by now: the stream's tracks, or those that took their place. */
-  #sources: MediaStream | null = null;
-  #stopWatching: (() => void) | null = null;
-  /** It was on air when the page went into the back/forward cache. */
-  #isSuspended = false;
+  #listeners: { [K in keyof PublisherEvents]: ((event: PublisherEvents[K]) => void)[] } = {
+    state: [],
+    connection: [],
+    error: [],
+    session: [],
+    warning: [],
+    end: [],
+    rung: [],
+  };
   /** The set of paths that worked last, or is to be tried next. */
   #rung: Rung = "any";
   #options: Partial<PublisherOptions>;
@@ -97,6 +97,15 @@ export class InletPublisher {
   /** Publishes to a WHIP address; nothing happens before {@link start}. */
   constructor(whipUrl = "", options: Partial<Omit<PublisherOptions, "endpoint">> = {}) {
     this.#options = whipUrl === "" ? options : { ...options, endpoint: whipUrl };
+    addEventListener("pagehide", () => {
+      this.#session?.closeOnPageHide();
+      void this.#successor?.then((session) => session?.closeOnPageHide());
+    });
+    // A network that has just come back is worth trying at once.
+    addEventListener("online", () => {
+      this.#wake();
+      void this.#session?.restart();
+    });
   }
 
   get state(): PublisherState {
@@ -118,7 +127,12 @@ export class InletPublisher {
     name: K,
     listener: (event: PublisherEvents[K]) => void,
   ): () => void {
-    return this.#events.on(name, listener);
+    const listeners = this.#listeners[name];
+    listeners.push(listener);
+    return () => {
+      const at = listeners.indexOf(listener);
+      if (at >= 0) listeners.splice(at, 1);
+    };
   }
 
   /** Looks for another path at once, without a new session. */
@@ -133,78 +147,35 @@ export class InletPublisher {
 
   /**
    * Goes live, and stays live until {@link stop} or a refusal for good. `options` take
-   * the place of those of the constructor. Without a stream in them the tracks of
-   * {@link replaceTrack} stay.
+   * the place of those of the constructor.
    */
   start(options: Partial<PublisherOptions> = {}): void {
     this.#options = { ...this.#options, ...options };
-    const { endpoint, stream: given } = this.#options;
-    if (endpoint === undefined || given === undefined) {
+    const { endpoint, stream } = this.#options;
+    if (endpoint === undefined || stream === undefined) {
       throw new TypeError("InletPublisher needs a WHIP address and a stream");
     }
-    if (options.stream !== undefined) this.#sources = null;
-    const stream = (this.#sources ??= new MediaStream(given.getTracks()));
     const size = this.#options.size === undefined ? sizeOf(stream) : this.#options.size;
-    void this.#leave()?.close();
+    const generation = ++this.#generation;
+    this.#wake();
     this.#rung = "any";
-    this.#isSuspended = false;
-    this.#watch();
-    const generation = this.#generation;
     void this.#run({ ...this.#options, endpoint, stream, size }, generation);
   }
 
   /** Ends the session and waits, a second at most, until the server knows. */
   async stop(): Promise<void> {
-    this.#stopWatching?.();
-    this.#stopWatching = null;
-    // A successor that is still being opened is closed when it comes.
-    const session = this.#leave();
-    await session?.close();
-  }
-
-  /** Sends another camera or microphone without leaving the air, and from then on. */
-  async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    const { stream } = this.#options;
-    const sources = (this.#sources ??= new MediaStream(stream?.getTracks() ?? []));
-    for (const old of sources.getTracks()) {
-      if (old.kind === track.kind) sources.removeTrack(old);
-    }
-    sources.addTrack(track);
-    const exchanged = (next: WhipSession | null): Promise<void> | undefined => next?.replaceTrack(track);
-    // Not awaited: it may still be on its way, or never come.
-    void this.#successor?.then(exchanged).catch(() => {});
-    await this.#session?.replaceTrack(track);
-  }
-
-  /** Listens to the page, and to the network, while there is something to keep on air. */
-  #watch(): void {
-    this.#stopWatching ??= watchPage({
-      hidden: () => {
-        this.#isSuspended = this.#state !== "idle" && this.#state !== "failed";
-        this.#leave()?.closeOnPageHide();
-      },
-      shown: () => {
-        const isThere = this.#sources?.getTracks().some((track) => track.readyState === "live");
-        if (this.#isSuspended && isThere === true) this.start();
-      },
-      // A network that has just come back is worth trying at once.
-      online: () => {
-        this.#wake();
-        void this.#session?.restart();
-      },
-    });
-  }
-
-  /** Stands still; returns the session that was on air. */
-  #leave(): WhipSession | null {
     this.#generation++;
     this.#wake();
-    const session = this.#session;
-    this.#session = null;
-    void this.#successor?.then((next) => next?.closeOnPageHide());
-    this.#successor = null;
+    const [session, successor] = [this.#session, this.#successor];
+    this.#session = this.#successor = null;
     this.#setState("idle");
-    return session;
+    await Promise.all([session?.close(), successor?.then((next) => next?.close())]);
+  }
+
+  /** Sends another camera or microphone without leaving the air. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    const successor = await this.#successor;
+    await Promise.all([this.#session?.replaceTrack(track), successor?.replaceTrack(track)]);
   }
 
   async #run(options: Started, generation: number): Promise<void> {
@@ -228,7 +199,7 @@ export class InletPublisher {
           this.#setState("live");
         });
         error = await session.ended;
-        if (this.#session === session) this.#session = null;
+        this.#session = null;
         // The path must be free before the next POST asks for it.
         if (error !== null && session.url !== null) await deleteSession(session.url);
         if (error !== null && this.#successor !== null) continue;
@@ -270,10 +241,8 @@ export class InletPublisher {
         return null;
       }
       void session.ended.then((error) => {
-        if (error === null || this.#session?.url !== url) return;
-        // It has failed before its turn came, and must not be put on air.
-        this.#successor = null;
-        if (session.url !== null) void deleteSession(session.url);
+        // It has failed before its turn came.
+        if (error !== null && this.#session?.url === url) this.#successor = null;
       });
       return session;
     } catch (error) {
@@ -333,8 +302,6 @@ export class InletPublisher {
       : publishRetry(error, attempt, wasLive, Math.random());
     this.#emit("error", { error, retryInMs: decision.retry ? decision.delayMs : null });
     if (!decision.retry) {
-      this.#stopWatching?.();
-      this.#stopWatching = null;
       this.#setState("failed");
       return false;
     }
@@ -355,12 +322,7 @@ export class InletPublisher {
     if (known !== null && known.endpoint === endpoint && age < ICE_SERVERS_MAX_AGE_MS) {
       return known.list;
     }
-    const asked = discoverIceServers(announcedEndpoint(endpoint, null));
-    const list = asked.then((answered) => {
-      // Without an answer it is asked again the next time.
-      if (answered === null && this.#iceServers?.list === list) this.#iceServers = null;
-      return answered ?? [];
-    });
+    const list = discoverIceServers(announcedEndpoint(endpoint, null));
     this.#iceServers = { endpoint, at: Date.now(), list };
     return list;
   }
@@ -372,7 +334,7 @@ export class InletPublisher {
   }
 
   #emit<K extends keyof PublisherEvents>(name: K, event: PublisherEvents[K]): void {
-    this.#events.emit(name, event);
+    for (const listener of this.#listeners[name]) listener(event);
   }
 }
 

@@ -54,24 +54,16 @@ export interface Opened {
   session: string | null;
 }
 
-/** What became of an ICE restart. */
-export type RestartOutcome =
-  /** The server took it: its new credentials and candidates, as text. */
-  | { kind: "restarted"; fragment: string }
-  /** No answer, or one that asks for patience: the same may be asked again. */
-  | { kind: "unanswered" }
-  /** The server does not restart this session: only a new one helps. */
-  | { kind: "refused" };
+/** An ICE restart that the server took: its new credentials and candidates, as text. */
+export interface Restarted {
+  fragment: string;
+}
 
 /** A POST that takes longer is given up. */
 const POST_TIMEOUT_MS = 10_000;
-/**
- * The edge asks its origin about the token and waits two seconds for it. The servers are
- * a help, not a condition: no presenter waits for long.
- */
-const OPTIONS_TIMEOUT_MS = 3_000;
-/** A request on a connection that died with its network is never answered. */
-const PATCH_TIMEOUT_MS = 3_000;
+/** The servers are a help, not a condition: no presenter waits long for them. */
+const OPTIONS_TIMEOUT_MS = 1_500;
+const PATCH_TIMEOUT_MS = 4_000;
 const DELETE_TIMEOUT_MS = 1_000;
 /** A message longer than this is cut before it is shown. */
 const MAX_DETAIL = 300;
@@ -107,14 +99,14 @@ export async function postOffer(
 }
 
 /**
- * Restarts ICE (RFC 9725 §4.3.3). Asked again with the same fragment, Inlet's edge gives
- * the same answer again.
+ * Restarts ICE (RFC 9725 §4.3.3). `null` when the server does not: then only a new
+ * session helps.
  */
 export async function patchRestart(
   session: string,
   fragment: string,
   fetcher: typeof fetch = fetch,
-): Promise<RestartOutcome> {
+): Promise<Restarted | null> {
   try {
     const response = await fetcher(session, {
       method: "PATCH",
@@ -123,33 +115,25 @@ export async function patchRestart(
       signal: AbortSignal.timeout(PATCH_TIMEOUT_MS),
     });
     const body = await response.text();
-    if (response.status === 200 && body.includes("a=ice-ufrag:")) {
-      return { kind: "restarted", fragment: body };
-    }
-    const isPassing = response.status === 429 || response.status >= 500;
-    return { kind: isPassing ? "unanswered" : "refused" };
+    return response.status === 200 && body.includes("a=ice-ufrag:") ? { fragment: body } : null;
   } catch {
-    return { kind: "unanswered" };
+    return null;
   }
 }
 
-/**
- * Asks which STUN and TURN servers there are; `null` when there was no answer, which says
- * nothing of the next time.
- */
+/** Asks which STUN and TURN servers there are; an empty list when it cannot be known. */
 export async function discoverIceServers(
   endpoint: string,
   fetcher: typeof fetch = fetch,
-): Promise<IceServer[] | null> {
+): Promise<IceServer[]> {
   try {
     const response = await fetcher(endpoint, {
       method: "OPTIONS",
       signal: AbortSignal.timeout(OPTIONS_TIMEOUT_MS),
     });
-    if (response.ok) return parseIceServers(response.headers.get("Link"));
-    return response.status >= 500 ? null : [];
+    return response.ok ? parseIceServers(response.headers.get("Link")) : [];
   } catch {
-    return null;
+    return [];
   }
 }
 

@@ -16,7 +16,7 @@ import {
   type Rung,
 } from "./sdp";
 import { listen, type Listener, type SessionEnd } from "./session_events";
-import { deleteSession, patchRestart, postOffer, WhipError, type RestartOutcome } from "./whip_http";
+import { deleteSession, patchRestart, postOffer, WhipError } from "./whip_http";
 
 /** What a session is opened with. */
 export interface SessionOptions {
@@ -47,8 +47,6 @@ const CONNECT_TIMEOUT_MS: Readonly<Record<Rung, number>> = { any: 6_000, tcp: 5_
 const DISCONNECTED_MS = 1_500;
 /** A restart that has not helped by then does not. */
 const RESTART_MS = 8_000;
-/** A PATCH that found no network is sent again after so long. */
-const RESTART_RETRY_MS = 500;
 /** Feedback comes several times a second: without any for so long, the path is gone. */
 const SUSPICION_MS = 800;
 /** Opus, in stereo where the source is. */
@@ -133,8 +131,8 @@ export class WhipSession {
     try {
       const offer = await this.connection.createOffer({ iceRestart: true });
       await this.connection.setLocalDescription(offer);
-      const taken = await this.#askForRestart(this.url, restartFragment(offer.sdp ?? ""));
-      if (taken.kind !== "restarted") return this.#restartFailed();
+      const taken = await patchRestart(this.url, restartFragment(offer.sdp ?? ""));
+      if (taken === null) return this.#restartFailed();
       this.answer = restartedAnswer(this.answer, taken.fragment);
       await this.connection.setRemoteDescription({ type: "answer", sdp: this.answer });
       this.#restarts++;
@@ -143,18 +141,6 @@ export class WhipSession {
       this.#lost(error instanceof Error ? error.message : String(error));
     } finally {
       this.#isRestarting = false;
-    }
-  }
-
-  /**
-   * A change of network takes the server's answer along, or leaves none to ask by: so it
-   * is asked until the restart's time is over.
-   */
-  async #askForRestart(url: string, fragment: string): Promise<RestartOutcome> {
-    for (;;) {
-      const outcome = await patchRestart(url, fragment);
-      if (outcome.kind !== "unanswered" || !this.#isRestarting) return outcome;
-      await new Promise((resolve) => setTimeout(resolve, RESTART_RETRY_MS));
     }
   }
 
@@ -223,7 +209,6 @@ export class WhipSession {
 
   #finish(reason: WhipError | null): void {
     clearTimeout(this.#timer);
-    this.#isRestarting = false;
     this.#stopListening();
     // Sends the DTLS close_notify, which frees the path at once even without the DELETE.
     this.connection.close();

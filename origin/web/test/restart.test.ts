@@ -38,29 +38,23 @@ describe("ICE restart", () => {
     expect(answer).not.toContain("old");
   });
 
-  it("is a PATCH with If-Match: *", async () => {
+  it("is a PATCH with If-Match: *, and anything but a 200 means no", async () => {
     let seen: RequestInit | undefined;
     const taken = await patchRestart("https://e/s", "a=ice-ufrag:x\r\n", async (_url, init) => {
       seen = init;
       return new Response("a=ice-ufrag:y\r\n", { status: 200 });
     });
-    expect(taken).toEqual({ kind: "restarted", fragment: "a=ice-ufrag:y\r\n" });
+    expect(taken?.fragment).toContain("a=ice-ufrag:y");
     expect(seen?.method).toBe("PATCH");
     expect(seen?.headers).toEqual({
       "Content-Type": "application/trickle-ice-sdpfrag",
       "If-Match": "*",
     });
-  });
-
-  it("is refused by what will stay so, and unanswered where asking again may help", async () => {
-    const outcome = async (status: number): Promise<string> => {
+    for (const status of [204, 404, 405, 412, 503]) {
       const body = status === 204 ? null : "{}";
-      return (await patchRestart("https://e/s", "", async () => new Response(body, { status }))).kind;
-    };
-    for (const status of [200, 204, 404, 405, 412]) expect(await outcome(status)).toBe("refused");
-    for (const status of [429, 500, 503]) expect(await outcome(status)).toBe("unanswered");
-    const offline = await patchRestart("https://e/s", "", () => Promise.reject(new TypeError("x")));
-    expect(offline.kind).toBe("unanswered");
+      expect(await patchRestart("https://e/s", "", async () => new Response(body, { status }))).toBeNull();
+    }
+    expect(await patchRestart("https://e/s", "", () => Promise.reject(new TypeError("x")))).toBeNull();
   });
 });
 
