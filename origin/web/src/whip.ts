@@ -6,6 +6,7 @@
 import { publishRetry } from "./retry";
 import { announcedEndpoint, movedEndpoint, replacingEndpoint, type Size } from "./urls";
 import { nextRung, type IceServer, type Rung } from "./sdp";
+import { Source } from "./source";
 import type { ServerWarning, SessionEnd, SessionNews } from "./session_events";
 import { deleteSession, discoverIceServers, WhipError } from "./whip_http";
 import { WhipSession, type ConnectionState } from "./whip_session";
@@ -48,6 +49,7 @@ export interface PublisherEvents {
 export interface PublisherOptions {
   /** The WHIP address, token included. */
   endpoint: string;
+  /** Its tracks are taken at the start; the stream itself is never changed. */
   stream: MediaStream;
   /**
    * Initial resolution, which fixes the ladder; `null` if unknown. Default: what the
@@ -74,6 +76,8 @@ export function maxVideoBitrate(size: Size | null): number {
 /** Publishes a `MediaStream` by WHIP. */
 export class InletPublisher {
   #state: PublisherState = "idle";
+  /** `null` until the tracks of the stream have been taken for the first time. */
+  #source: Source | null = null;
   #session: WhipSession | null = null;
   /** Counts starts and stops: an attempt that belongs to an earlier one is dropped. */
   #generation = 0;
@@ -147,7 +151,8 @@ export class InletPublisher {
 
   /**
    * Goes live, and stays live until {@link stop} or a refusal for good. `options` take
-   * the place of those of the constructor.
+   * the place of those of the constructor. The tracks of `stream` are taken anew where
+   * it is among them; otherwise those that are there stay, exchanged ones included.
    */
   start(options: Partial<PublisherOptions> = {}): void {
     this.#options = { ...this.#options, ...options };
@@ -155,11 +160,13 @@ export class InletPublisher {
     if (endpoint === undefined || stream === undefined) {
       throw new TypeError("InletPublisher needs a WHIP address and a stream");
     }
-    const size = this.#options.size === undefined ? sizeOf(stream) : this.#options.size;
+    const source = this.#taken();
+    if (options.stream !== undefined) source.take(stream);
+    const size = this.#options.size === undefined ? sizeOf(source.stream) : this.#options.size;
     const generation = ++this.#generation;
     this.#wake();
     this.#rung = "any";
-    void this.#run({ ...this.#options, endpoint, stream, size }, generation);
+    void this.#run({ ...this.#options, endpoint, source, size }, generation);
   }
 
   /** Ends the session and waits, a second at most, until the server knows. */
@@ -172,10 +179,20 @@ export class InletPublisher {
     await Promise.all([session?.close(), successor?.then((next) => next?.close())]);
   }
 
-  /** Sends another camera or microphone without leaving the air. */
+  /**
+   * Sends another camera or microphone without leaving the air: in this session and in
+   * all that follow it.
+   */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    const successor = await this.#successor;
-    await Promise.all([this.#session?.replaceTrack(track), successor?.replaceTrack(track)]);
+    await this.#taken().replaceTrack(track);
+  }
+
+  #taken(): Source {
+    if (this.#source === null) {
+      this.#source = new Source();
+      if (this.#options.stream !== undefined) this.#source.take(this.#options.stream);
+    }
+    return this.#source;
   }
 
   async #run(options: Started, generation: number): Promise<void> {
@@ -283,7 +300,7 @@ export class InletPublisher {
     const endpoint = announcedEndpoint(options.endpoint, options.size);
     return WhipSession.open({
       endpoint: former === null ? endpoint : replacingEndpoint(endpoint, former),
-      stream: options.stream,
+      source: options.source,
       iceServers: await this.#servers(options.endpoint),
       rung: this.#rung,
       maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
@@ -344,7 +361,7 @@ function isPermanent(error: WhipError): boolean {
 }
 
 /** Options of a publisher that has started; the address changes when it moves on. */
-type Started = PublisherOptions & { size: Size | null };
+type Started = Omit<PublisherOptions, "stream"> & { source: Source; size: Size | null };
 
 function sizeOf(stream: MediaStream): Size | null {
   const { width, height } = stream.getVideoTracks()[0]?.getSettings() ?? {};

@@ -16,13 +16,14 @@ import {
   type Rung,
 } from "./sdp";
 import { listen, type Listener, type SessionEnd } from "./session_events";
+import type { Source } from "./source";
 import { deleteSession, patchRestart, postOffer, WhipError } from "./whip_http";
 
 /** What a session is opened with. */
 export interface SessionOptions {
   /** The endpoint, resolution announced. */
   endpoint: string;
-  stream: MediaStream;
+  source: Source;
   iceServers: IceServer[];
   /** What paths are tried. */
   rung: Rung;
@@ -73,6 +74,7 @@ export class WhipSession {
     readonly url: string | null,
     private answer: string,
     rung: Rung,
+    private readonly release: () => void,
   ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     connection.addEventListener("connectionstatechange", () => this.#stateChanged());
@@ -165,6 +167,7 @@ export class WhipSession {
       iceTransportPolicy: isRelay ? "relay" : "all",
       bundlePolicy: "max-bundle",
     });
+    const release = options.source.feed(connection);
     let url: string | null = null;
     try {
       addTracks(connection, options);
@@ -178,21 +181,14 @@ export class WhipSession {
       const sdp = options.rung === "tcp" ? withoutUdp(answer) : answer;
       await connection.setRemoteDescription({ type: "answer", sdp });
       await limitAudio(connection);
-      return new WhipSession(connection, url, sdp, options.rung);
+      return new WhipSession(connection, url, sdp, options.rung, release);
     } catch (error) {
+      release();
       connection.close();
       if (url !== null) void deleteSession(url);
       if (error instanceof WhipError) throw error;
       throw new WhipError("protocol", error instanceof Error ? error.message : String(error));
     }
-  }
-
-  /** Sends another track of the same kind, without a new negotiation. */
-  async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    const sender = this.connection
-      .getTransceivers()
-      .find((transceiver) => transceiver.receiver.track.kind === track.kind)?.sender;
-    await sender?.replaceTrack(track);
   }
 
   /** Ends the session at the server too. Waits a second at most. */
@@ -210,6 +206,7 @@ export class WhipSession {
   #finish(reason: WhipError | null): void {
     clearTimeout(this.#timer);
     this.#stopListening();
+    this.release();
     // Sends the DTLS close_notify, which frees the path at once even without the DELETE.
     this.connection.close();
     this.#end(reason);
@@ -246,19 +243,20 @@ export class WhipSession {
 }
 
 function addTracks(connection: RTCPeerConnection, options: SessionOptions): void {
-  const [video] = options.stream.getVideoTracks();
-  const [audio] = options.stream.getAudioTracks();
+  const { stream } = options.source;
+  const [video] = stream.getVideoTracks();
+  const [audio] = stream.getAudioTracks();
   if (audio !== undefined) {
     const transceiver = connection.addTransceiver(audio, {
       direction: "sendonly",
-      streams: [options.stream],
+      streams: [stream],
     });
     prefer(transceiver, preferredAudioCodecs(capabilities("audio")));
   }
   if (video !== undefined) {
     const transceiver = connection.addTransceiver(video, {
       direction: "sendonly",
-      streams: [options.stream],
+      streams: [stream],
       sendEncodings: [{ maxBitrate: options.maxVideoBitrate }],
     });
     prefer(transceiver, preferredVideoCodecs(capabilities("video")));
