@@ -29,6 +29,11 @@ const MAX_DELAY_MS = 8_000;
 const MAX_RETRY_AFTER_MS = 120_000;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** A status that another try may change. */
+export function isTransient(status: number): boolean {
+  return TRANSIENT.has(status);
+}
+
 /**
  * Decides about the next attempt.
  *
@@ -42,7 +47,7 @@ export function publishRetry(
   random: number,
 ): PublishDecision {
   const { status, reason, retryAfterMs } = failure;
-  if (status !== null && !TRANSIENT.has(status)) {
+  if (status !== null && !isTransient(status)) {
     const mayBeOurGhost = wasLive && reason === ALREADY_PUBLISHING && attempt < GHOST_ATTEMPTS;
     return mayBeOurGhost ? { retry: true, delayMs: GHOST_DELAY_MS } : { retry: false };
   }

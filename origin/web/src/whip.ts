@@ -3,12 +3,13 @@
 // A refusal that waiting cannot change stops it; everything else is tried again, with
 // the pauses of `retry.ts`. The page only listens to its events.
 
+import { IceServers } from "./ice_servers";
 import { publishRetry } from "./retry";
 import { announcedEndpoint, movedEndpoint, replacingEndpoint, type Size } from "./urls";
-import { nextRung, type IceServer, type Rung } from "./sdp";
+import { nextRung, type Rung } from "./sdp";
 import { Source } from "./source";
 import type { ServerWarning, SessionEnd, SessionNews } from "./session_events";
-import { deleteSession, discoverIceServers, WhipError } from "./whip_http";
+import { deleteSession, WhipError } from "./whip_http";
 import { WhipSession, type ConnectionState } from "./whip_session";
 
 export { WhipError, type WhipErrorKind } from "./whip_http";
@@ -60,9 +61,6 @@ export interface PublisherOptions {
   maxVideoBitrate?: number;
 }
 
-/** Credentials live for hours; a list older than this is asked for again. */
-const ICE_SERVERS_MAX_AGE_MS = 5 * 60_000;
-
 /** The ceiling that a resolution is worth in H.264 at 30 fps, bits per second. */
 export function maxVideoBitrate(size: Size | null): number {
   const pixels = size === null ? 1280 * 720 : size.width * size.height;
@@ -96,7 +94,7 @@ export class InletPublisher {
   /** The set of paths that worked last, or is to be tried next. */
   #rung: Rung = "any";
   #options: Partial<PublisherOptions>;
-  #iceServers: { endpoint: string; at: number; list: Promise<IceServer[]> } | null = null;
+  #iceServers = new IceServers();
 
   /** Publishes to a WHIP address; nothing happens before {@link start}. */
   constructor(whipUrl = "", options: Partial<Omit<PublisherOptions, "endpoint">> = {}) {
@@ -146,7 +144,7 @@ export class InletPublisher {
 
   /** Asks for the ICE servers ahead of time, so that {@link start} need not wait. */
   prepare(endpoint: string): void {
-    void this.#servers(endpoint);
+    void this.#iceServers.list(endpoint);
   }
 
   /**
@@ -277,7 +275,7 @@ export class InletPublisher {
 
   /** Takes the next set of paths; `false` when all have been tried. */
   async #narrow(options: Started): Promise<boolean> {
-    const next = nextRung(this.#rung, await this.#servers(options.endpoint));
+    const next = nextRung(this.#rung, await this.#iceServers.list(options.endpoint));
     this.#rung = next ?? "any";
     if (next !== null) this.#emit("rung", next);
     return next !== null;
@@ -301,7 +299,7 @@ export class InletPublisher {
     return WhipSession.open({
       endpoint: former === null ? endpoint : replacingEndpoint(endpoint, former),
       source: options.source,
-      iceServers: await this.#servers(options.endpoint),
+      iceServers: await this.#iceServers.list(options.endpoint),
       rung: this.#rung,
       maxVideoBitrate: options.maxVideoBitrate ?? maxVideoBitrate(options.size),
     });
@@ -331,17 +329,6 @@ export class InletPublisher {
       };
     });
     return isCurrent();
-  }
-
-  #servers(endpoint: string): Promise<IceServer[]> {
-    const known = this.#iceServers;
-    const age = known === null ? Infinity : Date.now() - known.at;
-    if (known !== null && known.endpoint === endpoint && age < ICE_SERVERS_MAX_AGE_MS) {
-      return known.list;
-    }
-    const list = discoverIceServers(announcedEndpoint(endpoint, null));
-    this.#iceServers = { endpoint, at: Date.now(), list };
-    return list;
   }
 
   #setState(state: PublisherState): void {

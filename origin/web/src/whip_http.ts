@@ -1,7 +1,7 @@
 // The HTTP half of WHIP (RFC 9725): offer out, answer or refusal back. No state.
 
 import { explainRefusal, type Explanation } from "./reasons";
-import { parseRetryAfter } from "./retry";
+import { isTransient, parseRetryAfter } from "./retry";
 import { parseIceServers, type IceServer } from "./sdp";
 import { sessionUrl } from "./urls";
 
@@ -61,8 +61,8 @@ export interface Restarted {
 
 /** A POST that takes longer is given up. */
 const POST_TIMEOUT_MS = 10_000;
-/** The servers are a help, not a condition: no presenter waits long for them. */
-const OPTIONS_TIMEOUT_MS = 1_500;
+/** An edge checks the token with its origin first, for two seconds at most. */
+const OPTIONS_TIMEOUT_MS = 3_000;
 const PATCH_TIMEOUT_MS = 4_000;
 const DELETE_TIMEOUT_MS = 1_000;
 /** A message longer than this is cut before it is shown. */
@@ -121,19 +121,24 @@ export async function patchRestart(
   }
 }
 
-/** Asks which STUN and TURN servers there are; an empty list when it cannot be known. */
+/**
+ * Asks which STUN and TURN servers there are. `null` when it cannot be known now: without
+ * an answer, or when the server says that it has trouble. A server that does not know the
+ * question has none.
+ */
 export async function discoverIceServers(
   endpoint: string,
   fetcher: typeof fetch = fetch,
-): Promise<IceServer[]> {
+): Promise<IceServer[] | null> {
   try {
     const response = await fetcher(endpoint, {
       method: "OPTIONS",
       signal: AbortSignal.timeout(OPTIONS_TIMEOUT_MS),
     });
+    if (isTransient(response.status)) return null;
     return response.ok ? parseIceServers(response.headers.get("Link")) : [];
   } catch {
-    return [];
+    return null;
   }
 }
 

@@ -59,14 +59,17 @@ describe("POST", () => {
 });
 
 describe("OPTIONS and DELETE", () => {
-  it("give servers where there are some, and never fail", async () => {
+  it("give servers where there are some, tell none from no answer, and never fail", async () => {
     const link = { Link: '<stun:h:3478>; rel="ice-server"' };
     expect(await discoverIceServers(ENDPOINT, answering(204, "", link))).toEqual([{ urls: "stun:h:3478" }]);
     expect(await discoverIceServers(ENDPOINT, answering(405, "", link))).toEqual([]);
+    for (const status of [429, 500, 503]) {
+      expect(await discoverIceServers(ENDPOINT, answering(status, "", link))).toBeNull();
+    }
     const broken: typeof fetch = async () => {
       throw new TypeError("offline");
     };
-    expect(await discoverIceServers(ENDPOINT, broken)).toEqual([]);
+    expect(await discoverIceServers(ENDPOINT, broken)).toBeNull();
     await expect(deleteSession("https://h/s", true, broken)).resolves.toBeUndefined();
   });
 });
