@@ -54,16 +54,19 @@ export interface Opened {
   session: string | null;
 }
 
-/** An ICE restart that the server took: its new credentials and candidates, as text. */
-export interface Restarted {
-  fragment: string;
-}
+/** What became of an ICE restart. */
+export type RestartAnswer =
+  /** The server took it: its new credentials and candidates, as text. */
+  | { kind: "taken"; fragment: string }
+  /** The server answered, and does not: only a new session helps. */
+  | { kind: "refused" }
+  /** No answer: whether the server has heard of it is not known. */
+  | { kind: "silent" };
 
 /** A POST that takes longer is given up. */
 const POST_TIMEOUT_MS = 10_000;
 /** An edge checks the token with its origin first, for two seconds at most. */
 const OPTIONS_TIMEOUT_MS = 3_000;
-const PATCH_TIMEOUT_MS = 4_000;
 const DELETE_TIMEOUT_MS = 1_000;
 /** A message longer than this is cut before it is shown. */
 const MAX_DETAIL = 300;
@@ -98,26 +101,25 @@ export async function postOffer(
   };
 }
 
-/**
- * Restarts ICE (RFC 9725 §4.3.3). `null` when the server does not: then only a new
- * session helps.
- */
+/** Restarts ICE (RFC 9725 §4.3.3). The same fragment may be sent again after a silence. */
 export async function patchRestart(
   session: string,
   fragment: string,
+  timeoutMs: number,
   fetcher: typeof fetch = fetch,
-): Promise<Restarted | null> {
+): Promise<RestartAnswer> {
   try {
     const response = await fetcher(session, {
       method: "PATCH",
       headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" },
       body: fragment,
-      signal: AbortSignal.timeout(PATCH_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     const body = await response.text();
-    return response.status === 200 && body.includes("a=ice-ufrag:") ? { fragment: body } : null;
+    const isTaken = response.status === 200 && body.includes("a=ice-ufrag:");
+    return isTaken ? { kind: "taken", fragment: body } : { kind: "refused" };
   } catch {
-    return null;
+    return { kind: "silent" };
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from "./sdp";
 import { listen, type Listener, type SessionEnd } from "./session_events";
 import type { Source } from "./source";
-import { deleteSession, patchRestart, postOffer, WhipError } from "./whip_http";
+import { deleteSession, patchRestart, postOffer, WhipError, type RestartAnswer } from "./whip_http";
 
 /** What a session is opened with. */
 export interface SessionOptions {
@@ -46,8 +46,12 @@ const GATHERING_MS = 200;
 const CONNECT_TIMEOUT_MS: Readonly<Record<Rung, number>> = { any: 6_000, tcp: 5_000, relay: 15_000 };
 /** A path that comes back by itself within this time is not worth a restart. */
 const DISCONNECTED_MS = 1_500;
-/** A restart that has not helped by then does not. */
+/** A restart that has not been answered by then, or has not helped so long after, does not. */
 const RESTART_MS = 8_000;
+/** A connection from before a change of network may be dead, so each try is short. */
+const RESTART_TRY_MS = 3_000;
+/** Right after a change of network nothing gets through; it is asked again so soon. */
+const RESTART_PAUSE_MS = 500;
 /** Feedback comes several times a second: without any for so long, the path is gone. */
 const SUSPICION_MS = 800;
 /** Opus, in stereo where the source is. */
@@ -65,6 +69,7 @@ export class WhipSession {
   #wasConnected = false;
   #isRestarting = false;
   #isSuspecting = false;
+  #isOver = false;
   #restarts = 0;
   #serverEnd: SessionEnd | null = null;
   #stopListening: () => void = () => {};
@@ -123,19 +128,22 @@ export class WhipSession {
 
   /**
    * Looks for another path without a new session: after a change of network, say. What
-   * is on its way goes on over the old path meanwhile.
+   * is on its way goes on over the old path meanwhile. A refusal ends the session at once.
    */
   async restart(): Promise<void> {
-    if (this.#isRestarting || this.url === null || this.connection.connectionState === "closed") return;
+    if (this.#isRestarting || this.#isOver || this.url === null) return;
     this.#isRestarting = true;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#restartFailed(), RESTART_MS);
     try {
       const offer = await this.connection.createOffer({ iceRestart: true });
       await this.connection.setLocalDescription(offer);
-      const taken = await patchRestart(this.url, restartFragment(offer.sdp ?? ""));
-      if (taken === null) return this.#restartFailed();
-      this.answer = restartedAnswer(this.answer, taken.fragment);
+      const answer = await this.#askRestart(this.url, restartFragment(offer.sdp ?? ""));
+      if (this.#isOver) return;
+      // The old path may have come back meanwhile: then nothing is lost.
+      if (answer.kind === "silent" && this.connection.connectionState === "connected") return;
+      if (answer.kind !== "taken") return this.#restartFailed();
+      this.#timer = setTimeout(() => this.#restartFailed(), RESTART_MS);
+      this.answer = restartedAnswer(this.answer, answer.fragment);
       await this.connection.setRemoteDescription({ type: "answer", sdp: this.answer });
       this.#restarts++;
       if (this.connection.connectionState === "connected") this.#stateChanged();
@@ -146,8 +154,23 @@ export class WhipSession {
     }
   }
 
+  /**
+   * Asks until there is an answer, or time is over. It is the same restart each time, so
+   * a server that took it, and whose answer was lost, has nothing to do again.
+   */
+  async #askRestart(url: string, fragment: string): Promise<RestartAnswer> {
+    const deadline = performance.now() + RESTART_MS;
+    for (;;) {
+      const leftMs = deadline - performance.now();
+      const answer = await patchRestart(url, fragment, Math.min(RESTART_TRY_MS, leftMs));
+      const isLast = performance.now() + RESTART_PAUSE_MS >= deadline;
+      if (answer.kind !== "silent" || isLast) return answer;
+      await new Promise((resolve) => setTimeout(resolve, RESTART_PAUSE_MS));
+      if (this.#isOver) return answer;
+    }
+  }
+
   #restartFailed(): void {
-    this.#isRestarting = false;
     this.#lost("No path was found again.");
   }
 
@@ -204,6 +227,8 @@ export class WhipSession {
   }
 
   #finish(reason: WhipError | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     clearTimeout(this.#timer);
     this.#stopListening();
     this.release();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { InletPublisher } from "../src/whip";
-import { FakeStream, FakeTrack, World, turns } from "./fakes";
+import { FakeStream, FakeTrack, World, restore, turns } from "./fakes";
 
 const ENDPOINT = "https://edge.example/7_tok/whip";
 const LATER = { reason: "drained", code: null, message: "m", retry: true };
@@ -21,7 +21,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await publisher.stop();
-  vi.unstubAllGlobals();
+  restore();
 });
 
 describe("an exchanged camera", () => {

@@ -251,6 +251,24 @@ export class World {
   }
 }
 
+/** Time as the test passes it, time limits of requests included. */
+export function useTestTime(): void {
+  vi.useFakeTimers();
+  // Its clock is the system's otherwise.
+  vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new DOMException("", "TimeoutError")), ms);
+    return controller.signal;
+  });
+}
+
+/** Undoes {@link World} and {@link useTestTime}. */
+export function restore(): void {
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+}
+
 /** Lets everything happen that waits for nothing but its turn. */
 export async function turns(): Promise<void> {
   for (let turn = 0; turn < 100; turn++) await Promise.resolve();

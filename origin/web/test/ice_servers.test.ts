@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IceServers } from "../src/ice_servers";
 import { InletPublisher } from "../src/whip";
-import { FakeStream, FakeTrack, OFFLINE, SILENCE, World } from "./fakes";
+import { FakeStream, FakeTrack, OFFLINE, SILENCE, World, restore, useTestTime } from "./fakes";
 
 const ENDPOINT = "https://edge.example/7_tok/whip";
 const RELAY = '<turn:h:3478?transport=udp>; rel="ice-server"; username="u"; credential="c"';
@@ -29,21 +29,11 @@ async function asked(): Promise<{ list: object[]; tookMs: number }> {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers();
-  // Its clock is the system's otherwise.
-  vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
-    const controller = new AbortController();
-    setTimeout(() => controller.abort(new DOMException("", "TimeoutError")), ms);
-    return controller.signal;
-  });
+  useTestTime();
   world = new World();
   servers = new IceServers();
 });
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllGlobals();
-  vi.useRealTimers();
-});
+afterEach(restore);
 
 describe("ICE servers", () => {
   it("are asked for once in five minutes", async () => {

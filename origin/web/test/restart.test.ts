@@ -38,23 +38,29 @@ describe("ICE restart", () => {
     expect(answer).not.toContain("old");
   });
 
-  it("is a PATCH with If-Match: *, and anything but a 200 means no", async () => {
+  it("is a PATCH with If-Match: *; anything but a 200 is a no, and silence is neither", async () => {
     let seen: RequestInit | undefined;
-    const taken = await patchRestart("https://e/s", "a=ice-ufrag:x\r\n", async (_url, init) => {
+    const taken = await patchRestart("https://e/s", "a=ice-ufrag:x\r\n", 1_000, async (_url, init) => {
       seen = init;
       return new Response("a=ice-ufrag:y\r\n", { status: 200 });
     });
-    expect(taken?.fragment).toContain("a=ice-ufrag:y");
+    expect(taken).toEqual({ kind: "taken", fragment: "a=ice-ufrag:y\r\n" });
     expect(seen?.method).toBe("PATCH");
     expect(seen?.headers).toEqual({
       "Content-Type": "application/trickle-ice-sdpfrag",
       "If-Match": "*",
     });
+    const asked = (fetcher: typeof fetch) => patchRestart("https://e/s", "", 20, fetcher);
     for (const status of [204, 404, 405, 412, 503]) {
       const body = status === 204 ? null : "{}";
-      expect(await patchRestart("https://e/s", "", async () => new Response(body, { status }))).toBeNull();
+      expect(await asked(async () => new Response(body, { status }))).toEqual({ kind: "refused" });
     }
-    expect(await patchRestart("https://e/s", "", () => Promise.reject(new TypeError("x")))).toBeNull();
+    expect(await asked(() => Promise.reject(new TypeError("x")))).toEqual({ kind: "silent" });
+    const silent = await asked(
+      (_url, init) =>
+        new Promise((_resolve, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason))),
+    );
+    expect(silent).toEqual({ kind: "silent" });
   });
 });
 

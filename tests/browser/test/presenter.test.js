@@ -89,6 +89,30 @@ step("an ICE restart keeps the session", async () => {
   await stop();
 });
 
+step("an ICE restart without a network waits for it", async () => {
+  const { server } = await goLive("offline");
+  const { sessions } = await inlet(page);
+  const failures = [];
+  page.on("requestfailed", (request) => {
+    if (request.method() === "PATCH") failures.push(request.postData());
+  });
+  await browser.context.setOffline(true);
+  try {
+    await page.evaluate(() => void window.inlet.restartIce());
+    await until("requests that fail", 5_000, () => failures.length >= 3);
+  } finally {
+    await browser.context.setOffline(false);
+  }
+  await until("the restart", 5_000, async () => (await inlet(page)).restarts >= 1);
+  assert.equal(new Set(failures).size, 1);
+  await until("media afterwards", 10_000, async () => (await inlet(page)).stats?.fps > 10);
+  const state = await inlet(page);
+  assert.equal(state.state, "live");
+  assert.equal(state.sessions, sessions);
+  assert.equal(state.server.session, server.session);
+  await stop();
+});
+
 step("a browser that has no H.264 sends VP8", async () => {
   const { stream } = await goLive("vp8", () => {
     const all = RTCRtpSender.getCapabilities;
