@@ -256,8 +256,11 @@ export class InletPublisher {
         return null;
       }
       void session.ended.then((error) => {
-        // It has failed before its turn came.
-        if (error !== null && this.#session?.url === url) this.#successor = null;
+        if (error === null || this.#session?.url !== url) return;
+        // It has failed before its turn came. The server may not see that, and would put
+        // it on air.
+        this.#successor = null;
+        if (session.url !== null) void deleteSession(session.url);
       });
       return session;
     } catch (error) {
