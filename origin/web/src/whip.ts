@@ -11,6 +11,7 @@ import { Source } from "./source";
 import type { ServerWarning, SessionEnd, SessionNews } from "./session_events";
 import { deleteSession, WhipError } from "./whip_http";
 import { WhipSession, type ConnectionState } from "./whip_session";
+import { Successor } from "./whip_successor";
 
 export { WhipError, type WhipErrorKind } from "./whip_http";
 export { describePath, type MediaPath, type ServerWarning, type SessionEnd, type SessionNews } from "./session_events";
@@ -79,8 +80,8 @@ export class InletPublisher {
   #session: WhipSession | null = null;
   /** Counts starts and stops: an attempt that belongs to an earlier one is dropped. */
   #generation = 0;
-  /** Opened to take the running session's place; `null` in it when that failed. */
-  #successor: Promise<WhipSession | null> | null = null;
+  /** Opened to take the running session's place. */
+  #successor: Successor | null = null;
   #wake: () => void = () => {};
   #listeners: { [K in keyof PublisherEvents]: ((event: PublisherEvents[K]) => void)[] } = {
     state: [],
@@ -101,7 +102,7 @@ export class InletPublisher {
     this.#options = whipUrl === "" ? options : { ...options, endpoint: whipUrl };
     addEventListener("pagehide", () => {
       this.#session?.closeOnPageHide();
-      void this.#successor?.then((session) => session?.closeOnPageHide());
+      this.#successor?.closeOnPageHide();
     });
     // A network that has just come back is worth trying at once.
     addEventListener("online", () => {
@@ -161,20 +162,28 @@ export class InletPublisher {
     const source = this.#taken();
     if (options.stream !== undefined) source.take(stream);
     const size = this.#options.size === undefined ? sizeOf(source.stream) : this.#options.size;
-    const generation = ++this.#generation;
-    this.#wake();
+    void this.#leave();
     this.#rung = "any";
-    void this.#run({ ...this.#options, endpoint, source, size }, generation);
+    void this.#run({ ...this.#options, endpoint, source, size }, this.#generation);
   }
 
-  /** Ends the session and waits, a second at most, until the server knows. */
+  /**
+   * Ends the session and waits, a second at most, until the server knows. Where an offer
+   * is on its way, its session is ended as soon as the server answers.
+   */
   async stop(): Promise<void> {
+    const left = this.#leave();
+    this.#setState("idle");
+    await left;
+  }
+
+  /** Gives up every session, and every attempt that is under way. */
+  async #leave(): Promise<void> {
     this.#generation++;
     this.#wake();
     const [session, successor] = [this.#session, this.#successor];
     this.#session = this.#successor = null;
-    this.#setState("idle");
-    await Promise.all([session?.close(), successor?.then((next) => next?.close())]);
+    await Promise.all([session?.close(), successor?.close()]);
   }
 
   /**
@@ -200,7 +209,7 @@ export class InletPublisher {
     while (isCurrent()) {
       let error: WhipError | null;
       try {
-        const session = (await this.#takeSuccessor()) ?? (await this.#open(options, isCurrent));
+        const session = await this.#next(options, isCurrent);
         if (session === null) return;
         if (!isCurrent()) return void session.close();
         this.#session = session;
@@ -214,7 +223,7 @@ export class InletPublisher {
           this.#setState("live");
         });
         error = await session.ended;
-        this.#session = null;
+        if (this.#session === session) this.#session = null;
         // The path must be free before the next POST asks for it.
         if (error !== null && session.url !== null) await deleteSession(session.url);
         if (error !== null && this.#successor !== null) continue;
@@ -222,8 +231,8 @@ export class InletPublisher {
         error = thrown instanceof WhipError ? thrown : new WhipError("protocol", String(thrown));
       }
       if (error === null || !isCurrent()) return;
-      if (error.kind === "connect" && (await this.#narrow(options))) continue;
-      if (!(await this.#pause(error, failures++, wasLive, isCurrent))) return;
+      if (error.kind === "connect" && (await this.#narrow(options, isCurrent))) continue;
+      if (!isCurrent() || !(await this.#pause(error, failures++, wasLive, isCurrent))) return;
     }
   }
 
@@ -238,7 +247,7 @@ export class InletPublisher {
       move: (base) => {
         if (!isCurrent() || this.#successor !== null || session.url === null) return;
         options.endpoint = movedEndpoint(options.endpoint, base);
-        this.#successor = this.#succeed(session.url, options, isCurrent);
+        this.#succeed(session.url, options);
       },
     });
   }
@@ -248,37 +257,30 @@ export class InletPublisher {
    * server has put the new one on air. When that fails it goes on for as long as its
    * server is there, and the next one is opened at the new address.
    */
-  async #succeed(url: string, options: Started, isCurrent: () => boolean): Promise<WhipSession | null> {
-    try {
-      const session = await this.#dial(options, url);
-      if (!isCurrent()) {
-        await session.close();
-        return null;
-      }
-      void session.ended.then((error) => {
-        if (error === null || this.#session?.url !== url) return;
-        // It has failed before its turn came. The server may not see that, and would put
-        // it on air.
-        this.#successor = null;
-        if (session.url !== null) void deleteSession(session.url);
-      });
-      return session;
-    } catch (error) {
-      console.warn("The server asked to go on elsewhere, which failed:", error);
-      this.#successor = null;
-      return null;
-    }
+  #succeed(url: string, options: Started): void {
+    const successor = new Successor(this.#dial(options, url), () => {
+      if (this.#successor === successor) this.#successor = null;
+    });
+    this.#successor = successor;
   }
 
-  async #takeSuccessor(): Promise<WhipSession | null> {
-    const session = await this.#successor;
-    this.#successor = null;
-    return session;
+  /** The session that is on air next; `null` when nobody wants it any more. */
+  async #next(options: Started, isCurrent: () => boolean): Promise<WhipSession | null> {
+    const successor = this.#successor;
+    if (successor !== null) {
+      if (successor.connection?.connectionState !== "connected") this.#setState("connecting");
+      const session = await successor.take();
+      if (!isCurrent()) return null;
+      this.#successor = null;
+      if (session !== null) return session;
+    }
+    return this.#open(options, isCurrent);
   }
 
   /** Takes the next set of paths; `false` when all have been tried. */
-  async #narrow(options: Started): Promise<boolean> {
+  async #narrow(options: Started, isCurrent: () => boolean): Promise<boolean> {
     const next = nextRung(this.#rung, await this.#iceServers.list(options.endpoint));
+    if (!isCurrent()) return false;
     this.#rung = next ?? "any";
     if (next !== null) this.#emit("rung", next);
     return next !== null;
