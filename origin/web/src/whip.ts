@@ -4,6 +4,7 @@
 // the pauses of `retry.ts`. The page only listens to its events.
 
 import { IceServers } from "./ice_servers";
+import { watchPage } from "./page_watch";
 import { publishRetry } from "./retry";
 import { announcedEndpoint, movedEndpoint, replacingEndpoint, type Size } from "./urls";
 import { nextRung, type Rung } from "./sdp";
@@ -18,7 +19,7 @@ export { describePath, type MediaPath, type ServerWarning, type SessionEnd, type
 
 /** Where the publisher stands. */
 export type PublisherState =
-  /** Not started, or stopped by the presenter. */
+  /** Not started, stopped by the presenter, or the page was left. */
   | "idle"
   /** The offer is on its way. */
   | "requesting"
@@ -95,20 +96,13 @@ export class InletPublisher {
   /** The set of paths that worked last, or is to be tried next. */
   #rung: Rung = "any";
   #options: Partial<PublisherOptions>;
+  /** Ends the listening to the page; `null` while there is none. */
+  #stopWatching: (() => void) | null = null;
   #iceServers = new IceServers();
 
   /** Publishes to a WHIP address; nothing happens before {@link start}. */
   constructor(whipUrl = "", options: Partial<Omit<PublisherOptions, "endpoint">> = {}) {
     this.#options = whipUrl === "" ? options : { ...options, endpoint: whipUrl };
-    addEventListener("pagehide", () => {
-      this.#session?.closeOnPageHide();
-      this.#successor?.closeOnPageHide();
-    });
-    // A network that has just come back is worth trying at once.
-    addEventListener("online", () => {
-      this.#wake();
-      void this.#session?.restart();
-    });
   }
 
   get state(): PublisherState {
@@ -152,6 +146,9 @@ export class InletPublisher {
    * Goes live, and stays live until {@link stop} or a refusal for good. `options` take
    * the place of those of the constructor. The tracks of `stream` are taken anew where
    * it is among them; otherwise those that are there stay, exchanged ones included.
+   *
+   * From here to {@link stop} or the refusal it listens to the page: a page that is left
+   * ends its session, and goes live again when the browser brings it back from its cache.
    */
   start(options: Partial<PublisherOptions> = {}): void {
     this.#options = { ...this.#options, ...options };
@@ -163,6 +160,7 @@ export class InletPublisher {
     if (options.stream !== undefined) source.take(stream);
     const size = this.#options.size === undefined ? sizeOf(source.stream) : this.#options.size;
     void this.#leave();
+    this.#watchPage();
     this.#rung = "any";
     void this.#run({ ...this.#options, endpoint, source, size }, this.#generation);
   }
@@ -173,17 +171,47 @@ export class InletPublisher {
    */
   async stop(): Promise<void> {
     const left = this.#leave();
+    this.#unwatchPage();
     this.#setState("idle");
     await left;
   }
 
   /** Gives up every session, and every attempt that is under way. */
-  async #leave(): Promise<void> {
+  async #leave(isPageHidden = false): Promise<void> {
     this.#generation++;
     this.#wake();
     const [session, successor] = [this.#session, this.#successor];
     this.#session = this.#successor = null;
-    await Promise.all([session?.close(), successor?.close()]);
+    await Promise.all([session?.close(isPageHidden), successor?.close(isPageHidden)]);
+  }
+
+  #watchPage(): void {
+    this.#stopWatching ??= watchPage({
+      left: () => {
+        void this.#leave(true);
+        // Told now: a page in the browser's cache does nothing until it is back.
+        this.#setState("idle");
+      },
+      back: () => this.#comeBack(),
+      // A network that has just come back is worth trying at once.
+      online: () => {
+        this.#wake();
+        void this.#session?.restart();
+      },
+    });
+  }
+
+  #unwatchPage(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = null;
+  }
+
+  /** The page was left on air. Its camera may be gone since. */
+  #comeBack(): void {
+    if (this.#state !== "idle") return;
+    const tracks = this.#taken().stream.getTracks();
+    if (tracks.some(({ readyState }) => readyState === "live")) this.start();
+    else this.#unwatchPage();
   }
 
   /**
@@ -322,6 +350,7 @@ export class InletPublisher {
       : publishRetry(error, attempt, wasLive, Math.random());
     this.#emit("error", { error, retryInMs: decision.retry ? decision.delayMs : null });
     if (!decision.retry) {
+      this.#unwatchPage();
       this.#setState("failed");
       return false;
     }

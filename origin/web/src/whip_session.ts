@@ -214,16 +214,13 @@ export class WhipSession {
     }
   }
 
-  /** Ends the session at the server too. Waits a second at most. */
-  async close(): Promise<void> {
+  /**
+   * Ends the session at the server too. Waits a second at most; while the page goes away
+   * (`isPageHidden`) the request outlives it.
+   */
+  async close(isPageHidden = false): Promise<void> {
     this.#finish(null);
-    if (this.url !== null) await deleteSession(this.url);
-  }
-
-  /** Ends the session while the page goes away. */
-  closeOnPageHide(): void {
-    this.#finish(null);
-    if (this.url !== null) void deleteSession(this.url, true);
+    if (this.url !== null) await deleteSession(this.url, isPageHidden);
   }
 
   #finish(reason: WhipError | null): void {

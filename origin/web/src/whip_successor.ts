@@ -36,15 +36,9 @@ export class Successor {
   }
 
   /** Gives it up. One that is still on its way is closed when it comes. */
-  async close(): Promise<void> {
+  async close(isPageHidden = false): Promise<void> {
     this.#isClosed = true;
-    await this.#session?.close();
-  }
-
-  /** As above, while the page goes away. */
-  closeOnPageHide(): void {
-    this.#isClosed = true;
-    this.#session?.closeOnPageHide();
+    await this.#session?.close(isPageHidden);
   }
 
   async #arrive(dial: Promise<WhipSession>): Promise<void> {

@@ -246,6 +246,29 @@ step("a token that is reset is told at once, and nothing is tried again", async 
   await page.close();
 });
 
+step("a page that comes back from the browser's cache goes live again, and says so", async () => {
+  const { server } = await goLive("left");
+  // Chromium caches no page with a camera or a test picture; other browsers may.
+  const turn = (name) =>
+    page.evaluate((type) => dispatchEvent(new PageTransitionEvent(type, { persisted: true })), name);
+  await turn("pagehide");
+  assert.equal((await inlet(page)).state, "idle");
+  assert.equal(await page.textContent("#status"), "Off air");
+  const running = () => stage.metric(`inlet_edge_sessions{state="connected"}`);
+  await until("the end at the edge", 5_000, async () => (await running()) === 0);
+  await turn("pageshow");
+  await onAir(page);
+  await until("another session", 10_000, async () => {
+    const state = await inlet(page);
+    return state.server?.state === "live" && state.server.session !== server.session;
+  });
+  assert.equal(await running(), 1);
+  assert.equal(await page.textContent("#alert-title"), "You were off air");
+  assert.ok((await page.textContent("#alert-advice")).includes("goes on by itself"));
+  await screenshot(page, "go-live-returned");
+  await stop();
+});
+
 step("a camera that is unplugged is replaced by another one", async () => {
   const stream = await stage.createStream("unplugged");
   page = await browser.page();

@@ -73,6 +73,8 @@ let liveSince: number | null = null;
 let sourceRequests = 0;
 let wakeLock: WakeLockSentinel | null = null;
 let quality = new QualityWatch();
+/** When the page was left on air; until it is live again. */
+let leftAt: number | null = null;
 /** By kind. */
 const serverWarnings = new Map<string, string>();
 
@@ -224,10 +226,28 @@ async function start(): Promise<void> {
 
 function failed(error: WhipError, retryInMs: number | null): void {
   const { status, reason, explanation, detail } = error;
+  leftAt = null;
   inlet.error = { status, reason, title: explanation.title, detail };
   const again = retryInMs === null ? "" : `Next attempt in ${Math.ceil(retryInMs / 1000)} s.`;
   const code = reason === null ? "" : `Code ${reason}.`;
   showProblem(explanation, [again, code, detail].filter((part) => part !== "").join(" "), retryInMs !== null);
+}
+
+/** Back from the browser's cache. The publisher goes on by itself if it has something to send. */
+function returned(awayMs: number): void {
+  picture?.resume();
+  const isSource = stream?.getTracks().some(({ readyState }) => readyState === "live") === true;
+  showProblem(
+    {
+      title: "You were off air",
+      advice: isSource
+        ? `Leaving this page ended the stream ${Math.ceil(awayMs / 1000)} s before you came back. It goes on by itself.`
+        : "The stream and the camera ended when you left this page. Go live again to begin anew.",
+    },
+    "",
+    isSource,
+  );
+  if (!isSource) leftAt = null;
 }
 
 async function readStats(): Promise<void> {
@@ -268,13 +288,20 @@ async function keepAwake(isLive: boolean): Promise<void> {
   }
 }
 
+// Registered before the publisher listens, so that its state is that of before.
+addEventListener("pagehide", () => (leftAt = isOn() ? Date.now() : null));
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && leftAt !== null) returned(Date.now() - leftAt);
+});
 publisher.on("state", (state) => {
   inlet.state = state;
   showState(state);
   if (state === "live") {
     inlet.sessions++;
     liveSince ??= performance.now();
-    showProblem(null);
+    // That the viewers saw nothing for a while is to be read afterwards, too.
+    if (leftAt === null) showProblem(null);
+    leftAt = null;
   }
   if (state === "idle") showSession(null);
   if (state === "idle" || state === "failed") {
