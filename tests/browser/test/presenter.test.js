@@ -113,6 +113,33 @@ step("an ICE restart without a network waits for it", async () => {
   await stop();
 });
 
+step("an ICE restart whose answer is lost is asked for again", async () => {
+  const used = async () => stage.metric('inlet_edge_ice_restarts_total{result="used"}');
+  const { server } = await goLive("patchy", () => {
+    const real = window.fetch;
+    window.patches = [];
+    window.fetch = async (url, init) => {
+      if (init?.method !== "PATCH") return real(url, init);
+      window.patches.push(init.body);
+      // No network at first; then the answer is lost on its way.
+      const tried = window.patches.length;
+      if (tried >= 3) return real(url, init);
+      if (tried === 2) await real(url, init);
+      throw new TypeError("Failed to fetch");
+    };
+  });
+  const before = await used();
+  await page.evaluate(() => window.inlet.restartIce());
+  await until("the restart in use", 10_000, async () => (await used()) === before + 1);
+  const patches = await page.evaluate(() => window.patches);
+  assert.equal(patches.length, 3);
+  assert.equal(new Set(patches).size, 1, "the same each time");
+  const state = await inlet(page);
+  assert.deepEqual([state.restarts, state.sessions, state.state], [1, 1, "live"]);
+  assert.equal(state.server.session, server.session);
+  await stop();
+});
+
 step("a browser that has no H.264 sends VP8", async () => {
   const { stream } = await goLive("vp8", () => {
     const all = RTCRtpSender.getCapabilities;
@@ -329,6 +356,13 @@ step("an application embeds the publisher from another origin", async () => {
     publisher.on("error", ({ error }) => window.heard.push(error.message));
     publisher.start();
     window.stop = () => publisher.stop();
+    const other = document.createElement("canvas");
+    other.getContext("2d").fillRect(0, 0, 10, 10);
+    window.other = other.captureStream(30).getVideoTracks()[0];
+    window.exchange = () => publisher.replaceTrack(window.other);
+    window.again = () => publisher.start();
+    window.sent = () => publisher.connection?.getSenders().map(({ track }) => track?.id);
+    window.given = () => media.getVideoTracks().map(({ id }) => id);
   </script>`;
   const server = createServer((_request, response) => {
     response.writeHead(200, { "content-type": "text/html" }).end(html);
@@ -339,8 +373,18 @@ step("an application embeds the publisher from another origin", async () => {
     await until("on air", 20_000, () => page.evaluate(() => window.heard.includes("live")));
     assert.match(await until("the session", 5_000, () => page.evaluate(() => window.session)), UUID);
     await until("a playlist", 20_000, async () => (await fetch(stream.hls_cmaf_url)).ok);
+    const given = await page.evaluate(() => window.given());
+    await page.evaluate(() => window.exchange());
     await page.evaluate(() => window.stop());
     assert.equal(await page.evaluate(() => window.heard.at(-1)), "idle");
+
+    // The exchanged picture stays for the next session, and the application's own
+    // stream is left alone.
+    await page.evaluate(() => window.again());
+    await until("on air again", 20_000, () => page.evaluate(() => window.heard.at(-1) === "live"));
+    assert.ok(await page.evaluate(() => window.sent().includes(window.other.id)));
+    assert.deepEqual(await page.evaluate(() => window.given()), given);
+    await page.evaluate(() => window.stop());
     await page.close();
   } finally {
     server.close();
