@@ -105,7 +105,8 @@ async fn a_full_edge_sends_presenters_on_and_refuses_whom_it_cannot_send() {
         let bearer = post(&url, Some(&token)).await?;
         ensure_refused(&bearer, "2302").context("by Bearer")?;
         let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
-        ensure!(metrics.value("inlet_edge_whip_redirected_total")? >= 1.0);
+        let by_overload = metrics.sum("inlet_edge_whip_redirected_total", &["code=\"2302\""]);
+        ensure!(by_overload >= 1.0);
         ensure!(sessions(rig).await? <= 2.0);
 
         // Room for one again; who was sent here learns of it whole.
@@ -193,6 +194,8 @@ async fn workers_that_are_too_busy_take_nobody_until_they_have_time() {
             ensure_refused(&response, "2302")
         })
         .await?;
+        let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
+        ensure!(metrics.value("inlet_edge_worker_load")? > 0.1);
         ensure!(flood.stop()? > 1_000, "what flood was that?");
         until("time", PATIENCE, async || taken(&stream).await).await?;
         Ok(())

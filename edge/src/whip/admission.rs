@@ -184,10 +184,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// Whether an offer would be refused now whatever it says: another point of
-    /// presence may do better.
-    pub fn is_unable(&self) -> bool {
-        self.check_open().is_err() || !self.has_origin() || self.admissions.available_permits() == 0
+    /// Why an offer would be refused now whatever it says, if it would: another
+    /// point of presence may do better.
+    pub fn inability(&self) -> Option<ReasonCode> {
+        match self.check_open() {
+            Err(refusal) => Some(refusal.code),
+            Ok(()) if !self.has_origin() => Some(ReasonCode::NoOrigin),
+            Ok(()) if self.admissions.available_permits() == 0 => Some(ReasonCode::Overload),
+            Ok(()) => None,
+        }
     }
 
     /// Asks the origin whether a token is right for its stream.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use inlet_common::reason::ReasonCode;
 use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
 
 use crate::metrics::RESTARTS;
@@ -36,7 +37,11 @@ pub fn describe() {
         SKIPPED,
         "lines of trickled fragments that could not be read and were passed over"
     );
-    describe_counter!(REDIRECTED, "offers sent to another point of presence");
+    describe_counter!(
+        REDIRECTED,
+        "offers sent to another point of presence, by the code that they would have been \
+         refused with (0: another one is better)"
+    );
     describe_counter!(
         FORGOTTEN,
         "stream keys and sources whose refusals were forgotten for lack of room"
@@ -69,9 +74,10 @@ pub(super) fn limited(by: &'static str) {
     counter!(LIMITED, "by" => by).increment(1);
 }
 
-/// Counts a presenter who was sent elsewhere.
-pub(super) fn redirected() {
-    counter!(REDIRECTED).increment(1);
+/// Counts a presenter who was sent elsewhere, by why this edge would not take anybody.
+pub(super) fn redirected(inability: Option<ReasonCode>) {
+    let code = inability.map_or(0, ReasonCode::as_u16);
+    counter!(REDIRECTED, "code" => code.to_string()).increment(1);
 }
 
 /// Counts an ICE restart that changed nothing.

@@ -229,8 +229,9 @@ async fn admit(
     body: Body,
 ) -> Result<Response, Failure> {
     let begun = clock::now();
-    if let Some(elsewhere) = redirect(site, &path, head.uri, gateway.is_unable()) {
-        metrics::redirected();
+    let inability = gateway.inability();
+    if let Some(elsewhere) = redirect(site, &path, head.uri, inability.is_some()) {
+        metrics::redirected(inability);
         return Ok(elsewhere);
     }
     let open = gateway.check_open();

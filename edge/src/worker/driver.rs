@@ -17,6 +17,7 @@ use std::{
 };
 
 use inlet_common::{clock, roq::control::CloseReason};
+use metrics::Gauge;
 
 use super::{
     Command, media,
@@ -64,6 +65,8 @@ pub(super) struct Driver {
     /// edge-triggered, does not tell of them again.
     pub(super) ready: BTreeSet<Source>,
     pub(super) pace: Pace,
+    /// As in [`Live::load`], for whoever watches from outside.
+    pub(super) load: Gauge,
 }
 
 /// Whether to go on.
@@ -93,6 +96,7 @@ impl Driver {
             let rest = self.pace.rest(now, spent, had_work);
             let load = (self.pace.load() * LOAD_UNIT) as u32;
             self.live.load.store(load, Ordering::Relaxed);
+            self.load.set(self.pace.load());
             if !rest.is_zero() {
                 std::thread::sleep(rest);
             }

@@ -26,7 +26,7 @@ use super::{
     token::Source,
 };
 use crate::{
-    metrics::Media,
+    metrics::{self, Media},
     roq::{self, NotForQuic, link::Link},
     turn::plane as turn,
     udp::{
@@ -221,6 +221,7 @@ pub fn start(
         receiver: Receiver::default(),
         ready: BTreeSet::new(),
         pace: Pace::new(),
+        load: metrics::load(index),
     };
     let thread = std::thread::Builder::new()
         .name(format!("worker-{index}"))
