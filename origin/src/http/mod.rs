@@ -28,7 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::{Router, extract::State, response::Response, routing::any};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use inlet_common::clock;
 use tokio::sync::Semaphore;
 
@@ -68,6 +68,7 @@ async fn media(
     State(shared): State<Shared>,
     method: Method,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
 ) -> Response {
     let (kind, result) = if method == Method::OPTIONS {
@@ -78,6 +79,7 @@ async fn media(
                 let request = Request {
                     shared: &shared,
                     method: &method,
+                    version,
                     headers: &headers,
                 };
                 (
@@ -126,6 +128,7 @@ fn finish(
 struct Request<'a> {
     shared: &'a Shared,
     method: &'a Method,
+    version: Version,
     headers: &'a HeaderMap,
 }
 
@@ -149,6 +152,12 @@ impl Request<'_> {
 
     fn is_head(&self) -> bool {
         self.method == Method::HEAD
+    }
+
+    /// Whether the end of an answer without a length is that of the connection
+    /// (HTTP/1.0, as older proxies speak it): what broke off would pass for whole.
+    fn is_without_chunks(&self) -> bool {
+        self.version < Version::HTTP_11
     }
 
     /// Whether the client holds this version already (RFC 9110 §13.1.2).

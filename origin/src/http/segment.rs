@@ -1,8 +1,8 @@
 //! Init segments, segments and parts.
 //!
 //! A complete file goes out with its length and may be asked for in ranges; a
-//! segment that grows goes out chunk by chunk. What is about to come is held:
-//! the hinted part, and the segment after the newest.
+//! segment that grows goes out chunk by chunk, or by HTTP/1.0 when it is complete.
+//! What is about to come is held: the hinted part, and the segment after the newest.
 
 use std::{ops::Range, sync::Arc};
 
@@ -64,6 +64,7 @@ impl Request<'_> {
         let track = stream.track(track).ok_or(Refusal::not_found(None))?;
         let look = |snapshot: &Snapshot| match snapshot.segment(number) {
             Some(segment) if segment.gap => Err(Refusal::not_found(None)),
+            Some(segment) if !segment.complete && self.is_without_chunks() => Ok(Look::NotYet),
             Some(segment) => Ok(Look::Found(Arc::clone(segment))),
             None => expected(snapshot, number),
         };

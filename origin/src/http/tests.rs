@@ -11,8 +11,9 @@ use std::{
 
 use axum::{Router, body::Body, response::Response};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use inlet_common::{
     clock::UtcTime,
     ids::{ClientId, StreamId},
@@ -391,6 +392,22 @@ async fn a_growing_segment_is_sent_chunk_by_chunk() {
     received.extend(growing.collect().await.unwrap().to_bytes());
     let whole = body(live.get("/cmaf/1_7/720p/32.m4s").await).await;
     assert_eq!(received, whole);
+}
+
+/// The end of the connection would be that of the segment, also where it breaks off.
+#[tokio::test]
+async fn http_1_0_gets_a_growing_segment_once_it_is_complete() {
+    let mut live = Live::new(63);
+    let request = Request::get("/cmaf/1_7/720p/32.m4s").version(Version::HTTP_10);
+    let held = live.request(request.body(Body::empty()).unwrap());
+    let mut held = pin!(held);
+    assert!(poll_once(&mut held).await.is_none(), "it has begun");
+    live.run(20);
+    assert!(poll_once(&mut held).await.is_none(), "it still grows");
+    live.run(7);
+    let response = poll_once(&mut held).await.expect("complete");
+    let size = response.body().size_hint().exact().expect("a length");
+    assert_eq!(body(response).await.len() as u64, size);
 }
 
 #[tokio::test(start_paused = true)]
