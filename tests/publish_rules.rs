@@ -97,7 +97,7 @@ async fn ensure_refused(stream: &Stream, whip: &str, status: u16, reason: u16) -
 #[tokio::test(flavor = "multi_thread")]
 async fn switching_a_stream_off_ends_it_within_a_second() {
     scenario(async |rig: &mut Rig| {
-        let (stream, mut publisher, _) = stage::on_air(rig, "off").await?;
+        let (stream, mut publisher, playlist) = stage::on_air(rig, "off").await?;
         rig.api.patch(stream.id, json!({ "active": false })).await?;
         let ended = async {
             until("the end", Duration::from_secs(1), async || {
@@ -109,7 +109,17 @@ async fn switching_a_stream_off_ends_it_within_a_second() {
         let lost = tokio::time::timeout(PATIENCE, publisher.lost());
         let (ended, lost) = tokio::join!(ended, lost);
         lost.context("the presenter never learnt of it")?;
-        ended
+        ended?;
+        // Nor do viewers wait for more.
+        let variants = playlist.variants.iter().map(|variant| &variant.url);
+        for url in variants.chain(&playlist.audio) {
+            until("the end of the playlist", PATIENCE, async || {
+                ensure!(playlist::media(url).await?.has_ended, "{url} goes on");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     })
     .await;
 }
