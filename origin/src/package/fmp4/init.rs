@@ -270,6 +270,7 @@ mod tests {
         assert_eq!(init.codec, "avc1.64001f");
         let mut rest = init.data.as_ref();
         let ftyp = Ftyp::decode(&mut rest).unwrap();
+        assert_eq!(ftyp.major_brand, b"cmfc".into());
         assert!(ftyp.compatible_brands.contains(&FourCC::new(b"cfhd")));
         let moov = Moov::decode(&mut rest).unwrap();
         assert!(rest.is_empty());
@@ -286,13 +287,38 @@ mod tests {
         let init = Init::audio(&[0x11, 0x90], 128_000).unwrap();
         assert_eq!((init.codec.as_str(), init.channels), ("mp4a.40.2", 2));
         let mut rest = init.data.as_ref();
-        Ftyp::decode(&mut rest).unwrap();
+        let ftyp = Ftyp::decode(&mut rest).unwrap();
+        assert_eq!(ftyp.major_brand, b"cmfc".into());
+        assert!(ftyp.compatible_brands.contains(&FourCC::new(b"caac")));
         let moov = Moov::decode(&mut rest).unwrap();
         let Some(Codec::Mp4a(mp4a)) = moov.trak[0].mdia.minf.stbl.stsd.codecs.first() else {
             panic!("no mp4a");
         };
         let specific = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
         assert_eq!(specific.raw, [0x11, 0x90]);
+    }
+
+    #[test]
+    fn the_brand_is_the_smallest_media_profile_that_fits() {
+        let brand = |width, height, level| video_brand(Resolution { width, height }, level);
+        for ((width, height, level), expected) in [
+            ((640, 360, 30), Some(b"cfsd")),
+            ((864, 576, 31), Some(b"cfsd")),
+            ((360, 640, 30), Some(b"cfsd")),
+            ((640, 360, 32), Some(b"cfhd")),
+            ((1280, 720, 31), Some(b"cfhd")),
+            ((1080, 1920, 40), Some(b"cfhd")),
+            ((1920, 1080, 42), Some(b"chdf")),
+            ((1920, 1080, 50), None),
+            ((2560, 1440, 42), None),
+        ] {
+            let expected = expected.map(FourCC::new);
+            assert_eq!(
+                brand(width, height, level),
+                expected,
+                "{width}x{height} at {level}"
+            );
+        }
     }
 
     #[test]
