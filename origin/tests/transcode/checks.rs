@@ -253,16 +253,37 @@ pub(crate) fn nothing_at_all_is_black_and_silent() {
     assert!(stream.sound().iter().all(|sample| sample.abs() < 1e-4));
 }
 
+/// A beep in the middle of each of four seconds, on one channel or two.
+fn beeps(channels: usize) -> Vec<Bytes> {
+    let beep = "if(between(mod(t,1),0.5,0.55),0.8*sin(2*PI*1000*t),0)";
+    let all = vec![beep; channels].join("|");
+    media::opus(&format!("aevalsrc='{all}':s=48000:d=4"))
+}
+
 pub(crate) fn beep_and_flash_stay_together() {
+    play_beside_flashes(&beeps(1));
+}
+
+/// As a browser does whose microphone is exchanged for one with two channels.
+pub(crate) fn a_change_of_channels_is_not_heard() {
+    let mut sound = beeps(1);
+    let at = sound.len() / 2;
+    sound.truncate(at);
+    sound.extend_from_slice(&beeps(2)[at..]);
+    // RFC 6716 §3.1: the bit for stereo in the first byte.
+    let is_stereo = |packet: &Bytes| packet[0] & 0x04 != 0;
+    assert!(!is_stereo(&sound[at - 1]) && is_stereo(&sound[at]));
+    play_beside_flashes(&sound);
+}
+
+fn play_beside_flashes(sound: &[Bytes]) {
     let mut stream = Stream::start(&POOL, 854, 480);
     let flash = "color=black:s=854x480:r=30:d=4,drawbox=c=white:t=fill:enable='eq(mod(n,30),15)'";
-    let beep = "aevalsrc='if(between(mod(t,1),0.5,0.55),0.8*sin(2*PI*1000*t),0)':s=48000:d=4";
     let coded = media::video(VideoCodec::H264, flash);
-    let sound = media::opus(beep);
     stream.play(
         Script::default()
             .video(VideoCodec::H264, 0, 0, &coded)
-            .audio(&sound)
+            .audio(sound)
             .ticks(120)
             .inputs(),
     );

@@ -50,6 +50,10 @@ const CHECKS: &[Check] = &[
         checks::beep_and_flash_stay_together,
     ),
     (
+        "a_change_of_channels_is_not_heard",
+        checks::a_change_of_channels_is_not_heard,
+    ),
+    (
         "a_slow_reader_loses_nothing",
         checks::a_slow_reader_loses_nothing,
     ),
