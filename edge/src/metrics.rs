@@ -10,7 +10,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::{demux::Class, roq::sender::DropReason};
 
-mod described;
+pub(crate) mod described;
 pub mod handshakes;
 pub mod ice_tcp;
 pub mod paths;

@@ -5,7 +5,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use super::RESTARTS;
 
 /// What only rises.
-const COUNTERS: &[(&str, Unit, &str)] = &[
+const COUNTERS: &[Described] = &[
     (
         "inlet_edge_rtp_packets_total",
         Unit::Count,
@@ -134,7 +134,7 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
 ];
 
 /// What is so right now.
-const GAUGES: &[(&str, Unit, &str)] = &[
+const GAUGES: &[Described] = &[
     (
         "inlet_edge_sessions",
         Unit::Count,
@@ -163,7 +163,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
 ];
 
 /// What is spread.
-const HISTOGRAMS: &[(&str, Unit, &str)] = &[
+const HISTOGRAMS: &[Described] = &[
     (
         "inlet_edge_session_setup_seconds",
         Unit::Seconds,
@@ -206,15 +206,23 @@ const HISTOGRAMS: &[(&str, Unit, &str)] = &[
     ),
 ];
 
-/// Tells the recorder what each name means.
+/// A metric's name, unit and meaning.
+pub(crate) type Described = (&'static str, Unit, &'static str);
+
+/// Tells the recorder what the workers' metrics mean.
 pub(super) fn describe() {
-    for (name, unit, text) in COUNTERS {
+    tell(COUNTERS, GAUGES, HISTOGRAMS);
+}
+
+/// Tells the recorder what each of these means.
+pub(crate) fn tell(counters: &[Described], gauges: &[Described], histograms: &[Described]) {
+    for (name, unit, text) in counters {
         describe_counter!(*name, *unit, *text);
     }
-    for (name, unit, text) in GAUGES {
+    for (name, unit, text) in gauges {
         describe_gauge!(*name, *unit, *text);
     }
-    for (name, unit, text) in HISTOGRAMS {
+    for (name, unit, text) in histograms {
         describe_histogram!(*name, *unit, *text);
     }
 }

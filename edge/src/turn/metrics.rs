@@ -1,9 +1,6 @@
 //! Names and handles of the appliance's metrics.
 
-use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
-};
+use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 
 use super::{
     allocation::slot,
@@ -12,6 +9,7 @@ use super::{
     tally::{Dropped, transport},
     wire::Family,
 };
+use crate::metrics::described::{self, Described};
 
 /// Handles of the relays' metrics, shared by all workers.
 #[derive(Clone, Debug)]
@@ -98,7 +96,7 @@ impl Metrics {
 }
 
 /// What only rises.
-const COUNTERS: &[(&str, Unit, &str)] = &[
+const COUNTERS: &[Described] = &[
     (
         "inlet_edge_turn_allocations_created_total",
         Unit::Count,
@@ -147,7 +145,7 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
 ];
 
 /// What is so right now.
-const GAUGES: &[(&str, Unit, &str)] = &[
+const GAUGES: &[Described] = &[
     (
         "inlet_edge_turn_allocations",
         Unit::Count,
@@ -181,7 +179,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
 ];
 
 /// What is spread.
-const HISTOGRAMS: &[(&str, Unit, &str)] = &[
+const HISTOGRAMS: &[Described] = &[
     (
         "inlet_edge_turn_allocation_seconds",
         Unit::Seconds,
@@ -195,13 +193,5 @@ const HISTOGRAMS: &[(&str, Unit, &str)] = &[
 ];
 
 fn describe() {
-    for (name, unit, text) in COUNTERS {
-        describe_counter!(*name, *unit, *text);
-    }
-    for (name, unit, text) in GAUGES {
-        describe_gauge!(*name, *unit, *text);
-    }
-    for (name, unit, text) in HISTOGRAMS {
-        describe_histogram!(*name, *unit, *text);
-    }
+    described::tell(COUNTERS, GAUGES, HISTOGRAMS);
 }
