@@ -45,6 +45,17 @@ function holdOffers(): () => void {
   };
 }
 
+/** On air, and asked to move, with an offer out that is answered when `answer` is called. */
+async function asked(): Promise<{ running: FakeConnection; answer: () => void }> {
+  publisher.start();
+  await vi.advanceTimersByTimeAsync(10);
+  const running = await world.up(0);
+  const answer = holdOffers();
+  await world.tell(0, "move", MOVE);
+  await vi.advanceTimersByTimeAsync(10);
+  return { running, answer };
+}
+
 function deleted(): string[] {
   return world.requests("DELETE").map(({ url }) => url.replace(SESSION, ""));
 }
@@ -99,12 +110,7 @@ describe("a successor", () => {
 
 describe("while a successor is on its way", () => {
   it("stop ends the running session at once, and the successor when it comes", async () => {
-    publisher.start();
-    await vi.advanceTimersByTimeAsync(10);
-    const running = await world.up(0);
-    const answer = holdOffers();
-    await world.tell(0, "move", MOVE);
-    await vi.advanceTimersByTimeAsync(10);
+    const { running, answer } = await asked();
     expect(world.requests("POST")).toHaveLength(2);
     const stopped = vi.fn<() => void>();
     void publisher.stop().then(stopped);
@@ -146,12 +152,7 @@ describe("while a successor is on its way", () => {
   });
 
   it("a camera is exchanged in the running session at once", async () => {
-    publisher.start();
-    await vi.advanceTimersByTimeAsync(10);
-    const running = await world.up(0);
-    const answer = holdOffers();
-    await world.tell(0, "move", MOVE);
-    await vi.advanceTimersByTimeAsync(10);
+    const { running, answer } = await asked();
     await publisher.replaceTrack(new FakeTrack("video", "back") as unknown as MediaStreamTrack);
     expect(running.sent).toEqual(["back"]);
     answer();
