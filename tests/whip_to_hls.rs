@@ -1,4 +1,4 @@
-//! The whole path with the real binaries: WHIP in, LL-HLS and LL-DASH out.
+//! The whole path with the real binaries: WHIP in, LL-HLS, LL-DASH and HLS MPEG-TS out.
 //!
 //! The presenter is the `webrtc` crate, the viewer FFmpeg; the strip in each
 //! frame says whether what comes out is what went in.
@@ -51,10 +51,10 @@ async fn a_presenter_is_played_on_every_rung() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ffprobe_understands_both_manifests() {
+async fn ffprobe_understands_every_manifest() {
     scenario(async |rig: &mut Rig| {
         let (stream, publisher, _) = stage::on_air(rig, "manifests").await?;
-        for manifest in [&stream.hls, &stream.dash] {
+        for manifest in [&stream.hls, &stream.dash, &stream.transport] {
             let streams = viewer::probe(manifest, PATIENCE).await?;
             let codecs = |kind: &str| {
                 let of_kind = streams.iter().filter(|stream| stream["codec_type"] == kind);
@@ -83,6 +83,18 @@ async fn sound_and_picture_stay_together() {
         // Over DASH the browser tests look: FFmpeg subtracts the window from the
         // stream's age without a sign, and repeats a young stream's first segment.
         let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
+        watched.ensure_together()?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transport_streams_run_on_with_sound_and_picture_together() {
+    scenario(async |rig: &mut Rig| {
+        let (stream, publisher, _) = stage::on_air(rig, "transport").await?;
+        let watched = viewer::watch(&stream.transport, 150, PATIENCE).await?;
+        watched.ensure_smooth()?;
         watched.ensure_together()?;
         publisher.stop().await
     })

@@ -192,6 +192,7 @@ async fn urls(rig: &Rig, stream: &Stream) -> Result<Value> {
         "player": stream.player,
         "hls": stream.hls,
         "dash": stream.dash,
+        "hls_mpegts": stream.transport,
         "turn": turn,
         "metrics": { "edge": rig.edge_metrics(), "origin": rig.origin_metrics() },
     }))
@@ -211,6 +212,7 @@ fn announce(rig: &Rig, urls: &Value, is_live: bool) {
         ("Go live", text("go_live")),
         ("LL-HLS", text("hls")),
         ("LL-DASH", text("dash")),
+        ("HLS MPEG-TS", text("hls_mpegts")),
         ("WHIP", text("whip")),
         ("TURN", turn(urls)),
         ("API", text("api")),

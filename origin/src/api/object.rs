@@ -30,6 +30,7 @@ pub(super) struct Object<'a> {
     push_url_whip: String,
     iframe_url: String,
     hls_cmaf_url: String,
+    hls_mpegts_url: String,
     dash_url: String,
     stream_source_type: Option<&'static str>,
     transcoded_qualities: Vec<String>,
@@ -48,7 +49,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Names of all its fields: what a request may not set is refused as
     /// read-only, and not as unknown.
-    pub(super) const FIELDS: [&'static str; 21] = [
+    pub(super) const FIELDS: [&'static str; 22] = [
         "id",
         "name",
         "active",
@@ -57,6 +58,7 @@ impl<'a> Object<'a> {
         "push_url_whip",
         "iframe_url",
         "hls_cmaf_url",
+        "hls_mpegts_url",
         "dash_url",
         "stream_source_type",
         "transcoded_qualities",
@@ -97,6 +99,7 @@ impl<'a> Object<'a> {
             push_url_whip: format!("{whip}/{id}_{token}/whip"),
             iframe_url: format!("{web}/streams/{output}"),
             hls_cmaf_url: format!("{web}/cmaf/{output}/master.m3u8"),
+            hls_mpegts_url: format!("{web}/mpegts/{output}/master_mpegts.m3u8"),
             dash_url: format!("{web}/cmaf/{output}/index.mpd"),
             stream_source_type: started_at.map(|_| SOURCE_TYPE),
             transcoding_speed: live.as_ref().and_then(|live| live.speed),

@@ -169,6 +169,7 @@ async fn a_created_stream_has_every_field_and_no_other() {
         "push_url_whip": format!("https://whip.example.com/1_{token}/whip"),
         "iframe_url": "https://live.example.com/streams/1_1",
         "hls_cmaf_url": "https://live.example.com/cmaf/1_1/master.m3u8",
+        "hls_mpegts_url": "https://live.example.com/mpegts/1_1/master_mpegts.m3u8",
         "dash_url": "https://live.example.com/cmaf/1_1/index.mpd",
         "stream_source_type": null,
         "transcoded_qualities": [],

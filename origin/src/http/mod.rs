@@ -7,6 +7,9 @@
 //!  /cmaf/{client}_{id}/{rendition}/init-….mp4     segment
 //!  /cmaf/{client}_{id}/{rendition}/{n}.m4s        segment    chunk by chunk while it grows (growing)
 //!  /cmaf/{client}_{id}/{rendition}/{n}.{part}.m4s segment    held while it is the next one
+//!  /mpegts/{client}_{id}/master_mpegts.m3u8       playlist   rendered text
+//!  /mpegts/{client}_{id}/{rendition}/media.m3u8   playlist   polled, never held
+//!  /mpegts/{client}_{id}/{rendition}/{n}.ts       segment    muxed when it is first asked for
 //!  /time                                          clock for DASH players
 //! ```
 //!
@@ -51,7 +54,7 @@ struct Shared {
     held: Arc<Semaphore>,
 }
 
-/// Routes `/cmaf/…` and `/time`; merge it with others as needed.
+/// Routes `/cmaf/…`, `/mpegts/…` and `/time`; merge it with others as needed.
 pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>) -> Router {
     let shared = Shared {
         directory,
@@ -60,6 +63,7 @@ pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>) -> Router
     };
     Router::new()
         .route("/cmaf/{*path}", any(media))
+        .route("/mpegts/{*path}", any(media))
         .route("/time", any(time))
         .with_state(shared)
 }
@@ -147,6 +151,9 @@ impl Request<'_> {
                 number,
                 part,
             } => self.part(&stream, track, number, part).await,
+            File::LegacyMaster => self.legacy_master(&stream),
+            File::LegacyMedia { track } => self.legacy_media(&stream, track),
+            File::Transport { track, number } => self.transport(&stream, track, number),
         }
     }
 

@@ -64,6 +64,24 @@ impl Request<'_> {
         Ok(self.text(&stream.media(track, directives.skip), HLS, cache))
     }
 
+    pub(super) fn legacy_master(&self, stream: &Stream) -> Result<Response, Refusal> {
+        let rendered = stream
+            .legacy_master()
+            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
+        Ok(self.text(&rendered, HLS, MOMENTARY))
+    }
+
+    pub(super) fn legacy_media(&self, stream: &Stream, track: &str) -> Result<Response, Refusal> {
+        let track = stream
+            .track(track)
+            .filter(|track| !track.is_audio())
+            .ok_or(Refusal::not_found(None))?;
+        let rendered = stream
+            .legacy_media(track)
+            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
+        Ok(self.text(&rendered, HLS, MOMENTARY))
+    }
+
     async fn wait(
         &self,
         stream: &Stream,

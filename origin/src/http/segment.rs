@@ -25,6 +25,8 @@ use crate::{
 /// Names are used once and content never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3600, immutable");
 
+const TRANSPORT_STREAM: HeaderValue = HeaderValue::from_static("video/mp2t");
+
 /// Target durations that a request for what is about to come is held. A DASH
 /// player that waits for a presenter's return is quiet so long; dash.js gives
 /// up by itself after 20 s, Shaka after 30 s.
@@ -52,7 +54,8 @@ impl Request<'_> {
         let init = inits
             .find(|init| init.name == name)
             .ok_or(Refusal::not_found(None))?;
-        Ok(self.whole(track, vec![init.data.clone()], &format!("\"{name}\"")))
+        let etag = format!("\"{name}\"");
+        Ok(self.whole(content_type(track), vec![init.data.clone()], &etag))
     }
 
     pub(super) async fn segment(
@@ -71,7 +74,7 @@ impl Request<'_> {
         let segment = self.held(stream, track, look).await?;
         if segment.complete {
             let etag = format!("\"{}-{number}-{}\"", track.name(), segment.size());
-            return Ok(self.whole(track, segment.chunks.clone(), &etag));
+            return Ok(self.whole(content_type(track), segment.chunks.clone(), &etag));
         }
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
@@ -104,7 +107,25 @@ impl Request<'_> {
         };
         let chunks = self.held(stream, track, look).await?;
         let etag = format!("\"{}-{number}.{part}-{}\"", track.name(), size(&chunks));
-        Ok(self.whole(track, chunks, &etag))
+        Ok(self.whole(content_type(track), chunks, &etag))
+    }
+
+    pub(super) fn transport(
+        &self,
+        stream: &Stream,
+        track: &str,
+        number: u64,
+    ) -> Result<Response, Refusal> {
+        let track = stream.track(track).ok_or(Refusal::not_found(None))?;
+        let muxed = stream.transport_segment(track, number);
+        let muxed = muxed.map_err(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, number, "segment could not be muxed");
+            Refusal::not_found(None)
+        })?;
+        let segment = muxed.ok_or(Refusal::not_found(None))?;
+        let etag = format!("\"{}-{number}-{}\"", track.name(), segment.len());
+        Ok(self.whole(TRANSPORT_STREAM, vec![segment], &etag))
     }
 
     async fn held<T>(
@@ -126,7 +147,7 @@ impl Request<'_> {
     }
 
     /// A complete file, or the range of it that was asked for.
-    fn whole(&self, track: &Track, pieces: Vec<Bytes>, etag: &str) -> Response {
+    fn whole(&self, kind: HeaderValue, pieces: Vec<Bytes>, etag: &str) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, IMMUTABLE);
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -136,7 +157,7 @@ impl Request<'_> {
         if self.has(etag) {
             return not_modified(headers);
         }
-        headers.insert(header::CONTENT_TYPE, content_type(track));
+        headers.insert(header::CONTENT_TYPE, kind);
         let size = size(&pieces);
         let (status, body) = match self.range(size, etag) {
             None => (StatusCode::OK, Body::new(Pieces::new(pieces))),

@@ -1,4 +1,4 @@
-//! What a path under `/cmaf/` names.
+//! What a path under `/cmaf/` or `/mpegts/` names.
 
 use inlet_common::ids::{ClientId, StreamId};
 
@@ -30,6 +30,14 @@ pub(super) enum File<'a> {
         number: u64,
         part: usize,
     },
+    LegacyMaster,
+    LegacyMedia {
+        track: &'a str,
+    },
+    Transport {
+        track: &'a str,
+        number: u64,
+    },
 }
 
 /// Why a path names nothing.
@@ -43,13 +51,19 @@ pub(super) enum Unparsable {
 
 impl<'a> Target<'a> {
     pub(super) fn parse(path: &'a str) -> Result<Self, Unparsable> {
-        let path = path.strip_prefix("/cmaf/").ok_or(Unparsable::File)?;
+        let (parse, path): (fn(&'a str) -> Option<File<'a>>, _) =
+            if let Some(path) = path.strip_prefix("/cmaf/") {
+                (File::parse, path)
+            } else {
+                let path = path.strip_prefix("/mpegts/").ok_or(Unparsable::File)?;
+                (File::parse_legacy, path)
+            };
         let (id, file) = path.split_once('/').unwrap_or((path, ""));
         let (client, stream) = id.split_once('_').ok_or(Unparsable::Id)?;
         Ok(Self {
             client: ClientId(number(client).ok_or(Unparsable::Id)?),
             stream: StreamId(number(stream).ok_or(Unparsable::Id)?),
-            file: File::parse(file).ok_or(Unparsable::File)?,
+            file: parse(file).ok_or(Unparsable::File)?,
         })
     }
 }
@@ -82,13 +96,27 @@ impl<'a> File<'a> {
         }
     }
 
+    fn parse_legacy(file: &'a str) -> Option<Self> {
+        if file == "master_mpegts.m3u8" {
+            return Some(Self::LegacyMaster);
+        }
+        let (track, name) = file.split_once('/')?;
+        if name == "media.m3u8" {
+            return Some(Self::LegacyMedia { track });
+        }
+        let number = number(name.strip_suffix(".ts")?)?;
+        Some(Self::Transport { track, number })
+    }
+
     /// The file's kind as a metric's label.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Master | Self::Media { .. } => "playlist",
+            Self::Master | Self::Media { .. } | Self::LegacyMaster | Self::LegacyMedia { .. } => {
+                "playlist"
+            }
             Self::Manifest => "manifest",
             Self::Init { .. } => "init",
-            Self::Segment { .. } => "segment",
+            Self::Segment { .. } | Self::Transport { .. } => "segment",
             Self::Part { .. } => "part",
         }
     }
@@ -137,6 +165,19 @@ mod tests {
             part: 0,
         };
         assert_eq!(file("/cmaf/1_17/720p/12.0.m4s"), Ok(part));
+        assert_eq!(
+            file("/mpegts/1_17/master_mpegts.m3u8"),
+            Ok(File::LegacyMaster)
+        );
+        assert_eq!(
+            file("/mpegts/1_17/720p/media.m3u8"),
+            Ok(File::LegacyMedia { track: "720p" })
+        );
+        let transport = File::Transport {
+            track: "720p",
+            number: 12,
+        };
+        assert_eq!(file("/mpegts/1_17/720p/12.ts"), Ok(transport));
         let target = Target::parse("/cmaf/3_17/index.mpd").unwrap();
         assert_eq!((target.client, target.stream), (ClientId(3), StreamId(17)));
     }
@@ -162,6 +203,12 @@ mod tests {
             "/cmaf/1_2/a/1.m4s/",
             "/cmaf/1_2/a/99999999999999999999999.m4s",
             "/cmaf/1_2/a/1.2.3.m4s",
+            "/cmaf/1_2/a/1.ts",
+            "/cmaf/1_2/master_mpegts.m3u8",
+            "/mpegts/1_2/a/1.m4s",
+            "/mpegts/1_2/a/01.ts",
+            "/mpegts/1_2/index.mpd",
+            "/other/1_2/a/1.ts",
         ] {
             assert_eq!(file(path), Err(Unparsable::File), "{path}");
         }

@@ -20,6 +20,8 @@ use inlet_common::{
 };
 use tower::ServiceExt;
 
+mod legacy;
+
 use super::{Metrics, router};
 use crate::{
     package::tests::{Feed, playlist},

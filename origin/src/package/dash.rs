@@ -178,7 +178,7 @@ fn write_representation(
             "<AudioChannelConfiguration \
              schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
              value=\"{}\"/>",
-            init.channels
+            init.channels()
         )?;
     }
     writeln!(

@@ -1,4 +1,4 @@
-//! From encoded frames to CMAF, LL-HLS and LL-DASH; pure.
+//! From encoded frames to CMAF, LL-HLS, LL-DASH and HLS MPEG-TS; pure.
 //!
 //! ```text
 //!  transcode::Output
@@ -16,6 +16,7 @@
 //!    │
 //!    ▼
 //!  hls::media, hls::master, dash::manifest  pure text from a snapshot
+//!  ts::segment                 ts/          a transport stream from the same chunks, on request
 //! ```
 //!
 //! One chunk stream backs both protocols: a DASH client gets a segment chunk
@@ -36,10 +37,11 @@ mod segmenter;
 mod silence;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod ts;
 mod window;
 
 pub use calendar::iso8601;
-pub use fmp4::Init;
+pub use fmp4::{Config, Init};
 pub use layout::{Beat, Layout, Spec, SpecError};
 pub use packager::{Dropped, Output, Packager};
 pub use presentation::{Kind, Period, Presentation, Rendition};

@@ -312,7 +312,7 @@ impl Packager {
         let (Some(next), Some(init)) = (audio.next(), audio.upcoming()) else {
             return;
         };
-        let Some(frame) = silence::frame(init.channels) else {
+        let Some(frame) = silence::frame(init.channels()) else {
             return;
         };
         if until.saturating_sub(next) <= MAX_SILENT_FRAMES {

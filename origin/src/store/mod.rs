@@ -7,6 +7,7 @@
 
 mod rendered;
 mod stream;
+mod transport;
 
 use std::{
     collections::BTreeMap,

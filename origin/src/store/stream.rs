@@ -10,12 +10,13 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use inlet_common::clock::UtcTime;
 use tokio::sync::watch;
 
-use super::Rendered;
+use super::{Rendered, transport::Transport};
 use crate::{
-    package::{self, Beat, Layout, Packager, Presentation, Snapshot, State, dash, hls},
+    package::{self, Beat, Layout, Packager, Presentation, Snapshot, State, dash, hls, ts},
     timeline::Epoch,
 };
 
@@ -42,12 +43,14 @@ pub struct Track {
     newest: ArcSwap<Snapshot>,
     parts: watch::Sender<()>,
     chunks: watch::Sender<()>,
+    transport: Transport,
 }
 
 #[derive(Debug)]
 struct Announced {
     presentation: Arc<Presentation>,
     master: OnceLock<Arc<Rendered>>,
+    legacy_master: OnceLock<Arc<Rendered>>,
     manifest: OnceLock<Arc<Rendered>>,
 }
 
@@ -89,6 +92,7 @@ impl Stream {
                 self.presentation.store(Some(Arc::new(Announced {
                     presentation,
                     master: OnceLock::new(),
+                    legacy_master: OnceLock::new(),
                     manifest: OnceLock::new(),
                 })));
             }
@@ -139,6 +143,16 @@ impl Stream {
         Some(Arc::clone(announced.master.get_or_init(render)))
     }
 
+    /// The multivariant playlist of transport streams; `None` before every
+    /// rendition has a part.
+    pub fn legacy_master(&self) -> Option<Arc<Rendered>> {
+        let announced = self.presentation.load();
+        let announced = announced.as_ref()?;
+        let text = || hls::legacy::master(&announced.presentation);
+        let render = || Arc::new(Rendered::new(text()));
+        Some(Arc::clone(announced.legacy_master.get_or_init(render)))
+    }
+
     /// The MPD; `None` before every rendition has a part.
     pub fn manifest(&self) -> Option<Arc<Rendered>> {
         let announced = self.presentation.load();
@@ -159,6 +173,42 @@ impl Stream {
             Arc::new(Rendered::new(text))
         };
         Arc::clone(cell.get_or_init(render))
+    }
+
+    /// A rung's media playlist of transport streams; `None` before its first
+    /// segment, and for audio, which has none.
+    pub fn legacy_media(&self, track: &Track) -> Option<Arc<Rendered>> {
+        let audio = self.tracks.last().filter(|_| !track.is_audio)?;
+        let (video, audio) = (track.newest(), audio.newest());
+        let last = hls::legacy::newest(&video, &audio)?;
+        let render = || hls::legacy::media(&video, last, &track.beat, &self.layout, self.epoch);
+        Some(track.transport.playlist(last, video.state, render))
+    }
+
+    /// Segment `number` of a rung as a transport stream; `None` when there is
+    /// none, or not yet.
+    ///
+    /// # Errors
+    ///
+    /// When the segment cannot be muxed, which is a fault of ours.
+    pub fn transport_segment(
+        &self,
+        track: &Track,
+        number: u64,
+    ) -> Result<Option<Bytes>, ts::Error> {
+        let Some(sound) = self.tracks.last().filter(|_| !track.is_audio) else {
+            return Ok(None);
+        };
+        let (video, audio) = (track.newest(), sound.newest());
+        if hls::legacy::newest(&video, &audio).is_none_or(|newest| number > newest) {
+            return Ok(None);
+        }
+        let Some(picture) = video.segment(number).filter(|segment| !segment.gap) else {
+            return Ok(None);
+        };
+        let audio = audio.segment(number).filter(|segment| !segment.gap);
+        let mux = || ts::segment(picture, audio.map(|audio| (audio.as_ref(), &sound.beat)));
+        track.transport.segment(number, mux).map(Some)
     }
 
     /// Tells everyone who waits that nothing more will come from here.
@@ -206,6 +256,7 @@ impl Track {
             newest: ArcSwap::new(empty),
             parts: watch::Sender::new(()),
             chunks: watch::Sender::new(()),
+            transport: Transport::default(),
         }
     }
 

@@ -10,6 +10,9 @@ import { Fatal, RUNGS, Stage, ffprobe, until } from "../support/stage.js";
 let stage, browser, stream, pages;
 let failed = false;
 
+/** What tells the manifests' file names apart. */
+const KIND = /(master|index|mpegts)(?=\.)/;
+
 before(async () => {
   stage = await Stage.open();
   browser = await Browser.open();
@@ -36,7 +39,7 @@ async function plays(player, manifest) {
     const heights = await page.evaluate(() => window.qualities().map(({ height }) => height));
     assert.deepEqual([...new Set(heights)].sort((a, b) => b - a), RUNGS);
     assert.equal(await page.evaluate(() => window.failure), null);
-    await screenshot(page, `${player} ${manifest.endsWith("mpd") ? "dash" : "hls"}`);
+    await screenshot(page, `${player} ${KIND.exec(manifest)[0]}`);
   } catch (error) {
     failed = true;
     await screenshot(page, `failed ${player}`);
@@ -49,13 +52,14 @@ async function plays(player, manifest) {
 for (const player of PLAYERS) {
   if (player !== "dash.js") {
     test(`${player} plays LL-HLS`, () => plays(player, stream.hls_cmaf_url));
+    test(`${player} plays HLS MPEG-TS`, () => plays(player, stream.hls_mpegts_url));
   }
   if (player !== "hls.js") {
     test(`${player} plays LL-DASH`, () => plays(player, stream.dash_url));
   }
 }
 
-for (const kind of ["hls_cmaf_url", "dash_url"]) {
+for (const kind of ["hls_cmaf_url", "dash_url", "hls_mpegts_url"]) {
   test(`ffprobe understands ${kind}`, async () => {
     const streams = await ffprobe(stream[kind]);
     const video = streams.filter(({ codec_type }) => codec_type === "video");

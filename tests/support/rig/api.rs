@@ -34,6 +34,9 @@ pub struct Stream {
     /// LL-DASH manifest.
     #[serde(rename = "dash_url")]
     pub dash: String,
+    /// Multivariant playlist of MPEG-TS.
+    #[serde(rename = "hls_mpegts_url")]
+    pub transport: String,
     /// Names of the rungs while it is live.
     #[serde(default)]
     pub transcoded_qualities: Vec<String>,

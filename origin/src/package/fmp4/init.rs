@@ -27,13 +27,40 @@ pub struct Init {
     pub name: String,
     /// RFC 6381 codec string, `avc1.64001f` or `mp4a.40.2`.
     pub codec: String,
-    /// Channels of an audio track, 0 for video.
-    pub channels: u8,
+    /// What `moov` tells a decoder, for containers that say it in other words.
+    pub config: Config,
     /// `ftyp` and `moov`.
     pub data: Bytes,
 }
 
+/// What a decoder needs to know before the first sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// H.264, one of each parameter set, without start codes.
+    Video {
+        /// The sequence parameter set.
+        sps: Bytes,
+        /// The picture parameter set.
+        pps: Bytes,
+    },
+    /// AAC.
+    Audio {
+        /// MPEG-4 audio object type, 2 for AAC-LC.
+        object_type: u8,
+        /// Channels, from 1.
+        channels: u8,
+    },
+}
+
 impl Init {
+    /// Channels of an audio track, 0 for video.
+    pub fn channels(&self) -> u8 {
+        match self.config {
+            Config::Video { .. } => 0,
+            Config::Audio { channels, .. } => channels,
+        }
+    }
+
     /// A video track's init segment from its parameter sets, which come
     /// without start codes.
     pub(crate) fn video(
@@ -78,7 +105,17 @@ impl Init {
             ..EXTENDS
         };
         let codec = format!("avc1.{profile:02x}{compatibility:02x}{level:02x}");
-        Self::write(video_brand(resolution, level), codec, 0, track, extends)
+        let config = Config::Video {
+            sps: Bytes::copy_from_slice(sps),
+            pps: Bytes::copy_from_slice(pps),
+        };
+        Self::write(
+            video_brand(resolution, level),
+            codec,
+            config,
+            track,
+            extends,
+        )
     }
 
     /// An audio track's init segment from its AudioSpecificConfig.
@@ -112,13 +149,17 @@ impl Init {
             ..EXTENDS
         };
         let codec = format!("mp4a.40.{object_type}");
-        Self::write(Some(FourCC::new(b"caac")), codec, channels, track, extends)
+        let config = Config::Audio {
+            object_type,
+            channels,
+        };
+        Self::write(Some(FourCC::new(b"caac")), codec, config, track, extends)
     }
 
     fn write(
         brand: Option<FourCC>,
         codec: String,
-        channels: u8,
+        config: Config,
         track: Trak,
         extends: Trex,
     ) -> Result<Self, Error> {
@@ -153,7 +194,7 @@ impl Init {
         Ok(Self {
             name,
             codec,
-            channels,
+            config,
             data: data.into(),
         })
     }
@@ -285,7 +326,7 @@ mod tests {
     #[test]
     fn audio_init_keeps_the_audio_specific_config() {
         let init = Init::audio(&[0x11, 0x90], 128_000).unwrap();
-        assert_eq!((init.codec.as_str(), init.channels), ("mp4a.40.2", 2));
+        assert_eq!((init.codec.as_str(), init.channels()), ("mp4a.40.2", 2));
         let mut rest = init.data.as_ref();
         let ftyp = Ftyp::decode(&mut rest).unwrap();
         assert_eq!(ftyp.major_brand, b"cmfc".into());

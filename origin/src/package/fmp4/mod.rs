@@ -7,9 +7,11 @@
 
 mod chunk;
 mod init;
+mod read;
 
 pub(super) use chunk::{Header, Sample, chunk};
-pub use init::Init;
+pub use init::{Config, Init};
+pub(super) use read::samples;
 
 /// The one track of every file.
 const TRACK_ID: u32 = 1;
@@ -32,4 +34,7 @@ pub(crate) enum Error {
     /// A chunk holds more bytes than a 32-bit box can.
     #[error("chunk of 4 GiB or more")]
     TooLarge,
+    /// The bytes are not those of a chunk of ours.
+    #[error("not a chunk of ours")]
+    Foreign,
 }

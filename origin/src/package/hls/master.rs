@@ -19,7 +19,7 @@ fn write_all(text: &mut String, presentation: &Presentation) {
     let audio_init = presentation.init(audio_index);
     let (mut audio_average, mut audio_peak) = (0, 0);
     if let Some(audio) = presentation.audio() {
-        let channels = audio_init.map_or(2, |init| init.channels);
+        let channels = audio_init.map_or(2, |init| init.channels());
         // Writing to a string cannot fail; the result carries nothing.
         _ = writeln!(
             text,

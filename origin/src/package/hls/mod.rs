@@ -1,4 +1,5 @@
-//! LL-HLS playlists as text (draft-pantos-hls-rfc8216bis).
+//! HLS playlists as text (draft-pantos-hls-rfc8216bis): low latency, and
+//! [`legacy`] ones.
 //!
 //! URIs are relative to the playlist that holds them:
 //!
@@ -8,8 +9,13 @@
 //!  720p/init-<hash>.mp4        init segment
 //!  720p/1234.m4s               segment, the same file that DASH fetches
 //!  720p/1234.2.m4s             part 2 of it
+//!
+//!  master_mpegts.m3u8          multivariant playlist of transport streams
+//!  720p/media.m3u8             media playlist of a rung
+//!  720p/1234.ts                the rung's segment with the audio in it
 //! ```
 
+pub mod legacy;
 mod master;
 mod media;
 

@@ -5,6 +5,7 @@
 
 mod breaks;
 mod continuity;
+mod legacy;
 mod manifests;
 pub(crate) mod playlist;
 mod real;
@@ -151,7 +152,7 @@ impl Feed {
         let idr = self.needs_idr || self.frame.is_multiple_of(self.fps);
         self.needs_idr = false;
         for rung in 0..2 {
-            let data = Bytes::from(vec![rung as u8; if idr { 4000 } else { 900 }]);
+            let data = picture(rung, idr);
             let number = self.frame;
             self.give(&transcode::Output::Video {
                 rung,
@@ -162,6 +163,15 @@ impl Feed {
         }
         self.frame += 1;
     }
+}
+
+/// One NAL unit after its length, of 4,000 bytes or 900.
+fn picture(rung: usize, idr: bool) -> Bytes {
+    let (size, kind) = if idr { (4000, 0x65) } else { (900, 0x41) };
+    let mut data = vec![rung as u8 + 1; size];
+    data[..4].copy_from_slice(&(size as u32 - 4).to_be_bytes());
+    data[4] = kind;
+    data.into()
 }
 
 pub(crate) fn media(snapshot: &Snapshot, packager: &Packager, index: usize) -> String {

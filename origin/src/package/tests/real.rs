@@ -12,7 +12,7 @@ use inlet_common::ids::SessionId;
 
 use super::EPOCH;
 use crate::{
-    package::{Output, Packager, Snapshot, Spec},
+    package::{Beat, Output, Packager, Snapshot, Spec, ts},
     timeline::FrameRate,
     transcode::{
         self,
@@ -69,6 +69,15 @@ fn what_is_packaged_decodes_to_every_frame() {
     let frames: usize = probe(&file, "nb_read_frames").parse().unwrap();
     assert!(frames > 150, "{frames}");
     assert_eq!(probe(&file, "channels"), "2");
+
+    let file = write_transport(&folder.0, &video, &audio, &packager.layout().audio);
+    let probed = probe(&file, "codec_name,start_pts,nb_read_frames");
+    // Frame 9,000 is shown at 300 s, and 100 ms after its clock.
+    assert_eq!(
+        // Once as streams, and before that as those of a program.
+        probed.rsplit("\n\n").next().unwrap(),
+        format!("h264,27009000,100\naac,{},{frames}", 14_063 * 1920 + 9_000)
+    );
 }
 
 fn spec() -> Spec {
@@ -88,6 +97,18 @@ fn write(folder: &Path, name: &str, snapshot: &Snapshot) -> PathBuf {
         bytes.extend(segment.chunks.concat());
     }
     let file = folder.join(name);
+    std::fs::write(&file, bytes).unwrap();
+    file
+}
+
+/// All segments muxed and joined, as a player of transport streams reads them.
+fn write_transport(folder: &Path, video: &Snapshot, audio: &Snapshot, beat: &Beat) -> PathBuf {
+    let mut bytes = Vec::new();
+    for segment in &video.segments {
+        let sound = audio.segment(segment.number).map(|it| (it.as_ref(), beat));
+        bytes.extend(ts::segment(segment, sound).unwrap());
+    }
+    let file = folder.join("both.ts");
     std::fs::write(&file, bytes).unwrap();
     file
 }
