@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
 use inlet_common::config::{self, BaseUrl, Bitrate, Bytes, Check, Error, Log, TlsFiles};
 
 pub mod file;
@@ -32,6 +33,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where Prometheus scrapes.
     pub metrics: SocketAddr,
+    /// Who may watch.
+    pub playback: Playback,
     /// What the URLs that are handed out begin with.
     pub urls: Urls,
     /// What is kept on disk.
@@ -73,6 +76,16 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// File with the bearer token; `None` leaves only health and readiness.
     pub token_file: Option<PathBuf>,
+}
+
+/// Who may watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Playback {
+    /// File with the secrets of playback tokens; `None` lets everyone watch.
+    pub secret_file: Option<PathBuf>,
+    /// Where a proxy in front tells the viewer's address; `None` takes the
+    /// connection's own.
+    pub address_header: Option<HeaderName>,
 }
 
 /// What the URLs that are handed out begin with.
@@ -203,6 +216,12 @@ impl ConfigFile {
         ] {
             check.require(!path.as_os_str().is_empty(), key, "is empty: name a file");
         }
+        let header = &self.playback.address_header;
+        check.require(
+            header.is_empty() || header.parse::<HeaderName>().is_ok(),
+            "playback.address_header",
+            "is no header's name: give one such as X-Real-IP, or leave it empty",
+        );
         check.require(
             self.state.dir.is_absolute(),
             "state.dir",
@@ -304,6 +323,10 @@ impl ConfigFile {
                 token_file: file(self.admin.token_file),
             },
             metrics: self.metrics.listen,
+            playback: Playback {
+                secret_file: file(self.playback.secret_file),
+                address_header: self.playback.address_header.parse().ok(),
+            },
             urls: Urls {
                 whip: self.urls.whip,
                 web: self.urls.web,

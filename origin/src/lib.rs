@@ -42,6 +42,7 @@ pub mod ingest;
 pub mod live;
 pub mod metrics;
 pub mod package;
+pub mod playback;
 pub mod registry;
 pub mod roq;
 pub mod service;

@@ -1,12 +1,16 @@
 //! Operator subcommands of `inlet-origin`.
 //!
-//! They work on the registry's file beside a running server, which notices at
-//! once. A key's secret goes to standard output, once, and nowhere else.
+//! Those of keys work on the registry's file beside a running server, which
+//! notices at once. A key's secret goes to standard output, once, and nowhere else.
+
+mod sign;
 
 use std::io::{self, Write};
 
 use clap::Subcommand;
 use inlet_common::{clock, clock::UtcTime, ids::ClientId};
+
+pub use sign::{Error as SignError, SignCommand};
 
 use crate::{
     config::Config,
@@ -19,6 +23,8 @@ pub enum Command {
     /// Manages the keys of the stream API.
     #[command(subcommand)]
     Apikey(ApikeyCommand),
+    /// Prints a stream's URLs with playback tokens in them.
+    Sign(SignCommand),
 }
 
 /// What can be done with API keys.
@@ -49,8 +55,14 @@ impl Command {
     ///
     /// [`Error`].
     pub async fn run(self, config: &Config, out: &mut (impl Write + Send)) -> Result<(), Error> {
+        let command = match self {
+            Self::Apikey(command) => command,
+            Self::Sign(command) => {
+                let urls = command.run(config, clock::utc())?;
+                return Ok(out.write_all(urls.as_bytes())?);
+            }
+        };
         let registry = Registry::open_existing(&config.state.registry).await?;
-        let Self::Apikey(command) = self;
         let result = command.run(&registry, clock::utc(), out).await;
         registry.close().await;
         result
@@ -111,6 +123,9 @@ pub enum Error {
     /// There is no such key, or it was revoked before.
     #[error("there is no key {0} that could be revoked")]
     NoSuchKey(KeyId),
+    /// No URL could be signed.
+    #[error(transparent)]
+    Sign(#[from] sign::Error),
     /// The result could not be written.
     #[error("cannot write the result")]
     Output(#[from] io::Error),

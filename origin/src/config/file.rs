@@ -24,6 +24,8 @@ pub struct ConfigFile {
     pub admin: Admin,
     /// The listener for Prometheus.
     pub metrics: Metrics,
+    /// Who may watch.
+    pub playback: Playback,
     /// What the URLs that are handed out begin with.
     pub urls: Urls,
     /// What is kept on disk.
@@ -121,6 +123,18 @@ impl Default for Metrics {
             listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
         }
     }
+}
+
+/// `[playback]`: who may watch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Playback {
+    /// File with the secrets of playback tokens, one in each line. Empty, the
+    /// default, lets everyone watch. Reload reads the same path anew.
+    pub secret_file: PathBuf,
+    /// Header in which a proxy in front tells the viewer's address, for tokens
+    /// that are bound to one. Empty, the default, takes the connection's own.
+    pub address_header: String,
 }
 
 /// `[urls]`: what the URLs in a stream object begin with.

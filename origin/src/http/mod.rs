@@ -3,6 +3,7 @@
 //! ```text
 //!  /cmaf/{client}_{id}/master.m3u8                playlist   rendered text
 //!  /cmaf/{client}_{id}/index.mpd                  playlist   rendered text
+//!  /cmaf/{client}_{id}/time                       clock for DASH players
 //!  /cmaf/{client}_{id}/{rendition}/media.m3u8     playlist   blocking reload (reload)
 //!  /cmaf/{client}_{id}/{rendition}/init-….mp4     segment
 //!  /cmaf/{client}_{id}/{rendition}/{n}.m4s        segment    chunk by chunk while it grows (growing)
@@ -10,12 +11,13 @@
 //!  /mpegts/{client}_{id}/master_mpegts.m3u8       playlist   rendered text
 //!  /mpegts/{client}_{id}/{rendition}/media.m3u8   playlist   polled, never held
 //!  /mpegts/{client}_{id}/{rendition}/{n}.ts       segment    muxed when it is first asked for
-//!  /time                                          clock for DASH players
 //! ```
 //!
-//! Every answer, errors included, carries the CORS headers (`respond`): a
+//! Where playback tokens are asked for, `/{token}/{expires}` follows the stream
+//! in all of them (`access`). Every answer, errors included, carries the CORS headers (`respond`): a
 //! browser hides from its page what has none, status code and `X-Err-Code` too.
 
+mod access;
 mod growing;
 mod hold;
 mod metrics;
@@ -28,14 +30,19 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::{Router, extract::State, response::Response, routing::any};
+use axum::{
+    Extension, Router,
+    extract::{ConnectInfo, State},
+    response::Response,
+    routing::any,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use inlet_common::clock;
 use tokio::sync::Semaphore;
 
-pub use self::metrics::Metrics;
+pub use self::{access::Access, metrics::Metrics};
 use self::{
     respond::{ErrCode, Refusal},
     target::{File, Target, Unparsable},
@@ -52,19 +59,20 @@ struct Shared {
     directory: Arc<store::Directory>,
     metrics: Arc<Metrics>,
     held: Arc<Semaphore>,
+    access: Access,
 }
 
-/// Routes `/cmaf/…`, `/mpegts/…` and `/time`; merge it with others as needed.
-pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>) -> Router {
+/// Routes `/cmaf/…` and `/mpegts/…`; merge it with others as needed.
+pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>, access: Access) -> Router {
     let shared = Shared {
         directory,
         metrics,
         held: Arc::new(Semaphore::new(MAX_HELD)),
+        access,
     };
     Router::new()
         .route("/cmaf/{*path}", any(media))
         .route("/mpegts/{*path}", any(media))
-        .route("/time", any(time))
         .with_state(shared)
 }
 
@@ -73,6 +81,7 @@ async fn media(
     method: Method,
     uri: Uri,
     version: Version,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Response {
     let (kind, result) = if method == Method::OPTIONS {
@@ -85,11 +94,10 @@ async fn media(
                     method: &method,
                     version,
                     headers: &headers,
+                    peer: peer.map(|Extension(ConnectInfo(peer))| peer),
                 };
-                (
-                    target.file.kind(),
-                    request.answer(target, uri.query()).await,
-                )
+                let kind = target.file.kind();
+                (kind, request.answer_if_allowed(target, uri.query()).await)
             }
             Err(Unparsable::Id) => ("other", Err(Refusal::not_found(Some(ErrCode::MalformedId)))),
             Err(Unparsable::File) => ("other", Err(Refusal::not_found(None))),
@@ -98,22 +106,6 @@ async fn media(
         ("other", Err(Refusal::method_not_allowed()))
     };
     finish(&shared, kind, &method, result)
-}
-
-async fn time(State(shared): State<Shared>, method: Method) -> Response {
-    let result = if method == Method::OPTIONS {
-        Ok(respond::preflight())
-    } else if method == Method::GET || method == Method::HEAD {
-        let text = iso8601(clock::utc());
-        let mut response = Response::new(text.into());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
-    } else {
-        Err(Refusal::method_not_allowed())
-    };
-    finish(&shared, "time", &method, result)
 }
 
 fn finish(
@@ -134,15 +126,31 @@ struct Request<'a> {
     method: &'a Method,
     version: Version,
     headers: &'a HeaderMap,
+    peer: Option<SocketAddr>,
 }
 
 impl Request<'_> {
+    async fn answer_if_allowed(
+        &self,
+        target: Target<'_>,
+        query: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        let access = &self.shared.access;
+        let grant = access.check(&target, self.headers, self.peer, clock::utc())?;
+        let mut response = self.answer(target, query).await?;
+        if let Some(grant) = grant {
+            access::limit(response.headers_mut(), &grant);
+        }
+        Ok(response)
+    }
+
     async fn answer(&self, target: Target<'_>, query: Option<&str>) -> Result<Response, Refusal> {
         let stream = self.shared.directory.find(target.client, target.stream);
         let stream = stream.ok_or(Refusal::not_found(Some(ErrCode::NotLive)))?;
         match target.file {
             File::Master => self.master(&stream),
             File::Manifest => self.manifest(&stream),
+            File::Clock => Ok(clock_reading()),
             File::Media { track } => self.media(&stream, track, query).await,
             File::Init { track, name } => self.init(&stream, track, name),
             File::Segment { track, number } => self.segment(&stream, track, number).await,
@@ -180,6 +188,15 @@ impl Request<'_> {
                 .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
         })
     }
+}
+
+/// What the time is, for `urn:mpeg:dash:utc:http-iso:2014` and its like.
+fn clock_reading() -> Response {
+    let mut response = Response::new(iso8601(clock::utc()).into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A response without a body to a conditional request.

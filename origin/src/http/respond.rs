@@ -59,6 +59,22 @@ impl Refusal {
         }
     }
 
+    /// 403: no playback token, or a wrong one.
+    pub(super) const fn forbidden() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: None,
+        }
+    }
+
+    /// 410: the playback token has expired.
+    pub(super) const fn gone() -> Self {
+        Self {
+            status: StatusCode::GONE,
+            code: None,
+        }
+    }
+
     /// 405.
     pub(super) const fn method_not_allowed() -> Self {
         Self {

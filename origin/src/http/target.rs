@@ -2,18 +2,27 @@
 
 use inlet_common::ids::{ClientId, StreamId};
 
+use crate::playback::Credentials;
+
 /// One file of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target<'a> {
     pub(super) client: ClientId,
     pub(super) stream: StreamId,
     pub(super) file: File<'a>,
+    /// The path before the credentials and the file, without a slash at its
+    /// end: what a playback token is made for.
+    pub(super) prefix: &'a str,
+    /// What the path shows between the two.
+    pub(super) credentials: Option<Credentials<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum File<'a> {
     Master,
     Manifest,
+    /// What DASH players set their clock by.
+    Clock,
     Media {
         track: &'a str,
     },
@@ -51,19 +60,26 @@ pub(super) enum Unparsable {
 
 impl<'a> Target<'a> {
     pub(super) fn parse(path: &'a str) -> Result<Self, Unparsable> {
-        let (parse, path): (fn(&'a str) -> Option<File<'a>>, _) =
-            if let Some(path) = path.strip_prefix("/cmaf/") {
-                (File::parse, path)
+        let (parse, inner): (fn(&'a str) -> Option<File<'a>>, _) =
+            if let Some(inner) = path.strip_prefix("/cmaf/") {
+                (File::parse, inner)
             } else {
-                let path = path.strip_prefix("/mpegts/").ok_or(Unparsable::File)?;
-                (File::parse_legacy, path)
+                let inner = path.strip_prefix("/mpegts/").ok_or(Unparsable::File)?;
+                (File::parse_legacy, inner)
             };
-        let (id, file) = path.split_once('/').unwrap_or((path, ""));
+        let (id, file) = inner.split_once('/').unwrap_or((inner, ""));
         let (client, stream) = id.split_once('_').ok_or(Unparsable::Id)?;
+        let end = path.len() - inner.len() + id.len();
+        let (credentials, file) = match Credentials::split(file) {
+            Some((credentials, file)) => (Some(credentials), file),
+            None => (None, file),
+        };
         Ok(Self {
             client: ClientId(number(client).ok_or(Unparsable::Id)?),
             stream: StreamId(number(stream).ok_or(Unparsable::Id)?),
             file: parse(file).ok_or(Unparsable::File)?,
+            prefix: path.split_at(end).0,
+            credentials,
         })
     }
 }
@@ -73,6 +89,7 @@ impl<'a> File<'a> {
         match file {
             "master.m3u8" => return Some(Self::Master),
             "index.mpd" => return Some(Self::Manifest),
+            "time" => return Some(Self::Clock),
             _ => {}
         }
         let (track, name) = file.split_once('/')?;
@@ -115,6 +132,7 @@ impl<'a> File<'a> {
                 "playlist"
             }
             Self::Manifest => "manifest",
+            Self::Clock => "time",
             Self::Init { .. } => "init",
             Self::Segment { .. } | Self::Transport { .. } => "segment",
             Self::Part { .. } => "part",
@@ -145,6 +163,7 @@ mod tests {
     fn every_kind_of_file_is_found() {
         assert_eq!(file("/cmaf/1_17/master.m3u8"), Ok(File::Master));
         assert_eq!(file("/cmaf/1_17/index.mpd"), Ok(File::Manifest));
+        assert_eq!(file("/cmaf/1_17/time"), Ok(File::Clock));
         assert_eq!(
             file("/cmaf/1_17/720p/media.m3u8"),
             Ok(File::Media { track: "720p" })
@@ -180,6 +199,18 @@ mod tests {
         assert_eq!(file("/mpegts/1_17/720p/12.ts"), Ok(transport));
         let target = Target::parse("/cmaf/3_17/index.mpd").unwrap();
         assert_eq!((target.client, target.stream), (ClientId(3), StreamId(17)));
+    }
+
+    #[test]
+    fn credentials_stand_between_the_stream_and_its_file() {
+        let token = "A".repeat(43);
+        let path = format!("/mpegts/3_17/{token}/1800000000/720p/9.ts");
+        let target = Target::parse(&path).unwrap();
+        assert_eq!(target.prefix, "/mpegts/3_17");
+        assert!(target.credentials.is_some());
+        assert_eq!(target.file.kind(), "segment");
+        let plain = Target::parse("/cmaf/3_17/master.m3u8").unwrap();
+        assert_eq!((plain.prefix, plain.credentials), ("/cmaf/3_17", None));
     }
 
     #[test]

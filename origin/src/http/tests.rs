@@ -20,9 +20,10 @@ use inlet_common::{
 };
 use tower::ServiceExt;
 
+mod access;
 mod legacy;
 
-use super::{Metrics, router};
+use super::{Access, Metrics, router};
 use crate::{
     package::tests::{Feed, playlist},
     store::{Directory, Stream},
@@ -40,12 +41,16 @@ struct Live {
 impl Live {
     /// A stream whose first frame is number 900, the beginning of second 30.
     fn new(frames: u64) -> Self {
+        Self::with(frames, Access::free())
+    }
+
+    fn with(frames: u64, access: Access) -> Self {
         let feed = Feed::new(30, 900);
         let metrics = Arc::new(Metrics::new());
         let stream = Arc::new(Stream::new(&feed.packager, metrics.part_delay()));
         let directory = Arc::new(Directory::default());
         directory.insert(STREAM.0, STREAM.1, Arc::clone(&stream));
-        let router = router(Arc::clone(&directory), metrics);
+        let router = router(Arc::clone(&directory), metrics, access);
         let mut live = Self {
             feed,
             stream,
@@ -186,8 +191,8 @@ async fn every_answer_has_cors_headers() {
         ("POST", MEDIA, 405),
         ("GET", "/cmaf/1_9/master.m3u8", 404),
         ("GET", "/cmaf/1_7/720p/media.m3u8?_HLS_part=1", 400),
-        ("GET", "/time", 200),
-        ("OPTIONS", "/time", 204),
+        ("GET", "/cmaf/1_7/time", 200),
+        ("OPTIONS", "/cmaf/1_7/time", 204),
     ] {
         let response = request(method, path).await;
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
@@ -524,6 +529,6 @@ async fn a_delta_update_is_given_on_request() {
 #[tokio::test]
 async fn the_clock_is_served() {
     let live = Live::new(0);
-    let text = live.text("/time").await;
+    let text = live.text("/cmaf/1_7/time").await;
     assert!(text.len() == 24 && text.ends_with('Z'), "{text}");
 }

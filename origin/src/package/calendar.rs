@@ -1,4 +1,4 @@
-//! Wall time as ISO 8601 text, which playlists, manifests and `/time` speak.
+//! Wall time as ISO 8601 text, which playlists, manifests and their clock speak.
 //!
 //! Proleptic Gregorian, UTC, no leap seconds, like Unix time itself.
 

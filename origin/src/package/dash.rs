@@ -20,8 +20,8 @@ const MINIMUM_UPDATE_PERIOD: Duration = Duration::from_secs(2);
 /// How far a player may speed up or slow down to hold the latency target.
 const PLAYBACK_RATE: (&str, &str) = ("0.90", "1.10");
 
-/// From `/cmaf/{client}_{id}/index.mpd` to `/time`.
-const CLOCK_URL: &str = "../../time";
+/// Beside the manifest, so that what stands in its path for access counts too.
+const CLOCK_URL: &str = "time";
 
 /// Writes the MPD.
 pub fn manifest(presentation: &Presentation) -> String {

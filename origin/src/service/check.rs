@@ -11,7 +11,7 @@ use inlet_common::{
     },
 };
 
-use crate::{config::Config, metrics};
+use crate::{config::Config, metrics, playback};
 
 /// `EX_CONFIG` of `sysexits.h`, which systemd shows by name.
 const EX_CONFIG: u8 = 78;
@@ -32,6 +32,13 @@ pub fn check(path: &Path) -> ExitCode {
     if let Some(file) = &config.admin.token_file {
         note(
             Secret::load(file)
+                .map(drop)
+                .map_err(|error| explain(&error)),
+        );
+    }
+    if let Some(file) = &config.playback.secret_file {
+        note(
+            playback::Keys::load(file)
                 .map(drop)
                 .map_err(|error| explain(&error)),
         );

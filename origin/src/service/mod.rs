@@ -40,7 +40,8 @@ pub use check::{check, refuse};
 use crate::{
     api,
     config::Config,
-    http, live, metrics,
+    http::{self, Access},
+    live, metrics, playback,
     registry::{self, Registry},
     roq::{Metrics as RoqMetrics, receiver},
     store,
@@ -90,6 +91,9 @@ pub enum Error {
     /// The registry cannot be opened, or its first key not written.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// The secrets of playback tokens cannot be used.
+    #[error(transparent)]
+    Playback(#[from] playback::Error),
     /// The admin secret cannot be used.
     #[error(transparent)]
     Secret(#[from] credential::Error),
@@ -109,12 +113,13 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let origin = Origin::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     let certificates = origin.certificates.clone();
+    let playback = origin.playback.clone();
     let gate = Arc::clone(&origin.gate);
     let mut tasks = Tasks::new();
     origin.spawn(&config, &lifecycle, &prometheus, &mut tasks);
     let reload = {
         let path = path.to_owned();
-        async move || reload::files(&path, &certificates, &log)
+        async move || reload::files(&path, &certificates, playback.as_deref(), &log)
     };
     tokio::spawn(signals.drive(lifecycle.clone(), reload));
     lifecycle.advance(Phase::Ready);
@@ -142,6 +147,7 @@ struct Origin {
     directory: Arc<live::Directory>,
     store: Arc<store::Directory>,
     viewer_metrics: Arc<http::Metrics>,
+    playback: Option<Arc<playback::Keys>>,
     gate: Arc<live::Gate>,
 }
 
@@ -174,6 +180,7 @@ impl Origin {
         let endpoint = bind_link(config, &mut certificates)?;
         let secret_file = config.admin.token_file.as_deref();
         let admin_secret = secret_file.map(Secret::load).transpose()?;
+        let playback = playback_keys(config)?;
         let directory = Arc::<live::Directory>::default();
         let store = Arc::<store::Directory>::default();
         let viewer_metrics = Arc::new(http::Metrics::new());
@@ -202,6 +209,7 @@ impl Origin {
             directory,
             store,
             viewer_metrics,
+            playback,
         })
     }
 
@@ -228,9 +236,13 @@ impl Origin {
             }),
             streams_per_client: config.limits.streams_per_client,
         };
+        let access = match self.playback {
+            Some(keys) => Access::by_token(keys, config.playback.address_header.clone()),
+            None => Access::free(),
+        };
         let routes = api::router(api)
             .merge(http::pages::router())
-            .merge(http::router(self.store, self.viewer_metrics));
+            .merge(http::router(self.store, self.viewer_metrics, access));
         let web = self.web.serve(routes, closing.clone());
         tasks.spawn_infallible("web", web);
         let metrics = self.metrics.serve(prometheus.router(), closing.clone());
@@ -276,6 +288,12 @@ fn https(
     let loaded = Certificates::load(files.clone(), metrics::certificate("http"))?;
     certificates.push(Arc::clone(&loaded));
     Ok(Some(Arc::new(tls::tcp_server(loaded, None)?)))
+}
+
+fn playback_keys(config: &Config) -> Result<Option<Arc<playback::Keys>>, playback::Error> {
+    let file = config.playback.secret_file.as_deref();
+    let keys = file.map(playback::Keys::load).transpose()?;
+    Ok(keys.map(Arc::new))
 }
 
 fn bind_link(

@@ -1,4 +1,4 @@
-//! SIGHUP: certificates and the log filter are read anew.
+//! SIGHUP: certificates, playback secrets and the log filter are read anew.
 
 use std::{path::Path, sync::Arc};
 
@@ -7,11 +7,16 @@ use inlet_common::{
     service::{logging, tls::Certificates},
 };
 
-use crate::config::Config;
+use crate::{config::Config, playback};
 
 /// Reads what can change without a restart; whatever is refused stays as it
 /// was, and the log says so.
-pub(super) fn files(path: &Path, certificates: &[Arc<Certificates>], log: &logging::Handle) {
+pub(super) fn files(
+    path: &Path,
+    certificates: &[Arc<Certificates>],
+    playback: Option<&playback::Keys>,
+    log: &logging::Handle,
+) {
     let config = match Config::load(path) {
         Ok(config) => config,
         Err(error) => {
@@ -32,8 +37,13 @@ pub(super) fn files(path: &Path, certificates: &[Arc<Certificates>], log: &loggi
             refused += 1;
         }
     }
+    if let Some(Err(error)) = playback.map(playback::Keys::reload) {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "playback secrets refused; the old ones stay");
+        refused += 1;
+    }
     tracing::info!(
         refused,
-        "log filter and certificates read anew; other keys take a restart"
+        "log filter, certificates and playback secrets read anew; other keys take a restart"
     );
 }

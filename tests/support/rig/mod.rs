@@ -230,6 +230,22 @@ impl Rig {
         ready(&mut self.origin, self.layout.ports.origin_admin).await
     }
 
+    /// Stops the origin, changes its configuration, and starts it anew.
+    ///
+    /// # Errors
+    ///
+    /// When it does not stop cleanly, or does not come back.
+    pub async fn reconfigure_origin(&mut self, edit: impl FnOnce(String) -> String) -> Result<()> {
+        let status = self.origin.stop(STOP_PATIENCE).await?;
+        let tail = self.origin.tail(TAIL);
+        ensure!(status.success(), "origin: {status}\n{tail}");
+        let folder = &self.layout.folder;
+        let file = folder.join("origin.toml");
+        fs::write(&file, edit(fs::read_to_string(&file)?))?;
+        self.origin = spawn(&self.binaries, "inlet-origin", "origin", folder)?;
+        ready(&mut self.origin, self.layout.ports.origin_admin).await
+    }
+
     /// Stops the edge, changes its configuration, and starts it anew.
     ///
     /// # Errors
