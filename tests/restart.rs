@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use inlet_common::clock;
 use tests::{
-    playlist::{self, Variant},
+    playlist::{self, Multivariant, Variant},
     publisher::Publisher,
     rig::{self, Rig, Stream, scenario, until},
-    stage, viewer,
+    stage::{self, RUNGS},
+    viewer,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,10 +96,44 @@ async fn an_origin_that_returns_picks_its_presenters_up() {
         })
         .await?;
         ensure!(after.edge() > before.edge(), "numbers went back: {after:?}");
+        let first = after.segments.first();
+        ensure!(
+            first.is_none_or(|segment| segment.is_discontinuity),
+            "players take it for the next segment: {after:?}"
+        );
+        ensure!(
+            after.discontinuity_sequence > before.discontinuity_sequence,
+            "discontinuities went back: {after:?}"
+        );
         stage::complete(&stream).await?;
         let watched = viewer::watch(variant.as_str(), 60, PATIENCE).await?;
         watched.ensure_smooth()?;
         ensure!(rig.api.get(stream.id).await?.live);
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_returns_keeps_the_ladder_whatever_size_the_picture_has_now() {
+    scenario(async |rig: &mut Rig| {
+        let stream = rig.api.create("shrunk").await?;
+        let mut options = stage::options(&stream);
+        options.announce = false;
+        let publisher = Publisher::start(options).await?;
+        let before = stage::complete(&stream).await?;
+        let sizes = |playlist: &Multivariant| -> Vec<_> {
+            playlist.variants.iter().map(|it| it.resolution).collect()
+        };
+        ensure!(before.variants.len() == RUNGS.len(), "{before:?}");
+        publisher.set_size(426, 240);
+        rig.crash_origin().await?;
+        rig.link_up().await?;
+        let after = until("playback on the new origin", PATIENCE, async || {
+            stage::playing(&stream).await
+        })
+        .await?;
+        ensure!(sizes(&after) == sizes(&before), "{after:?}");
         publisher.stop().await
     })
     .await;

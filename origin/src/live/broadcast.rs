@@ -231,6 +231,7 @@ impl Broadcast {
             && let Some(programme) = &mut self.programme
         {
             programme.end();
+            notes::ended(&self.settings, self.authorised.stream);
         }
         self.ended = matches!(reason, CloseReason::StreamDeleted | CloseReason::Draining);
     }
@@ -337,7 +338,7 @@ impl Broadcast {
             self.retire_programme();
         }
         if self.programme.is_none() {
-            match Programme::new(&self.authorised, &self.settings, source) {
+            match Programme::new(&self.authorised, &self.settings, source, utc) {
                 Ok(programme) => self.programme = Some(programme),
                 Err(error) => {
                     tracing::error!(%error, "no playlist can be made for this stream");
@@ -379,7 +380,8 @@ impl Broadcast {
             status.qualities = qualities;
             status.frame_rate = Some(rate.as_u32());
         });
-        notes::source(&self.settings, stream, on_air.started_at, source);
+        let (settings, canvas) = (&self.settings, programme.canvas());
+        notes::source(settings, stream, on_air.started_at, source, canvas);
     }
 
     fn handle_output(&mut self, output: &transcode::Output) {

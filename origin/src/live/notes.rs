@@ -17,15 +17,26 @@ pub(super) fn started(settings: &Settings, stream: StreamId, at: UtcTime, region
     });
 }
 
-/// Notes the size of the picture of the session that began at `started_at`.
+/// Notes the size of the picture of the session that began at `started_at`, and
+/// the one that its ladder is made for.
 pub(super) fn source(
     settings: &Settings,
     stream: StreamId,
     started_at: UtcTime,
     source: Resolution,
+    canvas: Resolution,
 ) {
     write(settings, move |registry| async move {
-        registry.mark_source(stream, started_at, source).await
+        registry
+            .mark_source(stream, started_at, source, canvas)
+            .await
+    });
+}
+
+/// Notes that the playlist has ended.
+pub(super) fn ended(settings: &Settings, stream: StreamId) {
+    write(settings, move |registry| async move {
+        registry.mark_ended(stream).await
     });
 }
 

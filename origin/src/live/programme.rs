@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use inlet_common::clock;
+use inlet_common::clock::{self, UtcTime};
 
 use super::broadcast::Settings;
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
 /// A ladder, its packager, and where viewers find the result.
 #[derive(Debug)]
 pub(super) struct Programme {
+    canvas: Resolution,
     ladder: Vec<Rung>,
     rate: FrameRate,
     packager: Packager,
@@ -33,15 +34,19 @@ pub(super) struct Programme {
 
 impl Programme {
     /// Makes the ladder that a source of this size gets, and opens it to
-    /// viewers.
+    /// viewers. Where an earlier process of ours has left a playlist to whose
+    /// viewers it may still matter, its ladder goes on.
     pub(super) fn new(
         authorised: &Authorised,
         settings: &Settings,
         source: Resolution,
+        now: UtcTime,
     ) -> Result<Self, package::SpecError> {
+        let continued = continued(authorised, settings, now);
+        let canvas = continued.unwrap_or(source);
         let ladder = match &authorised.quality_set {
-            Some(set) => set.ladder().for_source(source),
-            None => Ladder::default().for_source(source),
+            Some(set) => set.ladder().for_source(canvas),
+            None => Ladder::default().for_source(canvas),
         };
         let asked = authorised.quality_set.as_ref().and_then(|set| set.fps());
         let rate = asked.unwrap_or(FrameRate::DEFAULT);
@@ -58,6 +63,7 @@ impl Programme {
                 .as_bps()
                 .try_into()
                 .unwrap_or(u32::MAX),
+            is_continued: continued.is_some(),
             ..package::Spec::new(ladder.clone(), rate, authorised.epoch)
         };
         let packager = Packager::new(spec)?;
@@ -66,6 +72,7 @@ impl Programme {
             .store
             .insert(authorised.client, authorised.stream, Arc::clone(&stream));
         Ok(Self {
+            canvas,
             ladder,
             rate,
             packager,
@@ -73,6 +80,11 @@ impl Programme {
             has_frames: false,
             has_ended: false,
         })
+    }
+
+    /// The source's size that the ladder was made for.
+    pub(super) fn canvas(&self) -> Resolution {
+        self.canvas
     }
 
     /// The rungs, tallest first.
@@ -127,4 +139,12 @@ impl Programme {
             self.stream.apply(output, clock::utc());
         }
     }
+}
+
+/// The source's size of a playlist that viewers may still have before them.
+fn continued(authorised: &Authorised, settings: &Settings, now: UtcTime) -> Option<Resolution> {
+    let canvas = authorised.canvas?;
+    let away = canvas.left_at.map_or(0, |left| now.micros_since(left));
+    let linger = i64::try_from(settings.media.linger.as_micros()).unwrap_or(i64::MAX);
+    (away <= linger).then_some(canvas.size)
 }

@@ -38,6 +38,9 @@ pub struct Spec {
     pub publish_margin: Duration,
     /// Rate of the AAC encoder in bits per second; default 128,000.
     pub audio_bitrate: u32,
+    /// Whether players may hold segments of the same stream that an earlier
+    /// process made: then it begins with a discontinuity. Default false.
+    pub is_continued: bool,
 }
 
 impl Spec {
@@ -54,6 +57,7 @@ impl Spec {
             latency: Duration::from_millis(800),
             publish_margin: Duration::from_millis(50),
             audio_bitrate: 128_000,
+            is_continued: false,
         }
     }
 }

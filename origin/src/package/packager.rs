@@ -116,6 +116,9 @@ impl Packager {
             layout.window_segments,
             true,
         ));
+        if spec.is_continued {
+            segmenters.iter_mut().for_each(|it| it.break_from(0));
+        }
         let rates = spec
             .ladder
             .iter()

@@ -31,7 +31,7 @@ mod stream;
 mod tests;
 
 pub use key::{ApiKey, InvalidApiKey, KeyId, KeyRecord};
-pub use publish::{Authorised, Refusal};
+pub use publish::{Authorised, Canvas, Refusal};
 pub use quality_set::{InvalidQualitySet, Quality, QualitySet};
 pub use stream::{Change, NewStream, Page, Stream};
 

@@ -33,29 +33,31 @@ impl Registry {
         live_of: impl FnOnce(ClientId) -> u32,
     ) -> Result<Authorised, Refusal> {
         let id = path.stream.0;
-        let select = sqlx::query_as::<_, (i64, String, bool, i64, Option<String>)>(
-            "SELECT client_id, token, active, epoch, quality_set FROM streams WHERE id = ?1",
+        let select = sqlx::query_as::<_, Row>(
+            "SELECT client_id, token, active, epoch, quality_set, \
+             canvas_width, canvas_height, finished_at_primary FROM streams WHERE id = ?1",
         )
         .bind(id)
         .fetch_optional(&self.pool);
         let row = self.run(Kind::Authorise, select).await?;
-        let (client, token, active, epoch, quality_set) = row.ok_or(Refusal::StreamNotFound)?;
+        let row = row.ok_or(Refusal::StreamNotFound)?;
         let given = path.token.expose().as_bytes();
-        if !bool::from(token.as_bytes().ct_eq(given)) {
+        if !bool::from(row.token.as_bytes().ct_eq(given)) {
             return Err(Refusal::WrongToken);
         }
-        if !active {
+        if !row.active {
             return Err(Refusal::NotActive);
         }
-        let client = ClientId(client);
+        let client = ClientId(row.client_id);
         if live_of(client) >= limit {
             return Err(Refusal::TooManyLive);
         }
         Ok(Authorised {
             stream: path.stream,
             client,
-            epoch: Epoch(UtcTime::from_unix_micros(epoch)),
-            quality_set: stream::from_json(id, "quality_set", quality_set)?,
+            epoch: Epoch(UtcTime::from_unix_micros(row.epoch)),
+            canvas: row.canvas(),
+            quality_set: stream::from_json(id, "quality_set", row.quality_set)?,
         })
     }
 
@@ -72,7 +74,8 @@ impl Registry {
     ) -> Result<(), Error> {
         let update = sqlx::query(
             "UPDATE streams SET started_at_primary = ?2, finished_at_primary = NULL, \
-             last_region = ?3, source_width = NULL, source_height = NULL WHERE id = ?1",
+             last_region = ?3, source_width = NULL, source_height = NULL, \
+             canvas_width = NULL, canvas_height = NULL WHERE id = ?1",
         )
         .bind(stream.0)
         .bind(started_at.as_unix_micros())
@@ -105,7 +108,7 @@ impl Registry {
     }
 
     /// Notes the size of the picture of the session that began at
-    /// `started_at`.
+    /// `started_at`, and the one that the ladder of its playlist is made for.
     ///
     /// # Errors
     ///
@@ -115,15 +118,34 @@ impl Registry {
         stream: StreamId,
         started_at: UtcTime,
         source: Resolution,
+        canvas: Resolution,
     ) -> Result<(), Error> {
         let update = sqlx::query(
-            "UPDATE streams SET source_width = ?3, source_height = ?4 \
+            "UPDATE streams SET source_width = ?3, source_height = ?4, \
+             canvas_width = ?5, canvas_height = ?6 \
              WHERE id = ?1 AND started_at_primary = ?2",
         )
         .bind(stream.0)
         .bind(started_at.as_unix_micros())
         .bind(source.width)
         .bind(source.height)
+        .bind(canvas.width)
+        .bind(canvas.height)
+        .execute(&self.pool);
+        self.run(Kind::Write, update).await?;
+        Ok(())
+    }
+
+    /// Notes that the playlist has ended: nothing continues it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Query`].
+    pub async fn mark_ended(&self, stream: StreamId) -> Result<(), Error> {
+        let update = sqlx::query(
+            "UPDATE streams SET canvas_width = NULL, canvas_height = NULL WHERE id = ?1",
+        )
+        .bind(stream.0)
         .execute(&self.pool);
         self.run(Kind::Write, update).await?;
         Ok(())
@@ -170,6 +192,37 @@ impl Registry {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    client_id: i64,
+    token: String,
+    active: bool,
+    epoch: i64,
+    quality_set: Option<String>,
+    canvas_width: Option<u32>,
+    canvas_height: Option<u32>,
+    finished_at_primary: Option<i64>,
+}
+
+impl Row {
+    fn canvas(&self) -> Option<Canvas> {
+        let (width, height) = self.canvas_width.zip(self.canvas_height)?;
+        Some(Canvas {
+            size: Resolution { width, height },
+            left_at: self.finished_at_primary.map(UtcTime::from_unix_micros),
+        })
+    }
+}
+
+/// What the last playlist was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canvas {
+    /// The source's size.
+    pub size: Resolution,
+    /// When its last presenter left; `None` when one is on air.
+    pub left_at: Option<UtcTime>,
+}
+
 /// What a publisher has been granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorised {
@@ -179,6 +232,8 @@ pub struct Authorised {
     pub client: ClientId,
     /// Where its time begins.
     pub epoch: Epoch,
+    /// What the last playlist was made for, unless that has ended.
+    pub canvas: Option<Canvas>,
     /// The ladder it asks for; `None` means the product's default.
     pub quality_set: Option<QualitySet>,
 }

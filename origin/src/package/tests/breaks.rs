@@ -1,8 +1,8 @@
 //! Disturbed media: presenters who leave and return, workers that die,
 //! configurations that change.
 
-use super::{Feed, playlist, samples};
-use crate::package::{Dropped, State};
+use super::{Feed, playlist, samples, spec};
+use crate::package::{Dropped, Spec, State};
 
 const OTHER_SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x01, 0x02];
 
@@ -279,4 +279,33 @@ fn numbers_out_of_this_world_do_no_harm() {
     feed.run(30);
     assert_eq!(feed.snapshot(0).newest(), Some(31));
     assert_eq!(feed.snapshot(2).newest(), Some(31));
+}
+
+#[test]
+fn another_process_continues_behind_a_discontinuity() {
+    let mut before = Feed::new(30, 900);
+    before.run(30 * 5);
+    let former = playlist::parse(&before.media(0));
+    let mut after = Feed::with(
+        Spec {
+            is_continued: true,
+            ..spec(30)
+        },
+        1097,
+    );
+    after.run(60);
+    for index in 0..3 {
+        let parsed = playlist::parse(&after.media(index));
+        assert!(parsed.segments[0].discontinuity, "{index}");
+        assert!(parsed.segments[1..].iter().all(|s| !s.discontinuity));
+        let last = former.segments.last().unwrap();
+        assert!(parsed.media_sequence > last.number, "numbers go on");
+        let sequence = parsed.discontinuity_sequence;
+        assert!(sequence > former.discontinuity_sequence, "{sequence}");
+    }
+    let fresh = playlist::parse(&before.media(0));
+    assert!(
+        !fresh.segments[0].discontinuity,
+        "nobody saw what was before"
+    );
 }

@@ -59,8 +59,13 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new(fps: u32, first_frame: u64) -> Self {
+        Self::with(spec(fps), first_frame)
+    }
+
+    pub(crate) fn with(spec: Spec, first_frame: u64) -> Self {
+        let fps = spec.rate.as_u32();
         let mut feed = Self {
-            packager: Packager::new(spec(fps)).unwrap(),
+            packager: Packager::new(spec).unwrap(),
             fps: u64::from(fps),
             frame: first_frame,
             aac: first_frame * 48_000 / u64::from(fps) / 1024,

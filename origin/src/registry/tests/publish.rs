@@ -88,26 +88,13 @@ async fn a_session_is_noted_from_start_to_end() {
     let id = create(&registry, "s").await.id;
     registry.mark_started(id, NOW, "fra").await.unwrap();
     registry
-        .mark_source(
-            id,
-            NOW,
-            Resolution {
-                width: 1280,
-                height: 720,
-            },
-        )
+        .mark_source(id, NOW, size(1280, 720), size(1280, 720))
         .await
         .unwrap();
     let running = registry.stream(CLIENT, id).await.unwrap().unwrap();
     assert_eq!((running.started_at, running.finished_at), (Some(NOW), None));
     assert_eq!(running.last_region.as_deref(), Some("fra"));
-    assert_eq!(
-        running.source,
-        Some(Resolution {
-            width: 1280,
-            height: 720
-        })
-    );
+    assert_eq!(running.source, Some(size(1280, 720)));
     registry.mark_region(id, LATER, "nobody").await.unwrap();
     registry.mark_region(id, NOW, "ams").await.unwrap();
     registry.mark_finished(id, NOW, LATER).await.unwrap();
@@ -126,14 +113,7 @@ async fn an_older_session_does_not_end_the_one_that_took_over() {
     registry.mark_started(id, LATER, "ams").await.unwrap();
     registry.mark_finished(id, NOW, LATER).await.unwrap();
     registry
-        .mark_source(
-            id,
-            NOW,
-            Resolution {
-                width: 2,
-                height: 2,
-            },
-        )
+        .mark_source(id, NOW, size(2, 2), size(2, 2))
         .await
         .unwrap();
     let stream = registry.stream(CLIENT, id).await.unwrap().unwrap();
@@ -163,4 +143,40 @@ async fn sessions_that_a_crash_left_open_are_ended_at_the_start() {
             .finished_at,
         None
     );
+}
+
+fn size(width: u32, height: u32) -> Resolution {
+    Resolution { width, height }
+}
+
+#[tokio::test]
+async fn a_playlist_is_known_until_it_ends_or_another_session_begins() {
+    let folder = Folder::new();
+    let registry = open(&folder).await;
+    let stream = create(&registry, "s").await;
+    let canvas = async || {
+        let granted = registry.authorise(&path_of(&stream), 9, |_| 0).await;
+        granted.unwrap().canvas
+    };
+    assert_eq!(canvas().await, None);
+    registry.mark_started(stream.id, NOW, "fra").await.unwrap();
+    let begun = registry.mark_source(stream.id, NOW, size(640, 360), size(1280, 720));
+    begun.await.unwrap();
+    let left_at = |left_at| Canvas {
+        size: size(1280, 720),
+        left_at,
+    };
+    assert_eq!(canvas().await, Some(left_at(None)));
+    // As at the start after a crash.
+    registry.finish_interrupted(LATER).await.unwrap();
+    assert_eq!(canvas().await, Some(left_at(Some(LATER))));
+    registry
+        .mark_started(stream.id, LATER, "fra")
+        .await
+        .unwrap();
+    assert_eq!(canvas().await, None, "until the new session has a picture");
+    let begun = registry.mark_source(stream.id, LATER, size(640, 360), size(1280, 720));
+    begun.await.unwrap();
+    registry.mark_ended(stream.id).await.unwrap();
+    assert_eq!(canvas().await, None);
 }
