@@ -43,7 +43,7 @@ use crate::{
     http::{self, Access},
     live, metrics, playback,
     registry::{self, Registry},
-    roq::{Metrics as RoqMetrics, receiver},
+    roq::{Metrics as RoqMetrics, receiver, reset},
     store,
     transcode::{self, supervisor},
 };
@@ -88,6 +88,9 @@ pub enum Error {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The secret of the link's resets cannot be used.
+    #[error(transparent)]
+    Reset(#[from] reset::Error),
     /// The registry cannot be opened, or its first key not written.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -309,7 +312,7 @@ fn bind_link(
     let address = config.roq.listen;
     let socket = receiver::bind(address).map_err(|source| Error::BindLink { address, source })?;
     quinn::Endpoint::new(
-        quinn::EndpointConfig::default(),
+        reset::endpoint(&config.state.dir)?,
         Some(server),
         socket,
         Arc::new(quinn::TokioRuntime),
