@@ -2,7 +2,8 @@
 //!
 //! Starts both binaries, creates a stream, publishes to it by real WHIP, waits
 //! until the playlist plays, writes `urls.json`, and runs until Ctrl-C. What
-//! dies is not restarted: the demonstration says so and ends with an error.
+//! dies is not restarted: the demonstration says so and ends with an error. On
+//! SIGUSR1 it kills the origin itself, and starts it anew.
 //!
 //! The browser tests run it too, with `--free-ports --source none`.
 
@@ -83,6 +84,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     // First, so that Ctrl-C during the start also stops what has been started.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut crash = signal(SignalKind::user_defined1())?;
     let stopped = async {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -94,17 +96,23 @@ async fn run(arguments: Arguments) -> Result<()> {
         live = go_live(&arguments) => live?,
         () = &mut stopped => return Ok(()),
     };
-    let lost = async {
-        match &mut publisher {
-            Some(publisher) => publisher.lost().await,
-            None => std::future::pending().await,
+    loop {
+        let lost = async {
+            match &mut publisher {
+                Some(publisher) => publisher.lost().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = rig.any_exited() => bail!("{}", ended?),
+            error = lost => {
+                return Err(error.context("the publisher was cut off")).context(rig.tails());
+            }
+            _ = crash.recv() => rig.crash_origin().await?,
+            () = &mut stopped => break,
         }
-    };
-    tokio::select! {
-        ended = rig.any_exited() => bail!("{}", ended?),
-        error = lost => return Err(error.context("the publisher was cut off")).context(rig.tails()),
-        () = &mut stopped => say("\nStopping."),
     }
+    say("\nStopping.");
     if let Some(publisher) = publisher {
         publisher.stop().await?;
     }

@@ -54,6 +54,8 @@ const BEAT: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// This origin's name, for HELLO.
     pub origin_name: String,
+    /// When this process began; what was made before is another's.
+    pub started_at: UtcTime,
     /// How streams are made.
     pub media: MediaConfig,
     /// How much is taken on.

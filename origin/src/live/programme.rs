@@ -64,6 +64,7 @@ impl Programme {
                 .try_into()
                 .unwrap_or(u32::MAX),
             is_continued: continued.is_some(),
+            taken_until: authorised.epoch.at(settings.started_at),
             ..package::Spec::new(ladder.clone(), rate, authorised.epoch)
         };
         let packager = Packager::new(spec)?;

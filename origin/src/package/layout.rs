@@ -41,6 +41,10 @@ pub struct Spec {
     /// Whether players may hold segments of the same stream that an earlier
     /// process made: then it begins with a discontinuity. Default false.
     pub is_continued: bool,
+    /// Segments that begin at this moment or earlier may have been made by an
+    /// earlier process, and are not made again: a cache may hold them. Default
+    /// before the epoch: none.
+    pub taken_until: MediaTime,
 }
 
 impl Spec {
@@ -58,6 +62,7 @@ impl Spec {
             publish_margin: Duration::from_millis(50),
             audio_bitrate: 128_000,
             is_continued: false,
+            taken_until: MediaTime::from_micros(-1),
         }
     }
 }
@@ -135,6 +140,12 @@ impl Layout {
     /// One target duration.
     pub fn target_duration(&self) -> Duration {
         Duration::from_secs(u64::from(self.segment_seconds))
+    }
+
+    /// The first segment that begins after `at`.
+    pub fn first_segment_after(&self, at: MediaTime) -> u64 {
+        let segment = i64::from(self.segment_seconds) * 1_000_000;
+        u64::try_from(at.as_micros().div_euclid(segment) + 1).unwrap_or(0)
     }
 
     /// Where segment `number` begins.

@@ -116,8 +116,12 @@ impl Packager {
             layout.window_segments,
             true,
         ));
-        if spec.is_continued {
-            segmenters.iter_mut().for_each(|it| it.break_from(0));
+        let first = layout.first_segment_after(spec.taken_until);
+        for segmenter in &mut segmenters {
+            segmenter.refuse_before(first);
+            if spec.is_continued {
+                segmenter.break_from(first);
+            }
         }
         let rates = spec
             .ladder

@@ -189,6 +189,7 @@ impl Origin {
         let viewer_metrics = Arc::new(http::Metrics::new());
         let settings = live::Settings {
             origin_name: hostname(),
+            started_at: clock::utc(),
             media: config.media.clone(),
             limits: config.limits.clone(),
             workers: supervisor::Pool::start(supervisor::Program::current())
