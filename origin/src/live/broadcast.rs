@@ -309,7 +309,7 @@ impl Broadcast {
             programme.resume();
         }
         if let Some(source) = on_air.wants_start(now) {
-            self.start(source, now, utc);
+            self.start(source, utc);
         }
     }
 
@@ -335,7 +335,7 @@ impl Broadcast {
 
     /// Makes the ladder, or continues with the one there is, and starts a
     /// worker for it.
-    fn start(&mut self, source: Resolution, now: Instant, utc: UtcTime) {
+    fn start(&mut self, source: Resolution, utc: UtcTime) {
         if self.programme.as_ref().is_some_and(Programme::has_ended) {
             self.retire_programme();
         }
@@ -368,7 +368,7 @@ impl Broadcast {
         };
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         self.outputs = Some(outputs);
-        on_air.start(worker, rate, self.schedule.as_ref(), now, utc);
+        on_air.start(worker, rate, self.schedule.as_ref(), utc);
         let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
         tracing::info!(
             ?qualities,
@@ -471,7 +471,7 @@ impl Broadcast {
         tracing::info!(session = %to.session, replaced = %session, "on air in its stead");
         self.directory.hand_over(stream, session, &to);
         self.forget(&from, reason);
-        to.take_over(from, clock::now(), clock::utc());
+        to.take_over(from);
         notes::moved(&self.settings, stream, to.started_at, &to.region);
         self.on_air = Some(to);
     }

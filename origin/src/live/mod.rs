@@ -5,7 +5,9 @@
 //! | [`directory`] | who is live; what the API sees of it |
 //! | [`gate`] | OPEN and CLOSE of the edges: may this presenter publish? |
 //! | `broadcast` | one task per stream, from its first presenter to a minute after its last |
-//! | `on_air` | one presenter's session within a broadcast: tracks, worker, ticks |
+//! | `on_air` | one presenter's session within a broadcast: its worker and its edge |
+//! | `intake` | a session's media, from packets to the worker's input; pure |
+//! | `feed` | frames and the clock become coded media and ticks; pure |
 //! | `programme` | the stream as viewers see it: ladder, packager, store |
 //! | [`schedule`] | which frame is due, and when; pure |
 //! | `notes` | what the registry is told of sessions |
@@ -13,7 +15,9 @@
 
 mod broadcast;
 pub mod directory;
+mod feed;
 pub mod gate;
+mod intake;
 mod metrics;
 mod notes;
 mod on_air;

@@ -6,7 +6,6 @@
 //! not report. Nothing here ends the worker but a lost thread.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender},
@@ -22,12 +21,13 @@ use super::{
     Error, encode,
     gauge::{Gauges, Reporter},
     scale::Picture,
+    screen::Screen,
     send,
     sink::Sink,
 };
 use crate::{
     timeline::{FrameRate, MediaTime},
-    transcode::{Output, VideoCodec, keyframe},
+    transcode::{Output, VideoCodec, keyframe, ladder::Resolution},
 };
 
 /// What the reader hands over, in the stream's order.
@@ -62,7 +62,11 @@ pub(super) fn run(
         let begin = clock::now();
         match job {
             Job::SeedConfig { sps, pps } => seed.handle_config(&sps, &pps),
-            Job::SeedFrame { data } => screen.seed(seed.handle_frame(&data)),
+            Job::SeedFrame { data } => {
+                if let Some(picture) = seed.handle_frame(&data) {
+                    screen.seed(Arc::new(picture));
+                }
+            }
             Job::Coded(coded) => {
                 let was_frozen = source.is_frozen();
                 source.handle_coded(&coded, &mut screen, gauges);
@@ -74,7 +78,7 @@ pub(super) fn run(
             Job::Tick { number, idr } => {
                 let is_repeated = !screen.advance(rate, number);
                 for rung in rungs {
-                    let picture = screen.shown.clone();
+                    let picture = screen.shown().cloned();
                     rung.send(encode::Job {
                         number,
                         idr,
@@ -82,7 +86,7 @@ pub(super) fn run(
                     })
                     .map_err(|_| Error::Thread)?;
                 }
-                report(begin, is_repeated, &mut reporter, &screen, gauges, sink)?;
+                report(begin, is_repeated, &mut reporter, source.size, gauges, sink)?;
             }
         }
     }
@@ -93,63 +97,18 @@ fn report(
     now: Instant,
     is_repeated: bool,
     reporter: &mut Reporter,
-    screen: &Screen,
+    size: Option<Resolution>,
     gauges: &Gauges,
     sink: &Sink,
 ) -> Result<(), Error> {
     let Some(mut report) = reporter.handle_tick(now, is_repeated, gauges) else {
         return Ok(());
     };
-    if let Some(size) = screen.source {
+    if let Some(size) = size {
         (report.source_width, report.source_height) = (size.width, size.height);
     }
     send(sink, &Output::Report(report))
 }
-
-/// Pictures on their way to the viewers' screens.
-#[derive(Default)]
-struct Screen {
-    shown: Option<Arc<Picture>>,
-    /// Decoded before their time, oldest first.
-    coming: VecDeque<(MediaTime, Arc<Picture>)>,
-    /// Size of the source's last picture.
-    source: Option<crate::transcode::ladder::Resolution>,
-}
-
-impl Screen {
-    fn seed(&mut self, picture: Option<Picture>) {
-        if let Some(picture) = picture {
-            self.shown = Some(Arc::new(picture));
-        }
-    }
-
-    fn push(&mut self, capture: MediaTime, picture: Picture) {
-        self.source = Some(picture.upright());
-        if self.coming.len() == MAX_COMING
-            && let Some((_, oldest)) = self.coming.pop_front()
-        {
-            // A capture clock that runs ahead must not freeze the picture.
-            self.shown = Some(oldest);
-        }
-        self.coming.push_back((capture, Arc::new(picture)));
-    }
-
-    /// Makes the newest picture captured by half a frame after frame
-    /// `number`'s time the shown one. False when the old one stays.
-    fn advance(&mut self, rate: FrameRate, number: u64) -> bool {
-        let half = i64::from(500_000 / rate.as_u32());
-        let until = rate.time_of(number).plus_micros(half);
-        let mut is_new = false;
-        while let Some((_, picture)) = self.coming.pop_front_if(|(capture, _)| *capture <= until) {
-            self.shown = Some(picture);
-            is_new = true;
-        }
-        is_new
-    }
-}
-
-/// Pictures kept before their time: a quarter of a second at 60 per second.
-const MAX_COMING: usize = 15;
 
 /// The presenter's video.
 #[derive(Default)]
@@ -157,6 +116,8 @@ struct Source {
     decoder: Option<(VideoCodec, decoder::Video)>,
     /// Pictures are withheld until the next key frame.
     frozen: bool,
+    /// Of its last picture.
+    size: Option<Resolution>,
 }
 
 impl Source {
@@ -164,7 +125,7 @@ impl Source {
         self.frozen
     }
 
-    fn handle_coded(&mut self, coded: &Coded, screen: &mut Screen, gauges: &Gauges) {
+    fn handle_coded(&mut self, coded: &Coded, screen: &mut Screen<Arc<Picture>>, gauges: &Gauges) {
         let is_key = keyframe::is_key_frame(coded.codec, &coded.data);
         if self
             .decoder
@@ -189,16 +150,25 @@ impl Source {
             self.frozen = true;
             return;
         };
-        if !decode(decoder, coded, screen) {
+        let size = &mut self.size;
+        let is_good = decode(decoder, coded, |capture, picture| {
+            *size = Some(picture.upright());
+            screen.push(capture, Arc::new(picture));
+        });
+        if !is_good {
             gauges.decode_error();
             self.frozen = true;
         }
     }
 }
 
-/// Gives one coded picture to the decoder and takes what comes out. False when
+/// Gives one coded picture to the decoder and shows what comes out. False when
 /// the decoder found fault with it.
-fn decode(decoder: &mut decoder::Video, coded: &Coded, screen: &mut Screen) -> bool {
+fn decode(
+    decoder: &mut decoder::Video,
+    coded: &Coded,
+    mut show: impl FnMut(MediaTime, Picture),
+) -> bool {
     if coded.data.is_empty() {
         return false;
     }
@@ -217,7 +187,7 @@ fn decode(decoder: &mut decoder::Video, coded: &Coded, screen: &mut Screen) -> b
             let capture = frame
                 .timestamp()
                 .map_or(coded.capture, MediaTime::from_micros);
-            screen.push(capture, Picture::new(frame, coded.quarter_turns));
+            show(capture, Picture::new(frame, coded.quarter_turns));
         }
     }
 }
@@ -287,38 +257,7 @@ fn annex_b<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use ffmpeg_next::format::Pixel;
-
     use super::*;
-
-    #[test]
-    fn the_newest_picture_of_its_time_is_shown() {
-        let mut screen = Screen::default();
-        let rate = FrameRate::DEFAULT;
-        assert!(!screen.advance(rate, 0));
-        assert!(screen.shown.is_none());
-        for (capture, width) in [(0, 2), (20_000, 4), (60_000, 6)] {
-            screen.push(MediaTime::from_micros(capture), picture(width));
-        }
-        // Frame 1 is shown at 33.3 ms; half a frame later is 50 ms.
-        assert!(screen.advance(rate, 1));
-        assert_eq!(shown(&screen), 4);
-        assert!(screen.advance(rate, 2));
-        assert_eq!(shown(&screen), 6);
-        assert!(!screen.advance(rate, 3));
-        assert_eq!(shown(&screen), 6);
-    }
-
-    #[test]
-    fn a_capture_clock_far_ahead_does_not_freeze_the_screen() {
-        let mut screen = Screen::default();
-        for index in 0..=MAX_COMING {
-            let width = 2 * (u32::try_from(index).unwrap() + 1);
-            screen.push(MediaTime::from_micros(i64::MAX), picture(width));
-        }
-        assert_eq!(shown(&screen), 2);
-        assert_eq!(screen.coming.len(), MAX_COMING);
-    }
 
     #[test]
     fn junk_freezes_the_source_and_is_counted() {
@@ -342,14 +281,6 @@ mod tests {
             source.handle_coded(&coded, &mut screen, &gauges);
             assert!(source.is_frozen(), "{codec:?}");
         }
-        assert!(screen.shown.is_none() && screen.coming.is_empty());
-    }
-
-    fn picture(width: u32) -> Picture {
-        Picture::new(frame::Video::new(Pixel::YUV420P, width, 2), 0)
-    }
-
-    fn shown(screen: &Screen) -> u32 {
-        screen.shown.as_ref().unwrap().upright().width
+        assert!(!screen.advance(FrameRate::DEFAULT, 30) && screen.shown().is_none());
     }
 }

@@ -39,6 +39,7 @@ mod gauge;
 mod placement;
 mod sandbox;
 mod scale;
+mod screen;
 mod sink;
 
 pub use self::sandbox::{Error as SandboxError, lock_up};
