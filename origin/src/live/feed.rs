@@ -107,7 +107,7 @@ impl Feed {
             data: frame.data,
         });
         let end = capture.plus_micros(i64::from(samples) * 1_000 / 48);
-        let complete = self.schedule.handle_sound(now, end);
+        let complete = self.schedule.handle_sound(now, capture, end);
         self.tick_audio(complete);
     }
 

@@ -23,6 +23,8 @@ mod notes;
 mod on_air;
 mod opus;
 mod programme;
+#[cfg(test)]
+mod rehearsal;
 pub mod schedule;
 
 pub use broadcast::Settings;

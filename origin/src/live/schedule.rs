@@ -21,6 +21,12 @@ const MAX_PATIENCE: i64 = 400_000;
 /// Added to the worst lateness seen.
 const MARGIN: i64 = 30_000;
 
+/// What the worker has of a packet of sound ends earlier than the packet: by
+/// 6.5 ms that Opus looks ahead, by half the kernel that follows drift, and by
+/// up to 20 ms of drift that is still to be worked off. An AAC frame that was
+/// asked for without them would have a hole at its end.
+const HELD_BACK: i64 = 27_000;
+
 /// How far capture may lie ahead of the clock before it is not believed.
 const MAX_AHEAD: i64 = 200_000;
 
@@ -95,12 +101,20 @@ impl Schedule {
         }
     }
 
-    /// Takes sound that has arrived and lasts until `end`; tells which AAC
-    /// frames are complete by it.
-    pub fn handle_sound(&mut self, now: MediaTime, end: MediaTime) -> std::ops::Range<u64> {
-        self.audio_lateness.observe(now, end);
+    /// Takes sound that has arrived and lasts from `begin` until `end`; tells
+    /// which AAC frames are complete by it.
+    pub fn handle_sound(
+        &mut self,
+        now: MediaTime,
+        begin: MediaTime,
+        end: MediaTime,
+    ) -> std::ops::Range<u64> {
+        // A frame may have to wait for its last sample until a whole packet more
+        // has come.
+        self.audio_lateness
+            .observe(now, begin.plus_micros(-HELD_BACK));
         let believed = end.min(now.plus_micros(MAX_AHEAD));
-        self.audio_until(believed)
+        self.audio_until(believed.plus_micros(-HELD_BACK))
     }
 
     /// Tells which slots' patience has run out.
@@ -251,6 +265,24 @@ mod tests {
         let due = schedule.handle_timeout(at(1_000_000 + MIN_PATIENCE));
         assert_eq!(due.video, 0..31);
         assert_eq!(due.audio, 0..46);
+    }
+
+    #[test]
+    fn sound_is_asked_for_when_the_worker_has_all_of_it() {
+        let mut schedule = Schedule::new(RATE, at(0), None);
+        let mut complete = 0;
+        for packet in 0..500 {
+            let (begin, end) = (at(packet * 20_000), at((packet + 1) * 20_000));
+            let now = end.plus_micros(packet * 7919 % 20_000);
+            let asked = schedule.handle_timeout(now).audio;
+            assert!(asked.is_empty(), "{asked:?} before its sound");
+            for number in schedule.handle_sound(now, begin, end) {
+                assert_eq!(number, complete);
+                assert!(audio_end(number).plus_micros(HELD_BACK) <= end);
+                complete += 1;
+            }
+        }
+        assert!(complete > 460);
     }
 
     #[test]

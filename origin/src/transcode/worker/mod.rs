@@ -34,6 +34,8 @@ use super::{
 mod audio;
 mod decode;
 mod drift;
+#[cfg(test)]
+pub(crate) mod dry;
 mod encode;
 mod gauge;
 mod placement;

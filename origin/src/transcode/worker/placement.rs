@@ -101,8 +101,10 @@ const RATE: f64 = AUDIO_TIMESCALE as f64;
 /// packets with the time of the samples that went in.
 const OPUS_LOOKAHEAD: f64 = 312.0;
 
-/// 60 ms: what is further off was not drift.
-const MAX_DEVIATION: f64 = 0.06 * RATE;
+/// 20 ms: what is further off was not drift. The picture follows the capture
+/// clock at once, so this is skew until it is worked off; half a frame of the
+/// picture comes on top, and both stay under 40 ms.
+const MAX_DEVIATION: f64 = 0.02 * RATE;
 
 /// A lost packet of 10 ms or more leaves a hole; shorter ones are drawn over.
 const SHORTEST_LOSS: f64 = 0.01 * RATE;
