@@ -8,6 +8,10 @@
 //!
 //! Until a track's first sender report its own least delay serves, so that
 //! pictures flow from the first packet.
+//!
+//! The presenter's wall clock may be set. A report that differs from what the
+//! track's former one foretold is not followed before the other track has said
+//! whether it differs too, or both tracks would be apart by the step meanwhile.
 
 use std::collections::VecDeque;
 
@@ -18,14 +22,23 @@ use inlet_common::{clock::UtcTime, rtp::rtcp::SenderReport};
 /// (200 ppm are 1 ms in 5 s).
 const WINDOW_MICROS: i64 = 5_000_000;
 
+/// A report further off than this has stepped. Less is the grain of its
+/// sender's clocks, or drift.
+const MIN_STEP_MICROS: i64 = 20_000;
+
+/// Reports of two tracks that arrive this close may have changed places.
+const REORDERING_MICROS: i64 = 500_000;
+
+/// How long the other track's report is waited for: they come 7.5 s apart at
+/// the most (RFC 3550 §6.2, five seconds and as much as a half more).
+const MAX_HELD_MICROS: i64 = 10_000_000;
+
 /// Seconds from 1900 (NTP) to 1970 (Unix).
 const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
 
 /// The clock of a session; tracks are numbered by the caller.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// Least of (arrival − sender's wall clock), over all tracks with a report.
-    shared: LeastDelay,
     tracks: [TrackClock; 2],
 }
 
@@ -38,20 +51,61 @@ pub(super) enum Which {
 
 #[derive(Debug, Default)]
 struct TrackClock {
-    /// The newest report: (RTP time extended, sender's wall clock in µs).
-    report: Option<(i64, i64)>,
-    /// Least of (arrival − RTP time in µs), while there is no report.
-    own: LeastDelay,
+    report: Option<Report>,
+    /// What the newest report is off, as long as that is not followed.
+    held: Option<Step>,
+    /// Least of (arrival − sender's wall clock); while there is no report, of
+    /// (arrival − RTP time in µs).
+    delay: LeastDelay,
     /// Extends the wire's 32 bits.
     newest: Option<i64>,
 }
 
+/// A sender report.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    /// Extended.
+    rtp: i64,
+    /// The sender's wall clock, in µs.
+    wall: i64,
+    arrived: i64,
+}
+
+/// A step of the sender's wall clock against a track's.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    micros: i64,
+    since: i64,
+}
+
 impl Clock {
-    /// Takes a sender report.
-    pub(super) fn handle_report(&mut self, which: Which, report: &SenderReport) {
+    /// Takes a sender report that came at `arrived`.
+    pub(super) fn handle_report(
+        &mut self,
+        which: Which,
+        clock_rate: u32,
+        report: &SenderReport,
+        arrived: UtcTime,
+    ) {
+        // RFC 3550 §6.4.1: "A sender that has no notion of wallclock or elapsed
+        // time MAY set the NTP timestamp to zero."
+        if report.ntp == 0 {
+            return;
+        }
+        let arrived = arrived.as_unix_micros();
         let track = &mut self.tracks[which as usize];
         let rtp = track.extend(report.rtp);
-        track.report = Some((rtp, unix_micros(report.ntp)));
+        let wall = unix_micros(report.ntp);
+        match track.report {
+            Some(former) => {
+                let foretold = former.wall + ticks_to_micros(rtp - former.rtp, clock_rate);
+                track.step(wall - foretold, arrived);
+            }
+            // What it has told of the delay goes on counting, for both now.
+            None => track.delay.shift(ticks_to_micros(rtp, clock_rate) - wall),
+        }
+        track.report = Some(Report { rtp, wall, arrived });
+        self.judge_steps(arrived);
     }
 
     /// When the media unit with this RTP time, complete at `arrived`, was
@@ -66,14 +120,17 @@ impl Clock {
         let track = &mut self.tracks[which as usize];
         let rtp = track.extend(rtp);
         let arrived_micros = arrived.as_unix_micros();
-        let (sender, delay) = match track.report {
-            Some((at, wall)) => (
-                wall + ticks_to_micros(rtp - at, clock_rate),
-                &mut self.shared,
-            ),
-            None => (ticks_to_micros(rtp, clock_rate), &mut track.own),
+        let Some(report) = track.report else {
+            let sender = ticks_to_micros(rtp, clock_rate);
+            let least = track.delay.observe(arrived_micros, arrived_micros - sender);
+            return UtcTime::from_unix_micros(sender + least);
         };
-        let least = delay.observe(arrived_micros, arrived_micros - sender);
+        let held = track.held.map_or(0, |step| step.micros);
+        let sender = report.wall - held + ticks_to_micros(rtp - report.rtp, clock_rate);
+        track.delay.observe(arrived_micros, arrived_micros - sender);
+        let comparable = self.tracks.iter_mut().filter(|it| it.report.is_some());
+        let least = comparable.filter_map(|it| it.delay.least(arrived_micros));
+        let least = least.min().unwrap_or(arrived_micros - sender);
         UtcTime::from_unix_micros(sender + least)
     }
 
@@ -81,9 +138,61 @@ impl Clock {
     pub(super) fn reset(&mut self, which: Which) {
         self.tracks[which as usize] = TrackClock::default();
     }
+
+    /// Follows steps whose meaning is known by now.
+    fn judge_steps(&mut self, now: i64) {
+        let [audio, video] = &mut self.tracks;
+        let is_overdue = |step: Step| now - step.since > MAX_HELD_MICROS;
+        match (audio.held, video.held) {
+            (None, None) => {}
+            // The wall clock was set. Nothing else has changed, so that the
+            // delay seen so far is the same with another name.
+            (Some(one), Some(other)) if (one.micros - other.micros).abs() <= MIN_STEP_MICROS => {
+                audio.delay.shift(-one.micros);
+                video.delay.shift(-other.micros);
+                (audio.held, video.held) = (None, None);
+            }
+            (Some(step), None) if video.contradicts(step) => audio.correct(),
+            (None, Some(step)) if audio.contradicts(step) => video.correct(),
+            // There is nobody to ask: what was seen so far may mean anything.
+            (one, other) => {
+                let is_alone = audio.report.is_none() || video.report.is_none();
+                if is_alone || one.into_iter().chain(other).any(is_overdue) {
+                    audio.correct();
+                    video.correct();
+                }
+            }
+        }
+    }
 }
 
 impl TrackClock {
+    fn step(&mut self, micros: i64, now: i64) {
+        if micros.abs() > MIN_STEP_MICROS {
+            let held = self.held.get_or_insert(Step {
+                micros: 0,
+                since: now,
+            });
+            held.micros += micros;
+            // There and back again is no step.
+            self.held = self.held.filter(|it| it.micros.abs() > MIN_STEP_MICROS);
+        }
+    }
+
+    /// Follows the newest report as it is. What was seen of the delay meanwhile
+    /// was seen on a wrong clock.
+    fn correct(&mut self) {
+        self.held = None;
+        self.delay = LeastDelay::default();
+    }
+
+    /// Whether a report has come that would show the other track's step, were
+    /// it one of the wall clock.
+    fn contradicts(&self, step: Step) -> bool {
+        self.report
+            .is_some_and(|report| report.arrived >= step.since + REORDERING_MICROS)
+    }
+
     fn extend(&mut self, wire: u32) -> i64 {
         let extended = match self.newest {
             None => i64::from(wire),
@@ -116,6 +225,13 @@ struct LeastDelay {
 }
 
 impl LeastDelay {
+    /// Adds to all values.
+    fn shift(&mut self, by: i64) {
+        for (_, value) in &mut self.observed {
+            *value += by;
+        }
+    }
+
     fn observe(&mut self, now: i64, value: i64) -> i64 {
         while self.observed.back().is_some_and(|(_, last)| *last >= value) {
             self.observed.pop_back();
@@ -125,95 +241,19 @@ impl LeastDelay {
             Some((at, _)) if now - at < 10_000 && self.observed.len() > 1 => {}
             _ => self.observed.push_back((now, value)),
         }
-        while self.observed.len() > 1
-            && self
-                .observed
-                .front()
-                .is_some_and(|(at, _)| now - at > WINDOW_MICROS)
-        {
-            self.observed.pop_front();
-        }
-        self.observed.front().map_or(value, |(_, least)| *least)
+        self.least(now).unwrap_or(value)
+    }
+
+    /// `None` while nothing was observed lately.
+    fn least(&mut self, now: i64) -> Option<i64> {
+        while self
+            .observed
+            .pop_front_if(|(at, _)| now - *at > WINDOW_MICROS)
+            .is_some()
+        {}
+        self.observed.front().map(|(_, least)| *least)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use inlet_common::rtp::Ssrc;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: i64 = 1_800_000_000_000_000;
-
-    fn report(unix_micros: i64, rtp: u32) -> SenderReport {
-        let seconds = u64::try_from(unix_micros / 1_000_000 + NTP_TO_UNIX_SECONDS).unwrap();
-        let fraction = (u64::try_from(unix_micros % 1_000_000).unwrap() << 32) / 1_000_000;
-        SenderReport {
-            ssrc: Ssrc(1),
-            ntp: (seconds << 32) | fraction,
-            rtp,
-            packets: 0,
-            octets: 0,
-        }
-    }
-
-    #[test]
-    fn tracks_with_reports_meet_on_one_clock() {
-        let mut clock = Clock::default();
-        // The presenter's clock is an hour slow; both reports name one moment.
-        let sender = START - 3_600_000_000;
-        clock.handle_report(Which::Video, &report(sender, 4_000_000_000));
-        clock.handle_report(Which::Audio, &report(sender, 77));
-        let at = |micros| UtcTime::from_unix_micros(START + micros);
-        // Captured 1 s later; sound takes 20 ms to us, pictures 80 ms.
-        let audio = clock.capture(Which::Audio, 48_000, 77 + 48_000, at(1_020_000));
-        let video = clock.capture(
-            Which::Video,
-            90_000,
-            4_000_000_000_u32.wrapping_add(90_000),
-            at(1_080_000),
-        );
-        assert!(video.micros_since(audio).abs() <= 1, "{video:?} {audio:?}");
-    }
-
-    #[test]
-    fn jitter_moves_nothing_after_the_first_second() {
-        let mut clock = Clock::default();
-        clock.handle_report(Which::Video, &report(START, 0));
-        let mut last = None;
-        for n in 0_i64..600 {
-            let jitter = (n * 7919) % 30_000;
-            let arrived = UtcTime::from_unix_micros(START + n * 33_333 + jitter);
-            let rtp = u32::try_from(n * 3000).unwrap();
-            let capture = clock.capture(Which::Video, 90_000, rtp, arrived);
-            if let Some(last) = last
-                && n > 30
-            {
-                let step = capture.micros_since(last);
-                assert!(
-                    (30_000..37_000).contains(&step),
-                    "frame {n}: step of {step} µs"
-                );
-            }
-            last = Some(capture);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_drifting_clock_is_followed(ppm in -200_i64..200) {
-            let mut clock = Clock::default();
-            for second in 0_i64..600 {
-                let real = START + second * 1_000_000;
-                let sender = START + second * (1_000_000 + ppm);
-                let rtp = u32::try_from(second * 48_000 % (1 << 32)).unwrap();
-                clock.handle_report(Which::Audio, &report(sender, rtp));
-                let arrived = UtcTime::from_unix_micros(real + 20_000);
-                let capture = clock.capture(Which::Audio, 48_000, rtp, arrived);
-                let behind = arrived.micros_since(capture);
-                prop_assert!((-10..=2_000).contains(&behind), "{behind} µs at {second} s");
-            }
-        }
-    }
-}
+mod tests;

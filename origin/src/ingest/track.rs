@@ -179,7 +179,7 @@ impl Track {
                 if let Rtcp::SenderReport(report) = rtcp
                     && self.source.is_none_or(|source| source == report.ssrc)
                 {
-                    clock.handle_report(self.which, &report);
+                    clock.handle_report(self.which, self.clock_rate, &report, arrived);
                 }
             }
             return;

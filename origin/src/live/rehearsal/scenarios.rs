@@ -221,3 +221,20 @@ fn a_presenter_that_announced_nothing_loses_no_second() {
     assert!(!programme.is_silent_in(200_000..second(19)));
     programme.assert_segments();
 }
+
+#[test]
+fn a_wall_clock_that_is_set_is_neither_seen_nor_heard() {
+    for by in [-2_000_000, 300_000, second(7_200)] {
+        let programme = play(Script {
+            length: second(30),
+            wall_steps: vec![(second(8) + 100_000, by)],
+            audio_reports: (700_000, second(5) + 130_000),
+            ..Script::default()
+        });
+        let whole = second(1)..second(29);
+        programme.assert_together(whole.clone(), 0.9);
+        assert!(!programme.is_silent_in(whole.clone()), "{by}");
+        assert!(programme.longest_freeze(whole) < 70_000, "{by}");
+        programme.assert_segments();
+    }
+}
