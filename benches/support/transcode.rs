@@ -181,6 +181,8 @@ impl Stream {
             // A picture that is shown twice costs next to nothing to encode.
             Output::Report(report) => self.repeated += u64::from(report.repeated_frames),
             Output::Restarted => bail!("the worker died"),
+            // Nothing is shed without `Spec::shedding`.
+            Output::RungPlanned { .. } => bail!("a rung was shed"),
             Output::KeyFrameNeeded => bail!("the worker lost a picture"),
             _ => {}
         }

@@ -6,7 +6,8 @@
 //! publication. While a presenter is away the last period stays open and
 //! players' requests for its next segment are held: told of its end, dash.js
 //! ends playback and never looks again, while so it goes on within two seconds
-//! of the return, when the new period bounds the old one.
+//! of the return, when the new period bounds the old one. A period in which
+//! another set of rungs is made stands here before it begins.
 
 use std::{fmt::Write, time::Duration};
 
@@ -103,7 +104,10 @@ fn write_period(
         seconds(start.as_micros()),
         duration.unwrap_or_default(),
     )?;
-    let with_init = || presentation.renditions.iter().zip(&period.inits);
+    let all = presentation.renditions.iter().zip(&period.inits);
+    let is_made = |(index, _): &(usize, _)| !period.absent.contains(index);
+    let made: Vec<_> = all.enumerate().filter(is_made).map(|it| it.1).collect();
+    let with_init = || made.iter().copied();
     let video: Vec<_> = with_init().filter(|(r, _)| r.kind != Kind::Audio).collect();
     let audio: Vec<_> = with_init().filter(|(r, _)| r.kind == Kind::Audio).collect();
     for (id, (kind, members)) in [("video", video), ("audio", audio)].into_iter().enumerate() {

@@ -6,6 +6,8 @@
 //!  Packager::handle_output     packager     which run, which period, which discontinuity
 //!    │  one sample
 //!    ▼
+//!  StandIns                    stand_in     which renditions show a rung's pictures
+//!    ▼
 //!  Segmenter                   segmenter    samples → chunks → parts → segments, one per rendition
 //!    │  fmp4::chunk            fmp4/        moof + mdat
 //!    ▼
@@ -32,9 +34,11 @@ mod fmp4;
 pub mod hls;
 mod layout;
 mod packager;
+mod periods;
 mod presentation;
 mod segmenter;
 mod silence;
+mod stand_in;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod ts;

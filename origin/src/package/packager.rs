@@ -15,14 +15,18 @@ use bytes::Bytes;
 
 use super::{
     Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec, SpecError, State,
+    periods::Periods,
     presentation,
     segmenter::{Configured, Growth, Opened, Pushed, Segmenter},
     silence,
+    stand_in::{Frame, StandIns},
 };
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, Epoch, MediaTime},
     transcode::{self, ladder::Rung},
 };
+
+mod rungs;
 
 /// AAC frames that wait for the first IDR: 5 s, far beyond an encoder's delay.
 /// Beyond it the oldest go, which nobody would hear anyway.
@@ -30,10 +34,6 @@ const MAX_WAITING_AUDIO: usize = 235;
 
 /// Lost AAC frames replaced by silence: 3 s. A longer hole stays a hole.
 const MAX_SILENT_FRAMES: u64 = 141;
-
-/// Periods in a manifest. A presenter who leaves and returns more often than
-/// this within a window loses the oldest periods.
-const MAX_PERIODS: usize = 16;
 
 /// What a packager produced.
 #[derive(Clone, Debug)]
@@ -84,7 +84,8 @@ pub struct Packager {
     run_start: Option<MediaTime>,
     waiting_audio: VecDeque<(u64, Bytes)>,
     break_at: Option<u64>,
-    periods: VecDeque<Period>,
+    periods: Periods,
+    stand_ins: StandIns,
     peaks: Vec<u64>,
     has_part: Vec<bool>,
     presentation_changed: bool,
@@ -139,7 +140,8 @@ impl Packager {
             run_start: None,
             waiting_audio: VecDeque::new(),
             break_at: None,
-            periods: VecDeque::new(),
+            periods: Periods::default(),
+            stand_ins: StandIns::new(spec.ladder.len()),
             peaks,
             presentation_changed: false,
             dropped: BTreeMap::new(),
@@ -169,6 +171,11 @@ impl Packager {
                     segmenter.await_sync();
                 }
             }
+            transcode::Output::RungPlanned {
+                rung,
+                is_made,
+                from,
+            } => self.plan_rung(*rung, *is_made, *from),
             transcode::Output::Report(_) | transcode::Output::KeyFrameNeeded => {}
         }
         self.announce();
@@ -199,6 +206,11 @@ impl Packager {
                 segmenter.break_from(segment);
             }
         }
+    }
+
+    /// A new worker is about to make every rung. [`Self::resume`] should follow.
+    pub fn expect_all_rungs(&mut self) {
+        self.stand_ins.forget();
     }
 
     /// Nothing will follow: playlists get ENDLIST.
@@ -236,7 +248,13 @@ impl Packager {
             return self.count(Dropped::NoRung);
         };
         match Init::video(resolution, self.layout.video.unit_ticks, sps, pps) {
-            Ok(init) => self.configure(rung, init),
+            Ok(init) => {
+                self.stand_ins.configure(rung, Arc::new(init.clone()));
+                for rendition in self.stand_ins.shows(rung) {
+                    self.configure(rendition, init.clone());
+                }
+                self.announce_periods();
+            }
             Err(error) => tracing::warn!(%error, rung, "video configuration refused"),
         }
     }
@@ -256,10 +274,7 @@ impl Packager {
             Configured::Same => return,
             Configured::Fresh => {
                 // Another rung's first frame may have opened the period already.
-                if let Some(period) = self.periods.back_mut().filter(|p| p.end.is_none()) {
-                    period.inits.clear();
-                    self.presentation_changed = true;
-                }
+                self.presentation_changed |= self.periods.forget_inits();
                 return;
             }
             Configured::Breaks => {}
@@ -283,7 +298,11 @@ impl Packager {
         if rung >= self.audio_index() {
             return self.count(Dropped::NoRung);
         }
-        self.push(rung, number, data.clone(), idr);
+        let segment = self.layout.video.segment_of(number);
+        for rendition in self.stand_ins.targets(rung, segment) {
+            let data = data.clone();
+            self.show(rendition, rung, segment, Frame { number, idr, data });
+        }
     }
 
     fn handle_audio(&mut self, number: u64, data: &Bytes) {
@@ -352,12 +371,7 @@ impl Packager {
     }
 
     fn handle_opened(&mut self, index: usize, number: u64, opened: Opened) {
-        if opened.breaks
-            && self
-                .periods
-                .back()
-                .is_none_or(|p| p.first_segment < opened.segment)
-        {
+        if opened.breaks && self.periods.is_before(opened.segment) {
             if self.periods.is_empty() {
                 // Discontinuity sequences begin equal in all renditions, and
                 // higher than any that an earlier process of ours gave.
@@ -365,16 +379,16 @@ impl Packager {
                     segmenter.count_discontinuities_from(opened.segment);
                 }
             }
-            self.close_period(opened.segment);
-            let first_segment = opened.segment;
-            self.periods.push_back(Period {
-                first_segment,
-                end: None,
-                inits: Vec::new(),
-            });
-            if self.periods.len() > MAX_PERIODS {
-                self.periods.pop_front();
-            }
+            let end = self.end_before(opened.segment);
+            self.fill_periods();
+            self.periods.begin(
+                Period {
+                    inits: Vec::new(),
+                    ..self.period(opened.segment)
+                },
+                end,
+            );
+            self.announce_periods();
             self.presentation_changed = true;
         }
         if self.run_start.is_none() {
@@ -402,28 +416,20 @@ impl Packager {
             self.has_part_now(index, growth);
             self.emit(index, growth, true);
         }
-        self.close_period(u64::MAX);
+        self.fill_periods();
+        self.periods.withdraw();
+        let end = self.end_before(u64::MAX);
+        self.periods.close(end);
         self.presentation_changed = true;
         self.announce();
     }
 
-    /// Ends the last period with the media before segment `next`.
-    fn close_period(&mut self, next: u64) {
-        let inits = self.upcoming_inits();
+    /// Where the video before segment `next` ends.
+    fn end_before(&self, next: u64) -> Option<MediaTime> {
         let video = self.segmenters.iter().take(self.audio_index());
-        let end = video
+        video
             .filter_map(|segmenter| segmenter.end_before(next))
-            .max();
-        if let Some(period) = self
-            .periods
-            .back_mut()
-            .filter(|period| period.end.is_none())
-        {
-            period.end = end;
-            if period.inits.is_empty() {
-                period.inits = inits;
-            }
-        }
+            .max()
     }
 
     fn publish(&mut self, index: usize, growth: Growth) {
@@ -468,14 +474,7 @@ impl Packager {
             return;
         }
         self.presentation_changed = false;
-        let inits = self.upcoming_inits();
-        if let Some(period) = self
-            .periods
-            .back_mut()
-            .filter(|period| period.inits.is_empty())
-        {
-            period.inits = inits;
-        }
+        self.fill_periods();
         self.forget_old_periods();
         let presentation = Arc::new(Presentation {
             layout: self.layout,
@@ -496,16 +495,8 @@ impl Packager {
             .max()
             .unwrap_or(0);
         let oldest = newest.saturating_sub(self.layout.window_segments as u64);
-        let oldest = self.layout.segment_start(oldest);
-        while self.periods.len() > 1
-            && self
-                .periods
-                .front()
-                .and_then(|p| p.end)
-                .is_some_and(|end| end < oldest)
-        {
-            self.periods.pop_front();
-        }
+        self.periods
+            .forget_before(self.layout.segment_start(oldest));
     }
 
     fn renditions(&self) -> Vec<Rendition> {
@@ -532,13 +523,6 @@ impl Packager {
                     peak: (*peak).max(u64::from(bitrate) + overhead),
                 }
             })
-            .collect()
-    }
-
-    fn upcoming_inits(&self) -> Vec<Arc<Init>> {
-        self.segmenters
-            .iter()
-            .filter_map(|s| s.upcoming().cloned())
             .collect()
     }
 

@@ -21,7 +21,8 @@ pub struct Presentation {
     pub epoch: Epoch,
     /// Video renditions, tallest first, then the audio one.
     pub renditions: Vec<Rendition>,
-    /// Unbroken stretches of media, oldest first; never empty.
+    /// Unbroken stretches of media, oldest first; never empty. The last ones may
+    /// be yet to come.
     pub periods: Vec<Period>,
     /// Whether more is to come.
     pub state: State,
@@ -35,6 +36,12 @@ impl Presentation {
         self.renditions
             .iter()
             .find(|r| matches!(r.kind, Kind::Audio))
+    }
+
+    /// Whether a rendition has pictures of its own in the newest period.
+    pub fn is_made(&self, index: usize) -> bool {
+        let period = self.periods.last();
+        period.is_none_or(|period| !period.absent.contains(&index))
     }
 
     /// Init segment of a rendition in the newest period.
@@ -81,6 +88,9 @@ pub struct Period {
     pub end: Option<MediaTime>,
     /// The renditions' init segments.
     pub inits: Vec<Arc<Init>>,
+    /// Renditions that show another one's pictures, because their rung is not
+    /// made: no player should begin with them.
+    pub absent: Vec<usize>,
 }
 
 /// Names for a ladder's renditions, each once, `audio` last.

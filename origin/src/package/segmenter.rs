@@ -6,7 +6,7 @@
 //! ended and lasts longer, so `tfdt` stays continuous; that one part may exceed
 //! the part target, which players forgive, while they stall on a hole.
 
-use std::{mem, sync::Arc};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use bytes::Bytes;
 
@@ -73,8 +73,8 @@ pub(super) struct Segmenter {
     awaits_sync: bool,
     /// Segments before it take nothing more.
     floor: u64,
-    /// The first segment from here on is a discontinuity.
-    break_at: Option<u64>,
+    /// The first segment from each of these on is a discontinuity.
+    breaks_at: BTreeSet<u64>,
     pending: Vec<Sample>,
     pending_start: u64,
     pending_units: u64,
@@ -96,7 +96,7 @@ impl Segmenter {
             next: None,
             awaits_sync: true,
             floor: 0,
-            break_at: None,
+            breaks_at: BTreeSet::new(),
             pending: Vec::new(),
             pending_start: 0,
             pending_units: 0,
@@ -184,7 +184,7 @@ impl Segmenter {
 
     /// Makes the first segment from `segment` on a discontinuity.
     pub(super) fn break_from(&mut self, segment: u64) {
-        self.break_at = Some(segment);
+        self.breaks_at.insert(segment);
     }
 
     /// Gives up what is left of the timeline before `segment`: a new one begins
@@ -250,10 +250,8 @@ impl Segmenter {
             return None;
         }
         let newest = self.window.newest();
-        let discontinuity = self.break_at.is_some_and(|at| segment >= at);
-        if discontinuity {
-            self.break_at = None;
-        }
+        let later = self.breaks_at.split_off(&(segment + 1));
+        let discontinuity = !mem::replace(&mut self.breaks_at, later).is_empty();
         let begun = Segment {
             number: segment,
             start,

@@ -42,8 +42,17 @@ pub enum ToWorker {
         /// Slices as length-prefixed NAL units.
         data: Bytes,
     },
-    /// Coded media or a tick.
+    /// Coded media or a tick of the audio.
     Input(Input),
+    /// A tick of the video, which not all rungs may have to answer.
+    Tick {
+        /// See [`Input::VideoTick`].
+        number: u64,
+        /// See [`Input::VideoTick`].
+        idr: bool,
+        /// The rungs that have to, one bit each; bit 0 is the tallest.
+        rungs: u8,
+    },
 }
 
 /// A message in two pieces, so that its payload is never copied.
@@ -123,6 +132,10 @@ impl ToWorker {
                 data.clone()
             }
             Self::Input(input) => put_input(&mut head, input),
+            Self::Tick { number, idr, rungs } => {
+                put_tick(&mut head, *number, *idr, *rungs);
+                Bytes::new()
+            }
         };
         head.finish(payload)
     }
@@ -143,6 +156,11 @@ impl ToWorker {
             SEED_FRAME => Self::SeedFrame {
                 data: fields.rest(),
             },
+            VIDEO_TICK => Self::Tick {
+                number: fields.u64()?,
+                idr: fields.bool()?,
+                rungs: fields.u8()?,
+            },
             kind => Self::Input(take_input(kind, &mut fields)?),
         })
     }
@@ -150,7 +168,7 @@ impl ToWorker {
 
 impl Output {
     /// The message as it goes on the socket; `None` when it is larger than
-    /// [`MAX_MESSAGE`].
+    /// [`MAX_MESSAGE`], or none of a worker's.
     pub fn encode(&self) -> Option<Encoded> {
         let mut head = Head::default();
         let payload = match self {
@@ -193,6 +211,8 @@ impl Output {
                 head.kind(RESTARTED);
                 Bytes::new()
             }
+            // A worker has no say in it.
+            Self::RungPlanned { .. } => return None,
         };
         head.finish(payload)
     }
@@ -274,6 +294,7 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
         preset: preset.ok_or(DecodeError::Range("preset"))?,
         audio_bitrate: fields.u32()?,
         memory_limit: fields.u64()?,
+        shedding: None,
     })
 }
 
@@ -312,9 +333,7 @@ fn put_input(head: &mut Head, input: &Input) -> Bytes {
             data.clone()
         }
         Input::VideoTick { number, idr } => {
-            head.kind(VIDEO_TICK);
-            head.0.put_u64(*number);
-            head.0.put_u8(u8::from(*idr));
+            put_tick(head, *number, *idr, u8::MAX);
             Bytes::new()
         }
         Input::AudioTick { number } => {
@@ -323,6 +342,13 @@ fn put_input(head: &mut Head, input: &Input) -> Bytes {
             Bytes::new()
         }
     }
+}
+
+fn put_tick(head: &mut Head, number: u64, idr: bool, rungs: u8) {
+    head.kind(VIDEO_TICK);
+    head.0.put_u64(number);
+    head.0.put_u8(u8::from(idr));
+    head.0.put_u8(rungs);
 }
 
 fn take_input(kind: u8, fields: &mut Fields) -> Result<Input, DecodeError> {
@@ -344,10 +370,6 @@ fn take_input(kind: u8, fields: &mut Fields) -> Result<Input, DecodeError> {
         AUDIO => Input::Audio {
             capture: fields.time()?,
             data: fields.rest(),
-        },
-        VIDEO_TICK => Input::VideoTick {
-            number: fields.u64()?,
-            idr: fields.bool()?,
         },
         AUDIO_TICK => Input::AudioTick {
             number: fields.u64()?,

@@ -3,7 +3,7 @@
 //! Label values come from closed sets: a reason, never a stream. [`describe`]
 //! registers the help texts once per process.
 
-use metrics::{Counter, Unit, counter, describe_counter, describe_gauge};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::Report;
 
@@ -28,6 +28,15 @@ pub const VIDEO_FRAMES: &str = "inlet_origin_encoded_frames_total";
 /// Lines a worker wrote that were not logged, because there were too many.
 pub const LOG_LINES_DROPPED: &str = "inlet_origin_worker_log_lines_dropped_total";
 
+/// Rungs shed because the machine could not keep up.
+pub const RUNGS_SHED: &str = "inlet_origin_transcode_rungs_shed_total";
+/// Rungs that came back after they had been shed.
+pub const RUNGS_RESTORED: &str = "inlet_origin_transcode_rungs_restored_total";
+/// Rungs that are shed right now, of all live streams.
+pub const RUNGS_MISSING: &str = "inlet_origin_transcode_rungs_shed";
+/// Frames left out because their rung was too far behind.
+pub const SKIPPED_FRAMES: &str = "inlet_origin_transcode_frames_skipped_total";
+
 /// Registers unit and meaning of every name above.
 pub fn describe() {
     let counters = [
@@ -48,6 +57,15 @@ pub fn describe() {
         (SILENT_FRAMES, "AAC frames that held inserted silence"),
         (VIDEO_FRAMES, "Encoded video frames received from workers"),
         (LOG_LINES_DROPPED, "Lines of workers that were not logged"),
+        (
+            RUNGS_SHED,
+            "Rungs shed because the machine could not keep up",
+        ),
+        (RUNGS_RESTORED, "Shed rungs that came back"),
+        (
+            SKIPPED_FRAMES,
+            "Frames left out because their rung was too far behind",
+        ),
     ];
     for (name, help) in counters {
         describe_counter!(name, Unit::Count, help);
@@ -56,6 +74,11 @@ pub fn describe() {
         WORKER_PROCESSES,
         Unit::Count,
         "Worker processes, spares included"
+    );
+    describe_gauge!(
+        RUNGS_MISSING,
+        Unit::Count,
+        "Rungs that are shed right now, of all live streams"
     );
 }
 
@@ -152,6 +175,63 @@ impl Counters {
         self.repeated_frames
             .increment(report.repeated_frames.into());
         self.silent_frames.increment(report.silent_frames.into());
+    }
+}
+
+/// What one stream's overload is counted by.
+pub(super) struct ShedCounters {
+    pub(super) shed: Counter,
+    pub(super) restored: Counter,
+    pub(super) skipped: Counter,
+}
+
+impl Default for ShedCounters {
+    fn default() -> Self {
+        Self {
+            shed: counter!(RUNGS_SHED),
+            restored: counter!(RUNGS_RESTORED),
+            skipped: counter!(SKIPPED_FRAMES),
+        }
+    }
+}
+
+impl std::fmt::Debug for ShedCounters {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ShedCounters")
+    }
+}
+
+/// One stream's share of [`RUNGS_MISSING`], which it takes back when it ends.
+pub(super) struct RungsShed {
+    gauge: Gauge,
+    count: usize,
+}
+
+impl Default for RungsShed {
+    fn default() -> Self {
+        Self {
+            gauge: gauge!(RUNGS_MISSING),
+            count: 0,
+        }
+    }
+}
+
+impl RungsShed {
+    pub(super) fn set(&mut self, count: usize) {
+        self.gauge.increment(count as f64 - self.count as f64);
+        self.count = count;
+    }
+}
+
+impl Drop for RungsShed {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+impl std::fmt::Debug for RungsShed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RungsShed")
     }
 }
 

@@ -5,11 +5,13 @@
 //! video tick with exactly one encoded frame per rung (the last picture
 //! repeated when nothing newer came) and each audio tick with exactly one AAC
 //! frame (silence where nothing came), so output is constant whatever the
-//! presenter does, and a crash costs only what was in flight.
+//! presenter does, and a crash costs only what was in flight. When the machine
+//! cannot keep up, ticks ask fewer rungs: see [`supervisor`].
 //!
 //! | file | holds |
 //! |---|---|
 //! | [`ladder`] | which rungs a stream gets, from its initial resolution |
+//! | [`cost`] | what a stream takes of the machine, before it has begun |
 //! | [`supervisor`] | starts, seeds, watches and restarts the worker |
 //! | [`ipc`] | the messages on the socket pair |
 //! | [`keyframe`] | where decoding can begin, from a coded picture's headers |
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use self::ladder::Rung;
 use crate::timeline::{FrameRate, MediaTime};
 
+pub mod cost;
 pub mod ffi;
 pub mod ipc;
 pub mod keyframe;
@@ -44,6 +47,19 @@ pub struct Spec {
     /// Bytes of memory that the worker may hold; above it allocations fail
     /// and the worker is replaced.
     pub memory_limit: u64,
+    /// Where rungs may leave and return when the machine cannot keep up. `None`,
+    /// the default: none ever leaves, and every rung answers every tick however
+    /// long that takes. The supervisor's business: a worker never sees it.
+    pub shedding: Option<Beat>,
+}
+
+/// The stream's rhythm, in frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Frames of a segment; segments begin at multiples of it.
+    pub segment_frames: u64,
+    /// Frames of a part.
+    pub part_frames: u64,
 }
 
 impl Spec {
@@ -62,6 +78,7 @@ impl Spec {
             preset: Preset::default(),
             audio_bitrate: Self::DEFAULT_AUDIO_BITRATE,
             memory_limit: Self::DEFAULT_MEMORY_LIMIT,
+            shedding: None,
         }
     }
 }
@@ -204,6 +221,17 @@ pub enum Output {
     /// one are answered by the new one where it still makes sense. Coded video
     /// counts from the next key frame on, as after `KeyFrameNeeded`.
     Restarted,
+    /// A rung leaves, because the machine cannot keep up, or returns. Only the
+    /// supervisor says it, some seconds ahead; until `from` a rung that leaves
+    /// makes fewer frames.
+    RungPlanned {
+        /// Index into the ladder, 0 is the tallest.
+        rung: usize,
+        /// Whether it returns.
+        is_made: bool,
+        /// The first frame without it, or with it again: a segment's first.
+        from: u64,
+    },
 }
 
 /// A worker's own measurements over about one second.
@@ -212,7 +240,7 @@ pub struct Report {
     /// Media seconds made per second of busy time; under 1.0 the machine
     /// cannot keep up.
     pub speed: f64,
-    /// Ticks waiting to be answered.
+    /// Ticks that the rung furthest behind has not answered.
     pub queued_ticks: u32,
     /// Coded pictures that the decoder refused.
     pub decode_errors: u32,

@@ -10,6 +10,7 @@
 
 mod checks;
 mod media;
+mod overload;
 mod processes;
 mod rig;
 
@@ -72,6 +73,14 @@ const CHECKS: &[Check] = &[
     (
         "no_worker_outlives_its_stream_or_parent",
         processes::no_worker_is_left_over,
+    ),
+    (
+        "a_slow_worker_sheds_rungs_before_viewers_wait",
+        overload::a_slow_worker_sheds_rungs,
+    ),
+    (
+        "a_worker_that_keeps_up_sheds_nothing",
+        overload::a_quick_worker_sheds_nothing,
     ),
     (
         "the_worker_is_locked_up",

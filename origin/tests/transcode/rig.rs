@@ -45,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) restarts: usize,
     pub(crate) key_frames_needed: usize,
     pub(crate) reports: Vec<Report>,
+    /// Rungs that leave or return: which, whether it returns, and from which frame on.
+    pub(crate) planned: Vec<(usize, bool, u64)>,
     pub(crate) ticks: Vec<u64>,
     pub(crate) audio_ticks: Vec<u64>,
 }
@@ -69,6 +71,7 @@ impl Stream {
             restarts: 0,
             key_frames_needed: 0,
             reports: Vec::new(),
+            planned: Vec::new(),
             ticks: Vec::new(),
             audio_ticks: Vec::new(),
         }
@@ -112,10 +115,21 @@ impl Stream {
                 self.audio.len()
             )
         };
-        match output
+        let output = output
             .unwrap_or_else(|_| panic!("no output for too long: {}", state()))
-            .expect("the supervisor has ended")
-        {
+            .expect("the supervisor has ended");
+        self.take(output);
+    }
+
+    /// Takes the outputs that are there.
+    pub(crate) fn receive_all(&mut self) {
+        while let Ok(output) = self.outputs.try_recv() {
+            self.take(output);
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        match output {
             Output::VideoConfig { rung, sps, pps } => {
                 let config = (sps, pps);
                 let old = self.configs[rung].replace(config.clone());
@@ -137,6 +151,11 @@ impl Stream {
             Output::Audio { number, data } => self.audio.push((number, data)),
             Output::Report(report) => self.reports.push(report),
             Output::KeyFrameNeeded => self.key_frames_needed += 1,
+            Output::RungPlanned {
+                rung,
+                is_made,
+                from,
+            } => self.planned.push((rung, is_made, from)),
             Output::Restarted => {
                 self.restarts += 1;
                 assert!(self.restarts <= 10, "the worker keeps dying");

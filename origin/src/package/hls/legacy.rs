@@ -24,6 +24,10 @@ pub fn master(presentation: &Presentation) -> String {
         let Kind::Video { resolution, rate } = rendition.kind else {
             continue;
         };
+        // As in the other multivariant playlist.
+        if !presentation.is_made(index) {
+            continue;
+        }
         let rate_of = |bits: u64| ts::bits_per_second(bits, rate);
         // Writing to a string cannot fail; the result carries nothing.
         _ = writeln!(

@@ -33,6 +33,10 @@ fn write_all(text: &mut String, presentation: &Presentation) {
         let Kind::Video { resolution, rate } = rendition.kind else {
             continue;
         };
+        // Who plays it already sees another's pictures; who comes takes those at once.
+        if !presentation.is_made(index) {
+            continue;
+        }
         let codec = presentation
             .init(index)
             .map_or("", |init| init.codec.as_str());

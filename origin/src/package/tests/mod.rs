@@ -9,8 +9,9 @@ mod legacy;
 mod manifests;
 pub(crate) mod playlist;
 mod real;
+mod shed;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use inlet_common::clock::UtcTime;
@@ -49,6 +50,8 @@ pub(crate) struct Feed {
     pub(crate) frame: u64,
     pub(crate) aac: u64,
     needs_idr: bool,
+    /// Frames that a rung does not make.
+    pub(crate) left_out: Vec<(usize, Range<u64>)>,
     pub(crate) presentation: Option<Arc<Presentation>>,
     pub(crate) snapshots: Vec<Option<Arc<Snapshot>>>,
     /// Every snapshot that changed a playlist, with its rendition.
@@ -70,6 +73,7 @@ impl Feed {
             frame: first_frame,
             aac: first_frame * 48_000 / u64::from(fps) / 1024,
             needs_idr: true,
+            left_out: Vec::new(),
             presentation: None,
             snapshots: vec![None; 3],
             playlists: Vec::new(),
@@ -156,9 +160,14 @@ impl Feed {
     fn video_frame(&mut self) {
         let idr = self.needs_idr || self.frame.is_multiple_of(self.fps);
         self.needs_idr = false;
-        for rung in 0..2 {
+        let number = self.frame;
+        let is_made = |rung: &usize| {
+            let mut all = self.left_out.iter();
+            all.all(|(out, frames)| out != rung || !frames.contains(&number))
+        };
+        let made: Vec<usize> = (0..2).filter(is_made).collect();
+        for rung in made {
             let data = picture(rung, idr);
-            let number = self.frame;
             self.give(&transcode::Output::Video {
                 rung,
                 number,

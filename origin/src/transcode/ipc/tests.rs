@@ -12,6 +12,12 @@ proptest! {
     }
 
     #[test]
+    fn ticks_survive_the_round_trip(number: u64, idr: bool, rungs: u8) {
+        let tick = ToWorker::Tick { number, idr, rungs };
+        prop_assert_eq!(format!("{:?}", round_trip(&tick)), format!("{tick:?}"));
+    }
+
+    #[test]
     fn configuration_and_seed_survive_the_round_trip(
         sizes in proptest::collection::vec((any::<u32>(), any::<u32>(), any::<u32>()), 1..=MAX_RUNGS),
         fps in proptest::sample::select(FrameRate::ALLOWED.to_vec()),
@@ -29,7 +35,7 @@ proptest! {
             })
             .collect();
         let rate = FrameRate::try_from(fps).unwrap();
-        let spec = Spec { ladder, rate, preset, audio_bitrate, memory_limit };
+        let spec = Spec { preset, audio_bitrate, memory_limit, ..Spec::new(ladder, rate) };
         for message in [
             ToWorker::Configure(spec),
             ToWorker::SeedConfig { sps, pps: pps.clone() },
@@ -131,7 +137,6 @@ fn input() -> impl Strategy<Value = Input> {
             }
         ),
         (time, bytes(300)).prop_map(|(capture, data)| Input::Audio { capture, data }),
-        (any::<u64>(), any::<bool>()).prop_map(|(number, idr)| Input::VideoTick { number, idr }),
         any::<u64>().prop_map(|number| Input::AudioTick { number }),
     ]
 }

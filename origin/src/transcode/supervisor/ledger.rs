@@ -4,13 +4,19 @@
 //! anything else is not to be trusted), tells a hang from a pause, and knows
 //! what a new worker has to answer. A frame that some rungs have and others
 //! lack is asked for again; the rungs that have it drop the second one.
+//!
+//! A rung that is [`MAX_BEHIND`] frames behind is not asked for the next ones
+//! until it has caught up, where that is wished: its last picture lasts longer,
+//! the rungs beside it go on, and nothing queues up. Key frames are always
+//! asked for.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use crate::transcode::{Input, Output};
+use super::{load::Look, roster::Rungs};
+use crate::transcode::{Input, Output, ipc::ToWorker};
 
 /// A worker that lets ticks wait this long has hung: a frame costs some ten
 /// milliseconds.
@@ -25,16 +31,25 @@ pub(super) struct Ledger {
     lanes: Vec<Instant>,
     /// The next tick must be an IDR whatever it asks for.
     owes_idr: bool,
+    /// Rungs that are far behind are left out.
+    may_skip: bool,
+    /// A new worker makes up for the outage until then, and nothing is left out.
+    catches_up_until: Instant,
+    /// Since the last look.
+    skipped: u64,
+    has_moved: bool,
 }
 
 #[derive(Debug)]
 struct VideoTick {
     number: u64,
     idr: bool,
-    /// Rungs whose frame the caller has, one bit each.
-    delivered: u32,
-    /// Rungs that the present worker has not answered for.
-    open: u32,
+    /// Rungs that are asked for it.
+    asked: Rungs,
+    /// Those of them whose frame the caller has.
+    delivered: Rungs,
+    /// Those that the present worker has not answered for.
+    open: Rungs,
     since: Instant,
 }
 
@@ -56,47 +71,93 @@ pub(super) enum Verdict {
 }
 
 impl Ledger {
-    pub(super) fn new(now: Instant, rungs: usize) -> Self {
+    pub(super) fn new(now: Instant, rungs: usize, may_skip: bool) -> Self {
         Self {
             video: VecDeque::new(),
             audio: VecDeque::new(),
             lanes: vec![now; rungs + 1],
             owes_idr: false,
+            may_skip,
+            catches_up_until: now + START_GRACE,
+            skipped: 0,
+            has_moved: false,
         }
     }
 
-    /// Enters a tick. Returns it as the worker must get it, or `None` when too
-    /// many wait: then it will never be answered.
-    pub(super) fn handle_tick(&mut self, now: Instant, tick: Input) -> Option<Input> {
-        match tick {
-            Input::VideoTick { number, idr } => {
-                let idr = idr || self.owes_idr;
-                let is_next = self.video.back().is_none_or(|last| last.number < number);
-                if self.video.len() >= MAX_VIDEO || !is_next {
-                    self.owes_idr = idr;
-                    return None;
-                }
-                self.owes_idr = false;
-                let open = self.all_rungs();
-                self.video.push_back(VideoTick {
-                    number,
-                    idr,
-                    delivered: 0,
-                    open,
-                    since: now,
-                });
-                Some(Input::VideoTick { number, idr })
-            }
-            Input::AudioTick { number } => {
-                let is_next = self.audio.back().is_none_or(|last| last.number < number);
-                if self.audio.len() >= MAX_AUDIO || !is_next {
-                    return None;
-                }
-                self.audio.push_back(AudioTick { number, since: now });
-                Some(Input::AudioTick { number })
-            }
-            _ => None,
+    /// Enters a tick that asks `rungs` for a frame. Returns it as the worker must
+    /// get it, or `None` when too many wait: then it will never be answered.
+    pub(super) fn handle_video_tick(
+        &mut self,
+        now: Instant,
+        number: u64,
+        idr: bool,
+        rungs: Rungs,
+    ) -> Option<ToWorker> {
+        let idr = idr || self.owes_idr;
+        let is_next = self.video.back().is_none_or(|last| last.number < number);
+        if self.video.len() >= MAX_VIDEO || !is_next {
+            self.owes_idr = idr;
+            return None;
         }
+        self.owes_idr = false;
+        let asked = if idr { rungs } else { self.able(now, rungs) };
+        if !asked.is_empty() {
+            self.video.push_back(VideoTick {
+                number,
+                idr,
+                asked,
+                delivered: Rungs::default(),
+                open: asked,
+                since: now,
+            });
+        }
+        Some(tick_of(number, idr, asked))
+    }
+
+    /// Enters the tick of an AAC frame, as [`Ledger::handle_video_tick`] does.
+    pub(super) fn handle_audio_tick(&mut self, now: Instant, number: u64) -> Option<ToWorker> {
+        let is_next = self.audio.back().is_none_or(|last| last.number < number);
+        if self.audio.len() >= MAX_AUDIO || !is_next {
+            return None;
+        }
+        self.audio.push_back(AudioTick { number, since: now });
+        Some(ToWorker::Input(Input::AudioTick { number }))
+    }
+
+    /// Those of `rungs` that are not far behind.
+    fn able(&mut self, now: Instant, rungs: Rungs) -> Rungs {
+        let mut able = rungs;
+        if !self.may_skip || now < self.catches_up_until {
+            return able;
+        }
+        for rung in (0..self.lanes.len() - 1).filter(|rung| rungs.has(*rung)) {
+            let waiting = self.video.iter().filter(|tick| tick.open.has(rung));
+            if waiting.count() >= MAX_BEHIND {
+                able.remove(rung);
+                self.skipped += 1;
+            }
+        }
+        able
+    }
+
+    /// How it stands, since the last look.
+    pub(super) fn look(&mut self, now: Instant) -> Look {
+        Look {
+            lag: self.lag(now),
+            skipped: std::mem::take(&mut self.skipped),
+            is_moving: std::mem::take(&mut self.has_moved),
+        }
+    }
+
+    /// Age of the oldest frame that the worker owes.
+    pub(super) fn lag(&self, now: Instant) -> Duration {
+        let oldest = self.video.front().map(|tick| tick.since);
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Whether so much is owed that coded pictures only add to it.
+    pub(super) fn is_swamped(&self, now: Instant) -> bool {
+        self.may_skip && now >= self.catches_up_until && self.lag(now) > MAX_LAG
     }
 
     /// A tick that asked for an IDR was lost on the way here.
@@ -128,9 +189,10 @@ impl Ledger {
             Output::AudioConfig { .. } | Output::Report(_) | Output::KeyFrameNeeded => {
                 Verdict::Deliver
             }
-            Output::VideoConfig { .. } | Output::Video { .. } | Output::Restarted => {
-                Verdict::Violation
-            }
+            Output::VideoConfig { .. }
+            | Output::Video { .. }
+            | Output::Restarted
+            | Output::RungPlanned { .. } => Verdict::Violation,
         }
     }
 
@@ -139,24 +201,24 @@ impl Ledger {
         let Some(tick) = tick.ok().and_then(|index| self.video.get_mut(index)) else {
             return Verdict::Violation;
         };
-        let bit = 1u32 << rung;
-        if tick.open & bit == 0 {
+        if !tick.open.has(rung) {
             return Verdict::Violation;
         }
-        let verdict = if tick.delivered & bit == 0 {
-            Verdict::Deliver
-        } else {
+        let verdict = if tick.delivered.has(rung) {
             Verdict::Repeated
+        } else {
+            Verdict::Deliver
         };
-        tick.open &= !bit;
-        tick.delivered |= bit;
-        while self.video.pop_front_if(|tick| tick.open == 0).is_some() {}
+        tick.open.remove(rung);
+        tick.delivered.insert(rung);
+        while self
+            .video
+            .pop_front_if(|tick| tick.open.is_empty())
+            .is_some()
+        {}
+        self.has_moved = true;
         self.touch(now, rung);
         verdict
-    }
-
-    fn all_rungs(&self) -> u32 {
-        (1u32 << (self.lanes.len() - 1)) - 1
     }
 
     fn touch(&mut self, now: Instant, lane: usize) {
@@ -168,28 +230,25 @@ impl Ledger {
     /// A new worker takes over. Returns the ticks that it has to answer: the
     /// first one is an IDR, and so is the first that no rung has yet, because
     /// that is where rungs begin that have the one before.
-    pub(super) fn restart(&mut self, now: Instant) -> Vec<Input> {
+    pub(super) fn restart(&mut self, now: Instant) -> Vec<ToWorker> {
         let since = now + START_GRACE;
-        let is_partly_answered = self.video.iter().any(|tick| tick.delivered != 0);
+        self.catches_up_until = since;
+        let is_partly_answered = self.video.iter().any(|tick| !tick.delivered.is_empty());
         self.owes_idr |= is_partly_answered;
-        let all = self.all_rungs();
         let mut ticks = Vec::with_capacity(self.video.len() + self.audio.len());
         for (index, tick) in self.video.iter_mut().enumerate() {
-            let is_whole = tick.delivered == 0;
+            let is_whole = tick.delivered.is_empty();
             tick.idr |= index == 0 || (is_whole && self.owes_idr);
             self.owes_idr &= !is_whole;
-            tick.open = all;
+            tick.open = tick.asked;
             tick.since = since;
-            ticks.push(Input::VideoTick {
-                number: tick.number,
-                idr: tick.idr,
-            });
+            ticks.push(tick_of(tick.number, tick.idr, tick.asked));
         }
         for tick in &mut self.audio {
             tick.since = since;
-            ticks.push(Input::AudioTick {
+            ticks.push(ToWorker::Input(Input::AudioTick {
                 number: tick.number,
-            });
+            }));
         }
         self.lanes.fill(since);
         ticks
@@ -211,7 +270,7 @@ impl Ledger {
         let rungs = self.lanes.len() - 1;
         self.lanes.iter().enumerate().any(|(lane, last)| {
             let oldest = if lane < rungs {
-                let mut waiting = self.video.iter().filter(|tick| tick.open >> lane & 1 == 1);
+                let mut waiting = self.video.iter().filter(|tick| tick.open.has(lane));
                 waiting.next().map(|tick| tick.since)
             } else {
                 self.audio.get(AUDIO_LAG).map(|tick| tick.since)
@@ -220,6 +279,23 @@ impl Ledger {
         })
     }
 }
+
+fn tick_of(number: u64, idr: bool, rungs: Rungs) -> ToWorker {
+    ToWorker::Tick {
+        number,
+        idr,
+        rungs: rungs.0,
+    }
+}
+
+/// Frames that a rung may be behind before it is left out: a key frame's worth
+/// at any rate, a quarter of a second at 30 per second, and no more than a
+/// rung's own queue in the worker holds, so that the decoder never waits for it.
+const MAX_BEHIND: usize = 8;
+
+/// Beyond it coded pictures are dropped up to the next key frame: less than the
+/// second that viewers may be delayed, more than a rung can owe.
+const MAX_LAG: Duration = Duration::from_millis(700);
 
 /// Ten seconds at 60 frames per second.
 const MAX_VIDEO: usize = 600;
@@ -310,14 +386,10 @@ mod tests {
         let later = now + Duration::from_secs(60);
         assert!(!ledger.is_hung(later));
         for number in 0..2 {
-            ledger
-                .handle_tick(now, Input::AudioTick { number })
-                .unwrap();
+            ledger.handle_audio_tick(now, number).unwrap();
         }
         assert!(!ledger.is_hung(later));
-        ledger
-            .handle_tick(now, Input::AudioTick { number: 2 })
-            .unwrap();
+        ledger.handle_audio_tick(now, 2).unwrap();
         assert!(ledger.is_hung(later));
         let output = Output::Audio {
             number: 0,
@@ -336,7 +408,7 @@ mod tests {
         let number = MAX_VIDEO as u64;
         assert!(
             ledger
-                .handle_tick(now, Input::VideoTick { number, idr: true })
+                .handle_video_tick(now, number, true, Rungs::all(2))
                 .is_none()
         );
         for rung in 0..2 {
@@ -348,14 +420,73 @@ mod tests {
         );
     }
 
-    fn ledger() -> (Ledger, Instant) {
-        let now = inlet_common::clock::now();
-        (Ledger::new(now, 2), now)
+    #[test]
+    fn a_rung_that_is_not_asked_must_not_answer() {
+        let (mut ledger, now) = ledger();
+        let tick = ledger.handle_video_tick(now, 1, false, Rungs(0b10));
+        assert!(matches!(tick, Some(ToWorker::Tick { rungs: 0b10, .. })));
+        assert_eq!(ledger.handle_output(now, &frame(1, 1)), Verdict::Deliver);
+        assert_eq!(ledger.lag(now + HANG_LIMIT), Duration::ZERO);
+        assert!(!ledger.is_hung(now + 2 * HANG_LIMIT));
+        ledger
+            .handle_video_tick(now, 2, false, Rungs(0b10))
+            .unwrap();
+        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Violation);
+        // Nor is it asked by a restart.
+        let again = ledger.restart(now);
+        assert!(matches!(again[..], [ToWorker::Tick { rungs: 0b10, .. }]));
     }
 
-    fn tick(ledger: &mut Ledger, now: Instant, number: u64, idr: bool) -> Input {
+    #[test]
+    fn a_slow_rung_is_left_out_until_it_has_caught_up() {
+        let start = inlet_common::clock::now();
+        let mut ledger = Ledger::new(start, 2, true);
+        let now = start + START_GRACE;
+        let ask = |ledger: &mut Ledger, number, idr| match ledger.handle_video_tick(
+            now,
+            number,
+            idr,
+            Rungs::all(2),
+        ) {
+            Some(ToWorker::Tick { rungs, .. }) => rungs,
+            other => panic!("{other:?}"),
+        };
+        for number in 0..MAX_BEHIND as u64 {
+            assert_eq!(ask(&mut ledger, number, false), 0b11);
+            ledger.handle_output(now, &frame(1, number));
+        }
+        assert_eq!(ask(&mut ledger, 8, false), 0b10);
+        assert_eq!(ask(&mut ledger, 9, true), 0b11, "key frames are for all");
+        let later = now + MAX_LAG;
+        let look = ledger.look(later);
+        assert_eq!((look.lag, look.skipped, look.is_moving), (MAX_LAG, 1, true));
+        assert!(!ledger.is_swamped(later) && ledger.is_swamped(later + MAX_LAG));
+        for number in [0, 1, 2] {
+            ledger.handle_output(now, &frame(0, number));
+        }
+        assert_eq!(ask(&mut ledger, 10, false), 0b11);
+        assert_eq!(ledger.look(now).skipped, 0);
+    }
+
+    #[test]
+    fn a_new_worker_may_be_far_behind_for_a_while() {
+        let now = inlet_common::clock::now();
+        let mut ledger = Ledger::new(now, 2, true);
+        for number in 0..60 {
+            let tick = ledger.handle_video_tick(now, number, false, Rungs::all(2));
+            assert!(matches!(tick, Some(ToWorker::Tick { rungs: 0b11, .. })));
+        }
+        assert!(!ledger.is_swamped(now + START_GRACE - Duration::from_millis(1)));
+    }
+
+    fn ledger() -> (Ledger, Instant) {
+        let now = inlet_common::clock::now();
+        (Ledger::new(now, 2, false), now)
+    }
+
+    fn tick(ledger: &mut Ledger, now: Instant, number: u64, idr: bool) -> ToWorker {
         ledger
-            .handle_tick(now, Input::VideoTick { number, idr })
+            .handle_video_tick(now, number, idr, Rungs::all(2))
             .unwrap()
     }
 
@@ -368,11 +499,11 @@ mod tests {
         }
     }
 
-    fn asked(ticks: &[Input]) -> Vec<(u64, bool)> {
+    fn asked(ticks: &[ToWorker]) -> Vec<(u64, bool)> {
         ticks
             .iter()
             .map(|tick| match tick {
-                Input::VideoTick { number, idr } => (*number, *idr),
+                ToWorker::Tick { number, idr, .. } => (*number, *idr),
                 other => panic!("{other:?}"),
             })
             .collect()

@@ -7,13 +7,21 @@
 //! *seed*, our own last frames, so that viewers keep seeing what they saw, and
 //! then answers the ticks that the old one left.
 //!
+//! When the worker falls behind, rungs are shed, the dearest first, before
+//! viewers are delayed; they return after a calm. [`Output::RungPlanned`] tells
+//! the caller, who has to show something else in their place. What bounds the
+//! delay meanwhile is the ledger: a rung far behind is left out of ticks.
+//!
 //! | file | holds |
 //! |---|---|
 //! | `pool` | processes: starting, the spare, ending |
 //! | `outbox` | pure: what waits for the socket, and what is dropped |
 //! | `ledger` | pure: ticks without an answer, and when that is a hang |
+//! | `load` | pure: whether the worker keeps up, and which rung goes |
+//! | `roster` | pure: which rungs a tick asks |
 //! | `seed` | pure: frames since the top rung's last IDR |
 //! | `backoff` | pure: how long to wait after a death |
+//! | `relief` | carries out what `load` decides |
 //! | `task` | the driver |
 
 use std::sync::{
@@ -30,8 +38,11 @@ use super::{
 
 mod backoff;
 mod ledger;
+mod load;
 mod outbox;
 mod pool;
+mod relief;
+mod roster;
 mod seed;
 mod task;
 

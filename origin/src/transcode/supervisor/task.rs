@@ -25,6 +25,7 @@ use super::{
     ledger::{Ledger, Verdict},
     outbox::Outbox,
     pool::{Pool, Process},
+    relief::Relief,
     seed::Seed,
 };
 use crate::transcode::{
@@ -43,6 +44,9 @@ pub(super) struct Task {
     outbox: Outbox,
     seed: Seed,
     backoff: Backoff,
+    relief: Relief,
+    /// When coded pictures were given up last, because the worker was too late.
+    swamped_at: Option<Instant>,
     /// Outputs that the caller has no room for yet.
     pending: VecDeque<Output>,
     /// The present worker has encoded something.
@@ -66,8 +70,12 @@ impl Task {
     ) -> Self {
         let mut outbox = Outbox::default();
         outbox.push(&ToWorker::Configure(spec.clone()));
+        let now = clock::now();
+        let relief = Relief::new(now, &spec);
         Self {
-            ledger: Ledger::new(clock::now(), spec.ladder.len()),
+            ledger: Ledger::new(now, spec.ladder.len(), relief.is_on()),
+            relief,
+            swamped_at: None,
             pool,
             spec,
             outputs,
@@ -166,16 +174,28 @@ impl Task {
                     Err(_) => return End::Stream,
                 },
                 _ = watchdog.tick() => {
-                    let now = clock::now();
-                    if !has_room {
-                        self.ledger.excuse(now);
-                    }
-                    if self.ledger.is_hung(now) {
+                    if self.watch(clock::now(), has_room).is_err() {
                         return End::Worker(RestartReason::Hang);
                     }
                 }
             }
         }
+    }
+
+    /// Looks whether the worker hangs or falls behind, unless it is the caller who
+    /// has no room for what it makes.
+    fn watch(&mut self, now: Instant, has_room: bool) -> Result<(), RestartReason> {
+        if !has_room {
+            self.ledger.excuse(now);
+        }
+        if self.ledger.is_hung(now) {
+            return Err(RestartReason::Hang);
+        }
+        if has_room {
+            let change = self.relief.look(now, &mut self.ledger);
+            self.pending.extend(change);
+        }
+        Ok(())
     }
 
     /// Writes and reads what the socket is ready for.
@@ -245,7 +265,11 @@ impl Task {
                 self.has_answered = true;
                 self.counters.video_frames.increment(1);
             }
-            Output::Report(report) => self.counters.report(report),
+            Output::Report(report) => {
+                self.counters.report(report);
+                let change = self.relief.handle_report(now, report);
+                self.pending.extend(change);
+            }
             _ => {}
         }
         self.pending.push_back(output);
@@ -266,23 +290,40 @@ impl Task {
             self.ledger.handle_lost_idr();
         }
         match input {
-            Input::Video { .. } | Input::Audio { .. } => {
-                let is_video = matches!(input, Input::Video { .. });
-                let Err(reason) = self.outbox.push_coded(input) else {
-                    return;
-                };
-                self.counters.dropped(reason);
-                // Waiting for a key frame was told when the waiting began.
-                if is_video && reason != DropReason::AwaitingKey {
-                    self.lose_video();
-                }
+            Input::Video { .. } | Input::Audio { .. } => self.handle_coded(now, input),
+            Input::VideoTick { number, idr } => {
+                let rungs = self.relief.asked(number, idr);
+                let tick = self.ledger.handle_video_tick(now, number, idr, rungs);
+                self.ask(tick);
             }
-            Input::VideoTick { .. } | Input::AudioTick { .. } => {
-                match self.ledger.handle_tick(now, input) {
-                    Some(tick) => self.outbox.push(&ToWorker::Input(tick)),
-                    None => self.counters.ticks_dropped.increment(1),
-                }
+            Input::AudioTick { number } => {
+                let tick = self.ledger.handle_audio_tick(now, number);
+                self.ask(tick);
             }
+        }
+    }
+
+    fn handle_coded(&mut self, now: Instant, input: Input) {
+        let is_video = matches!(input, Input::Video { .. });
+        let is_due = |at: Instant| now.saturating_duration_since(at) > SWAMPED;
+        if is_video && self.ledger.is_swamped(now) && self.swamped_at.is_none_or(is_due) {
+            self.swamped_at = Some(now);
+            self.lose_video();
+        }
+        let Err(reason) = self.outbox.push_coded(input) else {
+            return;
+        };
+        self.counters.dropped(reason);
+        // Waiting for a key frame was told when the waiting began.
+        if is_video && reason != DropReason::AwaitingKey {
+            self.lose_video();
+        }
+    }
+
+    fn ask(&mut self, tick: Option<ToWorker>) {
+        match tick {
+            Some(tick) => self.outbox.push(&tick),
+            None => self.counters.ticks_dropped.increment(1),
         }
     }
 
@@ -317,14 +358,19 @@ impl Task {
             self.outbox.push(&message);
         }
         for tick in self.ledger.restart(now + wait) {
-            self.outbox.push(&ToWorker::Input(tick));
+            self.outbox.push(&tick);
         }
+        self.relief.handle_restart(now + wait);
         wait
     }
 }
 
 /// How often a hang is looked for.
 const WATCHDOG: Duration = Duration::from_millis(200);
+
+/// A late worker is spared pictures no more often than this: each time costs the
+/// presenter a key frame, and viewers a picture that stands.
+const SWAMPED: Duration = Duration::from_secs(2);
 
 /// Outputs kept here while the caller's queue is full; then the worker waits.
 const MAX_PENDING: usize = 64;

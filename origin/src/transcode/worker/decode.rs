@@ -32,10 +32,20 @@ use crate::{
 
 /// What the reader hands over, in the stream's order.
 pub(super) enum Job {
-    SeedConfig { sps: Bytes, pps: Bytes },
-    SeedFrame { data: Bytes },
+    SeedConfig {
+        sps: Bytes,
+        pps: Bytes,
+    },
+    SeedFrame {
+        data: Bytes,
+    },
     Coded(Coded),
-    Tick { number: u64, idr: bool },
+    /// `rungs` as in [`crate::transcode::ipc::ToWorker::Tick`].
+    Tick {
+        number: u64,
+        idr: bool,
+        rungs: u8,
+    },
 }
 
 /// A coded picture.
@@ -75,9 +85,14 @@ pub(super) fn run(
                     send(sink, &Output::KeyFrameNeeded)?;
                 }
             }
-            Job::Tick { number, idr } => {
+            Job::Tick {
+                number,
+                idr,
+                rungs: asked,
+            } => {
                 let is_repeated = !screen.advance(rate, number);
-                for rung in rungs {
+                let is_asked = |(rung, _): &(usize, _)| asked >> rung & 1 == 1;
+                for (_, rung) in rungs.iter().enumerate().filter(is_asked) {
                     let picture = screen.shown().cloned();
                     rung.send(encode::Job {
                         number,

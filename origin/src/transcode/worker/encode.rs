@@ -23,9 +23,10 @@ use crate::{
     transcode::{Output, Preset, ffi, ladder::Rung},
 };
 
-/// Jobs between the decoder and a rung: enough to ride out an IDR that takes
-/// long, few enough that pictures do not pile up.
-pub(super) const QUEUE: usize = 4;
+/// Jobs between the decoder and a rung: as many as the supervisor lets a slow
+/// rung owe (`MAX_BEHIND` there), so that the decoder does not wait for it; few
+/// enough that pictures do not pile up.
+pub(super) const QUEUE: usize = 8;
 
 /// A frame that is due.
 pub(super) struct Job {

@@ -14,7 +14,6 @@ use crate::{timeline::FrameRate, transcode::Report};
 /// Counters shared by all threads.
 #[derive(Debug)]
 pub(super) struct Gauges {
-    ticks: AtomicU64,
     rungs: Vec<Lane>,
     decode: Lane,
     decode_errors: AtomicU32,
@@ -24,6 +23,7 @@ pub(super) struct Gauges {
 /// A thread's share.
 #[derive(Debug, Default)]
 struct Lane {
+    asked: AtomicU64,
     answered: AtomicU64,
     busy_nanos: AtomicU64,
 }
@@ -31,7 +31,6 @@ struct Lane {
 impl Gauges {
     pub(super) fn new(rungs: usize) -> Self {
         Self {
-            ticks: AtomicU64::new(0),
             rungs: (0..rungs).map(|_| Lane::default()).collect(),
             decode: Lane::default(),
             decode_errors: AtomicU32::new(0),
@@ -39,8 +38,11 @@ impl Gauges {
         }
     }
 
-    pub(super) fn tick_came(&self) {
-        self.ticks.fetch_add(1, Relaxed);
+    /// A tick came that asks `rungs`, one bit each.
+    pub(super) fn tick_came(&self, rungs: u8) {
+        for (rung, lane) in self.rungs.iter().enumerate() {
+            lane.asked.fetch_add(u64::from(rungs >> rung & 1), Relaxed);
+        }
     }
 
     /// A rung answered a tick, which took it `busy`.
@@ -65,16 +67,11 @@ impl Gauges {
 
     /// Ticks that the slowest rung has not answered yet.
     fn queued_ticks(&self) -> u32 {
-        let answered = self
-            .rungs
-            .iter()
-            .map(|lane| lane.answered.load(Relaxed))
-            .min();
-        let queued = self
-            .ticks
-            .load(Relaxed)
-            .saturating_sub(answered.unwrap_or(0));
-        u32::try_from(queued).unwrap_or(u32::MAX)
+        let queued = self.rungs.iter().map(|lane| {
+            let answered = lane.answered.load(Relaxed);
+            lane.asked.load(Relaxed).saturating_sub(answered)
+        });
+        u32::try_from(queued.max().unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
     /// Nanoseconds of work of the busiest thread since the last call.
@@ -155,7 +152,7 @@ mod tests {
         let start = inlet_common::clock::now();
         let mut reporter = Reporter::new(FrameRate::DEFAULT, start);
         for frame in 1..=30u32 {
-            gauges.tick_came();
+            gauges.tick_came(0b11);
             gauges.rung_answered(0, Duration::from_millis(10));
             if frame % 2 == 0 {
                 gauges.rung_answered(1, Duration::from_millis(50));
@@ -172,5 +169,9 @@ mod tests {
             report.speed
         );
         assert_eq!((report.queued_ticks, report.repeated_frames), (15, 10));
+        (0..15).for_each(|_| gauges.rung_answered(1, Duration::ZERO));
+        gauges.tick_came(0b01);
+        gauges.rung_answered(0, Duration::ZERO);
+        assert_eq!(gauges.queued_ticks(), 0, "rung 1 is not asked");
     }
 }

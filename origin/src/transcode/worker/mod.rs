@@ -5,7 +5,8 @@
 //! descriptor. Messages are read here and handed to one thread that decodes
 //! (`decode`), one per rung that scales and encodes (`encode`) and one for
 //! audio (`audio`). All queues are bounded and may block, down to the
-//! socket; it is the main process that never waits.
+//! socket; it is the main process that never waits, and that asks a rung which
+//! is slow for less than its queue holds.
 //!
 //! Any thread's end is the process's end: there is no state worth saving, and
 //! the supervisor starts a new worker where this one stopped.
@@ -242,10 +243,12 @@ impl Pipeline {
                     .send(decode::Job::Coded(coded))
                     .map_err(|_| Error::Thread)?;
             }
-            ToWorker::Input(Input::VideoTick { number, idr }) => {
-                self.gauges.tick_came();
+            // The supervisor says which rungs are meant.
+            ToWorker::Input(Input::VideoTick { .. }) => return Err(Error::Order),
+            ToWorker::Tick { number, idr, rungs } => {
+                self.gauges.tick_came(rungs);
                 self.video
-                    .send(decode::Job::Tick { number, idr })
+                    .send(decode::Job::Tick { number, idr, rungs })
                     .map_err(|_| Error::Thread)?;
             }
             ToWorker::Input(Input::Audio { capture, data }) => {

@@ -1,0 +1,105 @@
+//! What the driver does about overload: looks, and carries out what [`Load`]
+//! decides.
+
+use std::time::Instant;
+
+use super::{
+    ledger::Ledger,
+    load::{Change, Load},
+    roster::{Roster, Rungs},
+};
+use crate::transcode::{
+    Output, Report, Spec,
+    ladder::Rung,
+    metrics::{RungsShed, ShedCounters},
+};
+
+/// Sheds and restores one stream's rungs; without [`Spec::shedding`] it never
+/// does.
+#[derive(Debug)]
+pub(super) struct Relief {
+    parts: Option<(Load, Roster)>,
+    names: Vec<String>,
+    all: Rungs,
+    newest: u64,
+    counters: ShedCounters,
+    shed: RungsShed,
+}
+
+impl Relief {
+    pub(super) fn new(now: Instant, spec: &Spec) -> Self {
+        let parts = spec.shedding.map(|beat| {
+            let rungs = spec.ladder.len();
+            let roster = Roster::new(rungs, spec.rate, beat);
+            (Load::new(now, &spec.ladder), roster)
+        });
+        Self {
+            parts,
+            names: spec.ladder.iter().map(Rung::name).collect(),
+            all: Rungs::all(spec.ladder.len()),
+            newest: 0,
+            counters: ShedCounters::default(),
+            shed: RungsShed::default(),
+        }
+    }
+
+    /// Whether rungs may be shed, or skipped when they are slow.
+    pub(super) fn is_on(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// The rungs that a tick asks.
+    pub(super) fn asked(&mut self, number: u64, idr: bool) -> Rungs {
+        self.newest = self.newest.max(number);
+        let all = self.all;
+        self.parts
+            .as_ref()
+            .map_or(all, |(_, roster)| roster.asked(number, idr))
+    }
+
+    /// Looks at the ledger.
+    pub(super) fn look(&mut self, now: Instant, ledger: &mut Ledger) -> Option<Output> {
+        let (load, _) = self.parts.as_mut()?;
+        let look = ledger.look(now);
+        self.counters.skipped.increment(look.skipped);
+        load.handle_look(now, look);
+        self.change(now)
+    }
+
+    /// Takes a report of the worker.
+    pub(super) fn handle_report(&mut self, now: Instant, report: &Report) -> Option<Output> {
+        let (load, _) = self.parts.as_mut()?;
+        load.handle_report(now, report);
+        self.change(now)
+    }
+
+    /// A new worker takes over, with the same rungs.
+    pub(super) fn handle_restart(&mut self, now: Instant) {
+        if let Some((load, _)) = &mut self.parts {
+            load.handle_restart(now);
+        }
+    }
+
+    fn change(&mut self, now: Instant) -> Option<Output> {
+        let (load, roster) = self.parts.as_mut()?;
+        let change = load.poll(now)?;
+        let (rung, is_made, from) = match change {
+            Change::Shed(rung) => (rung, false, roster.shed(rung, self.newest)),
+            Change::Restore(rung) => (rung, true, roster.restore(rung, self.newest)),
+        };
+        let quality = self.names.get(rung).map_or("", String::as_str);
+        if is_made {
+            tracing::info!(quality, "the machine has room again: rung restored");
+            self.counters.restored.increment(1);
+        } else {
+            tracing::warn!(quality, "the machine cannot keep up: rung shed");
+            self.counters.shed.increment(1);
+        }
+        self.shed.set(load.shed());
+        Some(Output::RungPlanned {
+            rung,
+            is_made,
+            from,
+        })
+    }
+}

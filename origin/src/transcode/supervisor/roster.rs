@@ -1,0 +1,175 @@
+//! Which rungs a tick asks for.
+//!
+//! Pure. A rung that is shed goes in two steps. At once it becomes *thin*: it
+//! makes the frames that end a part or begin a segment and no others, a fifth
+//! of its work, and its playlist goes on at its rhythm. From a segment's first
+//! frame some seconds later nothing is asked of it; until then every player
+//! can have learned of it ([`LEAVES_AFTER`]). It comes back as a whole, again
+//! at a segment's first frame, which is an IDR on every rung.
+
+use std::time::Duration;
+
+use crate::{timeline::FrameRate, transcode::Beat};
+
+/// Rungs of a ladder, one bit each; bit 0 is the tallest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rungs(pub(super) u8);
+
+impl Rungs {
+    /// All of a ladder's.
+    pub(super) fn all(count: usize) -> Self {
+        Self((0..count.min(8)).fold(0, |bits, rung| bits | 1 << rung))
+    }
+
+    pub(super) fn has(self, rung: usize) -> bool {
+        rung < 8 && self.0 >> rung & 1 == 1
+    }
+
+    pub(super) fn insert(&mut self, rung: usize) {
+        if rung < 8 {
+            self.0 |= 1 << rung;
+        }
+    }
+
+    pub(super) fn remove(&mut self, rung: usize) {
+        if rung < 8 {
+            self.0 &= !(1 << rung);
+        }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Who works at which pace.
+#[derive(Debug)]
+pub(super) struct Roster {
+    beat: Beat,
+    rate: FrameRate,
+    paces: Vec<Pace>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Whole,
+    /// Thin before this frame, nothing from it on.
+    Leaving(u64),
+    /// Nothing before this frame, all from it on.
+    Coming(u64),
+}
+
+impl Roster {
+    pub(super) fn new(rungs: usize, rate: FrameRate, beat: Beat) -> Self {
+        Self {
+            beat,
+            rate,
+            paces: vec![Pace::Whole; rungs],
+        }
+    }
+
+    /// Sheds a rung while frame `now` is the newest. Returns the first frame
+    /// that it has no part in.
+    pub(super) fn shed(&mut self, rung: usize, now: u64) -> u64 {
+        let from = self.beat_after(now);
+        self.set(rung, Pace::Leaving(from));
+        from
+    }
+
+    /// Takes a rung back while frame `now` is the newest. Returns the first
+    /// frame that it makes.
+    pub(super) fn restore(&mut self, rung: usize, now: u64) -> u64 {
+        let from = self.beat_after(now);
+        self.set(rung, Pace::Coming(from));
+        from
+    }
+
+    /// The rungs that a tick asks for.
+    pub(super) fn asked(&self, number: u64, idr: bool) -> Rungs {
+        let mut rungs = Rungs::default();
+        for (rung, pace) in self.paces.iter().enumerate() {
+            let is_asked = match *pace {
+                Pace::Whole => true,
+                Pace::Leaving(from) => number < from && (idr || self.ends_part(number)),
+                Pace::Coming(from) => number >= from,
+            };
+            if is_asked {
+                rungs.insert(rung);
+            }
+        }
+        rungs
+    }
+
+    fn set(&mut self, rung: usize, to: Pace) {
+        if let Some(pace) = self.paces.get_mut(rung) {
+            *pace = to;
+        }
+    }
+
+    /// Parts are counted from the segment's beginning, and its end ends one.
+    fn ends_part(&self, number: u64) -> bool {
+        let place = number % self.beat.segment_frames.max(1) + 1;
+        place == self.beat.segment_frames || place.is_multiple_of(self.beat.part_frames.max(1))
+    }
+
+    /// The first segment that begins [`LEAVES_AFTER`] frame `now` or later.
+    fn beat_after(&self, now: u64) -> u64 {
+        let ahead = LEAVES_AFTER.as_secs() * u64::from(self.rate.as_u32());
+        let length = self.beat.segment_frames.max(1);
+        now.saturating_add(ahead)
+            .div_ceil(length)
+            .saturating_mul(length)
+    }
+}
+
+/// A DASH player looks for a new period every two seconds, and needs a moment
+/// to get it: it must know before the period begins, or it asks for segments
+/// that are not what it takes them for.
+pub(super) const LEAVES_AFTER: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rung_thins_out_at_once_and_leaves_with_a_segment() {
+        let mut roster = roster(30, 6);
+        assert_eq!(roster.asked(905, false), Rungs(0b111));
+        assert_eq!(roster.shed(0, 905), 1020);
+        let thin: Vec<_> = (906..1050)
+            .filter(|&number| roster.asked(number, number % 30 == 0).has(0))
+            .collect();
+        // Each part's last frame, and each segment's first.
+        assert_eq!(thin[..7], [911, 917, 923, 929, 930, 935, 941]);
+        assert_eq!(thin.last(), Some(&1019));
+        assert_eq!(roster.asked(1020, true), Rungs(0b110));
+    }
+
+    #[test]
+    fn a_rung_comes_back_with_the_first_frame_of_a_segment() {
+        let mut roster = roster(30, 6);
+        roster.shed(0, 900);
+        assert_eq!(roster.restore(0, 3001), 3120);
+        assert_eq!(roster.asked(3119, false), Rungs(0b110));
+        assert_eq!(roster.asked(3120, true), Rungs(0b111));
+        assert_eq!(roster.asked(3121, false), Rungs(0b111));
+    }
+
+    #[test]
+    fn a_segment_that_is_no_whole_number_of_parts_is_ended_all_the_same() {
+        let mut roster = roster(24, 5);
+        roster.shed(1, 0);
+        let thin: Vec<_> = (1..=24)
+            .filter(|&number| roster.asked(number, number % 24 == 0).has(1))
+            .collect();
+        assert_eq!(thin, [4, 9, 14, 19, 23, 24]);
+    }
+
+    fn roster(fps: u32, part_frames: u64) -> Roster {
+        let beat = Beat {
+            segment_frames: u64::from(fps),
+            part_frames,
+        };
+        Roster::new(3, FrameRate::try_from(fps).unwrap(), beat)
+    }
+}
