@@ -129,6 +129,8 @@ pub struct Media {
     pub audio_bitrate: Bitrate,
     /// Memory that one stream's worker process may hold.
     pub worker_memory: Bytes,
+    /// Whether rungs are shed when the machine cannot keep up.
+    pub shed_rungs: bool,
 }
 
 /// How much is taken on.
@@ -136,6 +138,9 @@ pub struct Media {
 pub struct Limits {
     /// Live streams on this origin.
     pub live_streams: u32,
+    /// Percent of the cores that transcoding may take, estimated, before new
+    /// streams are refused; zero estimates nothing.
+    pub cpu_percent: u32,
     /// Live streams of one client.
     pub live_streams_per_client: u32,
     /// Streams, live or not, of one client.
@@ -276,6 +281,7 @@ impl ConfigFile {
     fn check_limits(&self, check: &mut Check) {
         let limits = &self.limits;
         check.range("limits.live_streams", limits.live_streams, 1..=10_000);
+        check.range("limits.cpu_percent", limits.cpu_percent, 0..=1000);
         check.range(
             "limits.live_streams_per_client",
             limits.live_streams_per_client,
@@ -356,6 +362,7 @@ impl From<file::Media> for Media {
             preset: file.preset,
             audio_bitrate: file.audio_bitrate,
             worker_memory: file.worker_memory,
+            shed_rungs: file.shed_rungs,
         }
     }
 }
@@ -364,6 +371,7 @@ impl From<file::Limits> for Limits {
     fn from(file: file::Limits) -> Self {
         Self {
             live_streams: file.live_streams,
+            cpu_percent: file.cpu_percent,
             live_streams_per_client: file.live_streams_per_client,
             streams_per_client: file.streams_per_client,
             http_connections: file.http_connections,

@@ -219,6 +219,10 @@ pub struct Media {
     /// Memory of one stream's worker process, 256 MiB to 16 GiB; above it the
     /// worker is replaced. Default 768 MiB.
     pub worker_memory: Bytes,
+    /// Whether a stream gives up its dearest rungs when the machine cannot keep
+    /// up, so that viewers are not delayed. Default yes. Without it everything is
+    /// made, however late.
+    pub shed_rungs: bool,
 }
 
 impl Default for Media {
@@ -234,6 +238,7 @@ impl Default for Media {
             preset: Preset::default(),
             audio_bitrate: Bitrate::from_kbps(128),
             worker_memory: Bytes::from_mib(768),
+            shed_rungs: true,
         }
     }
 }
@@ -245,6 +250,10 @@ pub struct Limits {
     /// Live streams on this origin, 1–10,000; above it a presenter gets 503.
     /// Default 64. A 1080p ladder takes 1.3 cores.
     pub live_streams: u32,
+    /// Percent of this machine's cores that the ladders of all live streams may
+    /// take by estimate, up to 1000; above it a presenter gets 503, unless its
+    /// stream is the only one. Default 90. Zero estimates nothing.
+    pub cpu_percent: u32,
     /// Live streams of one client, 1–10,000; above it a presenter gets 403
     /// with 2005. Default 32.
     pub live_streams_per_client: u32,
@@ -263,6 +272,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             live_streams: 64,
+            cpu_percent: 90,
             live_streams_per_client: 32,
             streams_per_client: 10_000,
             http_connections: 8192,

@@ -29,6 +29,7 @@ use super::{
     notes,
     on_air::OnAir,
     programme::Programme,
+    room::Room,
     schedule::Schedule,
 };
 use crate::{
@@ -36,12 +37,10 @@ use crate::{
     registry::{Authorised, Registry},
     roq::{Link, flow::Media},
     store,
-    transcode::{
-        self,
-        ladder::{Resolution, Rung},
-        supervisor::{self, Supervisor},
-    },
+    transcode::{self, supervisor},
 };
+
+mod transcoding;
 
 /// A session that is silent for so long is over, whatever its edge believes.
 const SILENCE_MICROS: i64 = 30_000_000;
@@ -60,6 +59,8 @@ pub struct Settings {
     pub media: MediaConfig,
     /// How much is taken on.
     pub limits: Limits,
+    /// How much of it this machine can transcode.
+    pub room: Room,
     /// Makes workers.
     pub workers: supervisor::Pool,
     /// Where viewers find the output.
@@ -111,6 +112,8 @@ pub(super) struct Begin {
     pub(super) key: Option<SessionKey>,
     /// What the directory found it to have.
     pub(super) claim: Claim,
+    /// What its ladder will probably take.
+    pub(super) cores: f64,
 }
 
 impl Begin {
@@ -121,7 +124,10 @@ impl Begin {
             key: self.key,
             epoch: self.epoch,
             last_media: self.last_media.clone(),
-            status: Status::new(self.started_at, self.region.clone()),
+            status: Status {
+                cores: self.cores,
+                ..Status::new(self.started_at, self.region.clone())
+            },
         }
     }
 }
@@ -330,99 +336,6 @@ impl Broadcast {
         }
         if self.on_air.as_mut().is_some_and(is_silent) {
             self.finish(CloseReason::Timeout);
-        }
-    }
-
-    /// Makes the ladder, or continues with the one there is, and starts a
-    /// worker for it.
-    fn start(&mut self, source: Resolution, utc: UtcTime) {
-        if self.programme.as_ref().is_some_and(Programme::has_ended) {
-            self.retire_programme();
-        }
-        if self.programme.is_none() {
-            match Programme::new(&self.authorised, &self.settings, source, utc) {
-                Ok(programme) => self.programme = Some(programme),
-                Err(error) => {
-                    tracing::error!(%error, "no playlist can be made for this stream");
-                    self.finish(CloseReason::Internal);
-                    return;
-                }
-            }
-        }
-        let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
-            return;
-        };
-        programme.resume();
-        let rate = programme.rate();
-        let spec = transcode::Spec {
-            preset: self.settings.media.preset,
-            audio_bitrate: self
-                .settings
-                .media
-                .audio_bitrate
-                .as_bps()
-                .try_into()
-                .unwrap_or(u32::MAX),
-            memory_limit: self.settings.media.worker_memory.as_u64(),
-            ..transcode::Spec::new(programme.ladder().to_vec(), rate)
-        };
-        let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
-        self.outputs = Some(outputs);
-        on_air.start(worker, rate, self.schedule.as_ref(), utc);
-        let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
-        tracing::info!(
-            ?qualities,
-            width = source.width,
-            height = source.height,
-            "on air"
-        );
-        let (stream, session) = (self.authorised.stream, on_air.session);
-        self.directory.update(stream, session, |status| {
-            status.source = Some(source);
-            status.qualities = qualities;
-            status.frame_rate = Some(rate.as_u32());
-        });
-        let (settings, canvas) = (&self.settings, programme.canvas());
-        notes::source(settings, stream, on_air.started_at, source, canvas);
-    }
-
-    fn handle_output(&mut self, output: &transcode::Output) {
-        match output {
-            transcode::Output::Report(report) => self.handle_report(report),
-            transcode::Output::Restarted => {
-                tracing::warn!("worker replaced");
-                self.ask_key_frame();
-            }
-            transcode::Output::KeyFrameNeeded => self.ask_key_frame(),
-            _ => {}
-        }
-        let Some(programme) = &mut self.programme else {
-            return;
-        };
-        let is_first = programme.handle_output(output);
-        if is_first && let Some(on_air) = &self.on_air {
-            let micros = clock::utc().micros_since(on_air.started_at);
-            self.settings
-                .metrics
-                .first_frame_seconds
-                .record(micros as f64 / 1e6);
-        }
-    }
-
-    fn handle_report(&mut self, report: &transcode::Report) {
-        self.settings.metrics.speed.record(report.speed);
-        if let Some(on_air) = &self.on_air {
-            let speed = report.speed;
-            self.directory
-                .update(self.authorised.stream, on_air.session, |status| {
-                    status.speed = Some(speed);
-                });
-        }
-    }
-
-    fn ask_key_frame(&mut self) {
-        if let Some(on_air) = &mut self.on_air {
-            on_air.want_key_frame(clock::now(), clock::utc());
         }
     }
 

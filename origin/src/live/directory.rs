@@ -114,6 +114,11 @@ pub struct Status {
     pub source: Option<Resolution>,
     /// Names of the rungs being made, tallest first (`720p`, …).
     pub qualities: Vec<String>,
+    /// Whether rungs are missing there because the machine could not keep up.
+    pub is_shedding: bool,
+    /// What its ladder takes of the machine, estimated; a guess until the source's
+    /// size is known.
+    pub cores: f64,
     /// Media seconds made per second; under 1.0 the machine cannot keep up.
     pub speed: Option<f64>,
     /// Frames per second of every rung.
@@ -127,6 +132,8 @@ impl Status {
             region,
             source: None,
             qualities: Vec::new(),
+            is_shedding: false,
+            cores: 0.0,
             speed: None,
             frame_rate: None,
         }

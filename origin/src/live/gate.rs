@@ -16,7 +16,7 @@ use std::{
 
 use inlet_common::{
     clock::{self, UtcTime},
-    ids::{PublishPath, SessionId},
+    ids::{PublishPath, SessionId, StreamId},
     reason::ReasonCode,
     roq::control::{CloseReason, Kind, Open, Update},
 };
@@ -26,6 +26,8 @@ use super::{
     Directory,
     broadcast::{self, Begin, Command, Settings},
     directory::{Claim, Entry, LastMedia},
+    programme,
+    room::{Full, Taken},
 };
 use crate::{
     registry::{self, Authorised},
@@ -33,7 +35,10 @@ use crate::{
         Link,
         flow::{Media, Sink},
     },
-    transcode::ladder::Ladder,
+    transcode::{
+        cost,
+        ladder::{Ladder, Resolution},
+    },
 };
 
 /// Packets waiting for a stream's task: a second of a fast presenter, so that
@@ -224,13 +229,37 @@ impl Gate {
         }
         let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
         if live >= self.settings.limits.live_streams && !is_live {
-            return Err(Refusal {
-                code: ReasonCode::Overload,
-                message: "the origin has no room for another stream".to_owned(),
-                retry_after: Some(30),
-            });
+            return Err(no_room());
         }
         Ok(())
+    }
+
+    /// Whether the machine can transcode the stream beside those that run. One that
+    /// runs itself is let in: its presenter comes back, or moves.
+    fn check_load(
+        &self,
+        streams: &BTreeMap<StreamId, Entry>,
+        stream: StreamId,
+        cores: f64,
+    ) -> Result<(), Refusal> {
+        let is_live = streams
+            .get(&stream)
+            .is_some_and(|entry| entry.running.is_some());
+        if is_live {
+            return Ok(());
+        }
+        let running = streams.values().filter_map(|entry| entry.running.as_ref());
+        let taken = running.map(|running| Taken {
+            cores: running.status.cores,
+            is_shedding: running.status.is_shedding,
+        });
+        self.settings.room.check(taken, cores).map_err(|full| {
+            match full {
+                Full::Estimated => tracing::warn!(%stream, cores, "refused: no core to spare"),
+                Full::Shedding => tracing::warn!(%stream, "refused: running streams lack rungs"),
+            }
+            no_room()
+        })
     }
 
     async fn authorise(&self, path: &PublishPath) -> Result<Authorised, Refusal> {
@@ -267,7 +296,18 @@ impl Gate {
             last_media: LastMedia::new(clock::utc()),
             key: open.key,
             claim: Claim::Free,
+            cores: self.cores(open, authorised),
         }
+    }
+
+    /// What the stream's ladder will take, by what its presenter announces.
+    fn cores(&self, open: &Open, authorised: &Authorised) -> f64 {
+        let source = open.announced.map_or(UNANNOUNCED, |size| Resolution {
+            width: size.width,
+            height: size.height,
+        });
+        let (ladder, rate) = programme::asked_for(authorised, source);
+        cost::of(source, &ladder, rate, self.settings.media.preset)
     }
 
     /// Enters a presenter who asked at `asked` into the directory.
@@ -287,6 +327,7 @@ impl Gate {
         if self.directory.generation() != generation {
             return Ok(Entered::StreamsChanged);
         }
+        self.check_load(&streams, authorised.stream, begin.cores)?;
         let entry = streams
             .entry(authorised.stream)
             .or_insert_with(|| self.launch(&authorised));
@@ -338,6 +379,21 @@ fn max_bitrate(authorised: &Authorised) -> u64 {
         .and_then(|set| set.rungs().first());
     let tallest = asked.map_or(Ladder::DEFAULT[0].bitrate, |rung| rung.bitrate);
     u64::from(tallest) * 3 / 2 + SOUND
+}
+
+/// What a presenter is taken to send who does not say: most cameras' first offer
+/// to a browser.
+const UNANNOUNCED: Resolution = Resolution {
+    width: 1280,
+    height: 720,
+};
+
+fn no_room() -> Refusal {
+    Refusal {
+        code: ReasonCode::Overload,
+        message: "the origin has no room for another stream".to_owned(),
+        retry_after: Some(30),
+    }
 }
 
 fn draining() -> Refusal {

@@ -9,6 +9,7 @@
 //! | `intake` | a session's media, from packets to the worker's input; pure |
 //! | `feed` | frames and the clock become coded media and ticks; pure |
 //! | `programme` | the stream as viewers see it: ladder, packager, store |
+//! | `room` | whether this machine can transcode another stream; pure |
 //! | [`schedule`] | which frame is due, and when; pure |
 //! | `notes` | what the registry is told of sessions |
 //! | `opus` | how long a packet of sound lasts; pure |
@@ -25,9 +26,11 @@ mod opus;
 mod programme;
 #[cfg(test)]
 mod rehearsal;
+mod room;
 pub mod schedule;
 
 pub use broadcast::Settings;
 pub use directory::{Directory, Status};
 pub use gate::{Gate, Refusal, Sinks};
 pub use metrics::Metrics;
+pub use room::Room;

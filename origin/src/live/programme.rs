@@ -28,6 +28,8 @@ pub(super) struct Programme {
     rate: FrameRate,
     packager: Packager,
     stream: Arc<store::Stream>,
+    /// Which rungs are made.
+    made: Vec<bool>,
     has_frames: bool,
     has_ended: bool,
 }
@@ -44,12 +46,7 @@ impl Programme {
     ) -> Result<Self, package::SpecError> {
         let continued = continued(authorised, settings, now);
         let canvas = continued.unwrap_or(source);
-        let ladder = match &authorised.quality_set {
-            Some(set) => set.ladder().for_source(canvas),
-            None => Ladder::default().for_source(canvas),
-        };
-        let asked = authorised.quality_set.as_ref().and_then(|set| set.fps());
-        let rate = asked.unwrap_or(FrameRate::DEFAULT);
+        let (ladder, rate) = asked_for(authorised, canvas);
         let spec = package::Spec {
             segment: settings.media.segment,
             part: settings.media.part,
@@ -73,6 +70,7 @@ impl Programme {
             .store
             .insert(authorised.client, authorised.stream, Arc::clone(&stream));
         Ok(Self {
+            made: vec![true; ladder.len()],
             canvas,
             ladder,
             rate,
@@ -93,10 +91,30 @@ impl Programme {
         &self.ladder
     }
 
+    /// What the transcoder needs to know of it to let rungs leave and return.
+    pub(super) fn beat(&self) -> transcode::Beat {
+        let video = &self.packager.layout().video;
+        transcode::Beat {
+            segment_frames: video.first_unit(1),
+            part_frames: video.part_units,
+        }
+    }
+
     /// Frames per second of every rung. A quality set that is changed while it lasts
     /// counts from the next programme on, as its ladder does.
     pub(super) fn rate(&self) -> FrameRate {
         self.rate
+    }
+
+    /// Notes that a rung leaves or returns. Returns the names of those that are made.
+    pub(super) fn set_made(&mut self, rung: usize, is_made: bool) -> Vec<String> {
+        if let Some(own) = self.made.get_mut(rung) {
+            *own = is_made;
+        }
+        let made = self.ladder.iter().zip(&self.made);
+        made.filter(|(_, is_made)| **is_made)
+            .map(|(rung, _)| rung.name())
+            .collect()
     }
 
     /// Whether viewers have been told that nothing will follow.
@@ -117,6 +135,12 @@ impl Programme {
     pub(super) fn interrupt(&mut self) {
         self.packager.interrupt();
         self.publish();
+    }
+
+    /// A new worker starts, and makes every rung.
+    pub(super) fn expect_all_rungs(&mut self) {
+        self.made.fill(true);
+        self.packager.expect_all_rungs();
     }
 
     pub(super) fn resume(&mut self) {
@@ -148,4 +172,14 @@ fn continued(authorised: &Authorised, settings: &Settings, now: UtcTime) -> Opti
     let away = canvas.left_at.map_or(0, |left| now.micros_since(left));
     let linger = i64::try_from(settings.media.linger.as_micros()).unwrap_or(i64::MAX);
     (away <= linger).then_some(canvas.size)
+}
+
+/// The ladder that a stream gets for a source of this size, and its frame rate.
+pub(super) fn asked_for(authorised: &Authorised, source: Resolution) -> (Vec<Rung>, FrameRate) {
+    let ladder = match &authorised.quality_set {
+        Some(set) => set.ladder().for_source(source),
+        None => Ladder::default().for_source(source),
+    };
+    let rate = authorised.quality_set.as_ref().and_then(|set| set.fps());
+    (ladder, rate.unwrap_or(FrameRate::DEFAULT))
 }

@@ -192,8 +192,8 @@ impl Origin {
             started_at: clock::utc(),
             media: config.media.clone(),
             limits: config.limits.clone(),
-            workers: supervisor::Pool::start(supervisor::Program::current())
-                .map_err(Error::Workers)?,
+            room: live::Room::new(cores(), config.limits.cpu_percent),
+            workers: workers()?,
             store: Arc::clone(&store),
             registry: registry.clone(),
             part_delay: viewer_metrics.part_delay(),
@@ -326,4 +326,13 @@ fn hostname() -> String {
         .ok()
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| "origin".to_owned())
+}
+
+fn workers() -> Result<supervisor::Pool, Error> {
+    supervisor::Pool::start(supervisor::Program::current()).map_err(Error::Workers)
+}
+
+/// What the scheduler and the control group leave to this process.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

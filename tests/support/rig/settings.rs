@@ -47,6 +47,14 @@ web = "http://{address}:{origin_http}"
 [state]
 dir = "{state}"
 
+# Tests share whatever machine there is: what is asked for is made and let in. Those of
+# overload turn it on.
+[media]
+shed_rungs = false
+
+[limits]
+cpu_percent = 0
+
 [drain]
 timeout = "2s"
 

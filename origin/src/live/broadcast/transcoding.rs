@@ -1,0 +1,133 @@
+//! The broadcast and its worker: what it is to make, and what becomes of it.
+
+use inlet_common::{
+    clock::{self, UtcTime},
+    roq::control::CloseReason,
+};
+
+use super::{Broadcast, notes};
+use crate::{
+    config,
+    live::programme::Programme,
+    transcode::{
+        self, cost,
+        ladder::{Resolution, Rung},
+        supervisor::Supervisor,
+    },
+};
+
+impl Broadcast {
+    /// Makes the ladder, or continues with the one there is, and starts a
+    /// worker for it.
+    pub(super) fn start(&mut self, source: Resolution, utc: UtcTime) {
+        if self.programme.as_ref().is_some_and(Programme::has_ended) {
+            self.retire_programme();
+        }
+        if self.programme.is_none() {
+            match Programme::new(&self.authorised, &self.settings, source, utc) {
+                Ok(programme) => self.programme = Some(programme),
+                Err(error) => {
+                    tracing::error!(%error, "no playlist can be made for this stream");
+                    self.finish(CloseReason::Internal);
+                    return;
+                }
+            }
+        }
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
+            return;
+        };
+        programme.expect_all_rungs();
+        programme.resume();
+        let rate = programme.rate();
+        let spec = spec(&self.settings.media, programme);
+        let cores = cost::cores(source, &spec);
+        let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
+        self.outputs = Some(outputs);
+        on_air.start(worker, rate, self.schedule.as_ref(), utc);
+        let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
+        tracing::info!(
+            ?qualities,
+            width = source.width,
+            height = source.height,
+            "on air"
+        );
+        let (stream, session) = (self.authorised.stream, on_air.session);
+        self.directory.update(stream, session, |status| {
+            status.source = Some(source);
+            status.qualities = qualities;
+            status.is_shedding = false;
+            status.frame_rate = Some(rate.as_u32());
+            status.cores = cores;
+        });
+        let (settings, canvas) = (&self.settings, programme.canvas());
+        notes::source(settings, stream, on_air.started_at, source, canvas);
+    }
+
+    pub(super) fn handle_output(&mut self, output: &transcode::Output) {
+        match output {
+            transcode::Output::Report(report) => self.handle_report(report),
+            transcode::Output::RungPlanned { rung, is_made, .. } => {
+                self.handle_rung(*rung, *is_made);
+            }
+            transcode::Output::Restarted => {
+                tracing::warn!("worker replaced");
+                self.ask_key_frame();
+            }
+            transcode::Output::KeyFrameNeeded => self.ask_key_frame(),
+            _ => {}
+        }
+        let Some(programme) = &mut self.programme else {
+            return;
+        };
+        let is_first = programme.handle_output(output);
+        if is_first && let Some(on_air) = &self.on_air {
+            let micros = clock::utc().micros_since(on_air.started_at);
+            self.settings
+                .metrics
+                .first_frame_seconds
+                .record(micros as f64 / 1e6);
+        }
+    }
+
+    fn handle_report(&mut self, report: &transcode::Report) {
+        self.settings.metrics.speed.record(report.speed);
+        if let Some(on_air) = &self.on_air {
+            let speed = report.speed;
+            self.directory
+                .update(self.authorised.stream, on_air.session, |status| {
+                    status.speed = Some(speed);
+                });
+        }
+    }
+
+    /// The packager knows when; whoever asks the API is told at once.
+    fn handle_rung(&mut self, rung: usize, is_made: bool) {
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &self.on_air) else {
+            return;
+        };
+        let qualities = programme.set_made(rung, is_made);
+        let is_shedding = qualities.len() < programme.ladder().len();
+        tracing::info!(?qualities, "another set of rungs is made");
+        self.directory
+            .update(self.authorised.stream, on_air.session, |status| {
+                status.qualities = qualities;
+                status.is_shedding = is_shedding;
+            });
+    }
+
+    pub(super) fn ask_key_frame(&mut self) {
+        if let Some(on_air) = &mut self.on_air {
+            on_air.want_key_frame(clock::now(), clock::utc());
+        }
+    }
+}
+
+fn spec(media: &config::Media, programme: &Programme) -> transcode::Spec {
+    transcode::Spec {
+        preset: media.preset,
+        audio_bitrate: media.audio_bitrate.as_bps().try_into().unwrap_or(u32::MAX),
+        memory_limit: media.worker_memory.as_u64(),
+        shedding: media.shed_rungs.then(|| programme.beat()),
+        ..transcode::Spec::new(programme.ladder().to_vec(), programme.rate())
+    }
+}
