@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`strip`] | the frame strip: a counter and a capture time drawn into each frame |
 //! | [`publisher`] | a WHIP client on an independent WebRTC stack, with picture and sound |
+//! | [`brake`] | a process that is too slow |
 //! | [`by_tcp`] | a presenter's way by TCP |
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
@@ -16,6 +17,7 @@
 //! The publisher and the TURN clients share no code with `inlet-edge`: what both got wrong in the
 //! same way, no test would see.
 
+pub mod brake;
 pub mod by_tcp;
 pub mod impairment;
 pub mod playlist;

@@ -1,0 +1,151 @@
+//! An origin that cannot keep up: rungs go before viewers wait, and nobody new is
+//! let in.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use inlet_common::clock;
+use tests::{
+    brake::Brake,
+    playlist::{self, Media},
+    publisher::Publisher,
+    rig::{Metrics, Rig, scenario, until},
+    stage,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is left to the worker: too little for both rungs of [`stage::SIZE`],
+/// enough for the lower one.
+const PERCENT: u32 = 5;
+
+/// Longest that a live edge may stand still beside the part that is due.
+const LATEST: Duration = Duration::from_secs(1);
+
+/// Changes the origin's settings of overload, which tests have off.
+async fn with(rig: &mut Rig, from: &str, to: &str) -> Result<()> {
+    rig.reconfigure_origin(|text| text.replacen(from, to, 1))
+        .await?;
+    rig.link_up().await
+}
+
+/// The next presenter is told that there is no room.
+async fn ensure_full(rig: &Rig) -> Result<()> {
+    let stream = rig.api.create("one too many").await?;
+    let refused = stage::refusal(Publisher::start(stage::options(&stream)).await)?;
+    ensure!(refused.status == 503, "{refused:?}");
+    ensure!(refused.reason == Some(2302), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_too_many_is_refused() {
+    scenario(async |rig: &mut Rig| {
+        with(rig, "[limits]\n", "[limits]\nlive_streams = 1\n").await?;
+        let (_, publisher, _) = stage::on_air(rig, "the only one").await?;
+        ensure_full(rig).await?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_for_which_there_are_no_cores_is_refused() {
+    scenario(async |rig: &mut Rig| {
+        with(rig, "cpu_percent = 0", "cpu_percent = 1").await?;
+        // One that is alone always has room.
+        let (stream, publisher, _) = stage::on_air(rig, "the first").await?;
+        ensure_full(rig).await?;
+        publisher.stop().await?;
+        until("its end", PATIENCE, async || {
+            ensure!(!rig.api.get(stream.id).await?.live, "still live");
+            Ok(())
+        })
+        .await?;
+        let (_, publisher, _) = stage::on_air(rig, "the next").await?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_too_slow_loses_its_dearest_rung_and_viewers_do_not_wait() {
+    scenario(async |rig: &mut Rig| {
+        with(rig, "shed_rungs = false", "shed_rungs = true").await?;
+        // The spare worker is the one that the first stream gets.
+        let worker = until("a spare worker", PATIENCE, async || {
+            let workers = rig.origin.children()?;
+            ensure!(workers.len() == 1, "workers {workers:?}");
+            Ok(workers[0])
+        })
+        .await?;
+        let (stream, publisher, before) = stage::on_air(rig, "slow").await?;
+        let [dear, cheap] = &before.variants[..] else {
+            anyhow::bail!("{before:?}");
+        };
+        let own = playlist::media(&dear.url).await?.map;
+        let brake = Brake::on(worker, PERCENT);
+        until("a rung to go", PATIENCE, async || {
+            let object = rig.api.get(stream.id).await?;
+            ensure!(object.transcoded_qualities == ["360p"], "{object:?}");
+            Ok(())
+        })
+        .await?;
+        let master = playlist::multivariant(&stream.hls).await?;
+        ensure!(master.variants == [cheap.clone()], "{master:?}");
+        ensure_full(rig).await?;
+        // Whoever plays it goes on, with other pictures.
+        let shed = until("the lower rung's pictures", PATIENCE, async || {
+            let media = playlist::media(&dear.url).await?;
+            ensure!(media.map != own, "still its own");
+            Ok(media)
+        })
+        .await?;
+        ensure_whole(&shed)?;
+        for variant in [dear, cheap] {
+            ensure_moves(&variant.url, 3).await?;
+        }
+        let metrics = Metrics::fetch(&rig.origin_metrics()).await?;
+        for name in [
+            "inlet_origin_transcode_rungs_shed",
+            "inlet_origin_transcode_rungs_shed_total",
+        ] {
+            ensure!(metrics.value(name)? == 1.0, "{name}");
+        }
+        drop(brake);
+        publisher.stop().await?;
+        until("the end of what is shed", PATIENCE, async || {
+            let metrics = Metrics::fetch(&rig.origin_metrics()).await?;
+            ensure!(metrics.value("inlet_origin_transcode_rungs_shed")? == 0.0);
+            Ok(())
+        })
+        .await
+    })
+    .await;
+}
+
+/// Nothing is missing, and one break tells that the pictures are others.
+fn ensure_whole(media: &Media) -> Result<()> {
+    ensure!(media.segments.iter().all(|segment| !segment.is_gap));
+    let breaks = media.segments.iter().filter(|it| it.is_discontinuity);
+    ensure!(breaks.count() <= 1, "{media:?}");
+    Ok(())
+}
+
+/// The live edge moves on by so many segments in about their time.
+async fn ensure_moves(url: &reqwest::Url, segments: u64) -> Result<()> {
+    let (first, _) = playlist::media(url).await?.edge();
+    let begin = clock::now();
+    until("the live edge", PATIENCE, async || {
+        let (now, _) = playlist::media(url).await?.edge();
+        ensure!(now >= first + segments, "{now}");
+        Ok(())
+    })
+    .await?;
+    let took = begin.elapsed();
+    ensure!(
+        took < Duration::from_secs(segments) + LATEST,
+        "{url}: {took:?}"
+    );
+    Ok(())
+}
