@@ -18,6 +18,7 @@
 //! browser hides from its page what has none, status code and `X-Err-Code` too.
 
 mod access;
+mod cache;
 mod growing;
 mod hold;
 mod metrics;
@@ -147,21 +148,31 @@ impl Request<'_> {
     async fn answer(&self, target: Target<'_>, query: Option<&str>) -> Result<Response, Refusal> {
         let stream = self.shared.directory.find(target.client, target.stream);
         let stream = stream.ok_or(Refusal::not_found(Some(ErrCode::NotLive)))?;
-        match target.file {
-            File::Master => self.master(&stream),
-            File::Manifest => self.manifest(&stream),
+        let answer = self.file(&stream, target.file, query).await;
+        answer.map_err(|refusal| refusal.at(stream.layout()))
+    }
+
+    async fn file(
+        &self,
+        stream: &Arc<store::Stream>,
+        file: File<'_>,
+        query: Option<&str>,
+    ) -> Result<Response, Refusal> {
+        match file {
+            File::Master => self.master(stream),
+            File::Manifest => self.manifest(stream),
             File::Clock => Ok(clock_reading()),
-            File::Media { track } => self.media(&stream, track, query).await,
-            File::Init { track, name } => self.init(&stream, track, name),
-            File::Segment { track, number } => self.segment(&stream, track, number).await,
+            File::Media { track } => self.media(stream, track, query).await,
+            File::Init { track, name } => self.init(stream, track, name),
+            File::Segment { track, number } => self.segment(stream, track, number).await,
             File::Part {
                 track,
                 number,
                 part,
-            } => self.part(&stream, track, number, part).await,
-            File::LegacyMaster => self.legacy_master(&stream),
-            File::LegacyMedia { track } => self.legacy_media(&stream, track),
-            File::Transport { track, number } => self.transport(&stream, track, number),
+            } => self.part(stream, track, number, part).await,
+            File::LegacyMaster => self.legacy_master(stream),
+            File::LegacyMedia { track } => self.legacy_media(stream, track),
+            File::Transport { track, number } => self.transport(stream, track, number),
         }
     }
 
@@ -195,7 +206,7 @@ fn clock_reading() -> Response {
     let mut response = Response::new(iso8601(clock::utc()).into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, cache::NOWHERE);
     response
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{
-    Request,
+    Request, cache,
     hold::{Look, hold},
     not_modified,
     reload::{Directives, Verdict},
@@ -16,14 +16,6 @@ use crate::store::{Rendered, Stream, Track};
 const HLS: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 const DASH: HeaderValue = HeaderValue::from_static("application/dash+xml");
 
-/// For what changes at any time: browsers ask again always, a CDN after a second.
-const MOMENTARY: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=1");
-
-/// For the answer to a blocking request, which stays right: RFC 8216bis §B
-/// recommends six target durations. Browsers are left out, because a player
-/// that asks the same again wants something newer.
-const ANSWERED: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=6");
-
 /// Target durations that a request is held before it gets 503.
 const MAX_HOLD: u32 = 3;
 
@@ -32,14 +24,14 @@ impl Request<'_> {
         let rendered = stream
             .master()
             .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
-        Ok(self.text(&rendered, HLS, MOMENTARY))
+        Ok(self.text(&rendered, HLS, momentary(stream)))
     }
 
     pub(super) fn manifest(&self, stream: &Stream) -> Result<Response, Refusal> {
         let rendered = stream
             .manifest()
             .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
-        Ok(self.text(&rendered, DASH, MOMENTARY))
+        Ok(self.text(&rendered, DASH, momentary(stream)))
     }
 
     pub(super) async fn media(
@@ -57,9 +49,9 @@ impl Request<'_> {
             self.wait(stream, track, &directives).await?;
         }
         let cache = if directives.segment.is_some() {
-            ANSWERED
+            cache::answered(stream.layout().target_duration())
         } else {
-            MOMENTARY
+            momentary(stream)
         };
         Ok(self.text(&stream.media(track, directives.skip), HLS, cache))
     }
@@ -68,7 +60,7 @@ impl Request<'_> {
         let rendered = stream
             .legacy_master()
             .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
-        Ok(self.text(&rendered, HLS, MOMENTARY))
+        Ok(self.text(&rendered, HLS, momentary(stream)))
     }
 
     pub(super) fn legacy_media(&self, stream: &Stream, track: &str) -> Result<Response, Refusal> {
@@ -79,7 +71,7 @@ impl Request<'_> {
         let rendered = stream
             .legacy_media(track)
             .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
-        Ok(self.text(&rendered, HLS, MOMENTARY))
+        Ok(self.text(&rendered, HLS, momentary(stream)))
     }
 
     async fn wait(
@@ -154,4 +146,8 @@ impl Request<'_> {
         };
         of("gzip").or(of("*")).is_some_and(|q| q > 0.0)
     }
+}
+
+fn momentary(stream: &Stream) -> HeaderValue {
+    cache::momentary(stream.layout().target_duration())
 }

@@ -6,6 +6,9 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::cache;
+use crate::package::Layout;
+
 /// What `X-Err-Code` tells a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrCode {
@@ -32,14 +35,48 @@ impl ErrCode {
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) code: Option<ErrCode>,
+    keep: Keep,
+}
+
+/// How long a cache may keep a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Not,
+    Seconds(u64),
+    /// The stream's target duration.
+    Target,
 }
 
 impl Refusal {
-    /// 404.
+    /// 404: with a code for what may come at any time, without one for good.
     pub(super) const fn not_found(code: Option<ErrCode>) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
             code,
+            // Shields the origin from players that wait, and costs them little.
+            keep: match code {
+                Some(_) => Keep::Seconds(1),
+                None => Keep::Target,
+            },
+        }
+    }
+
+    /// 404: it will come, and was asked for too early.
+    pub(super) const fn not_yet() -> Self {
+        Self {
+            keep: Keep::Not,
+            ..Self::not_found(None)
+        }
+    }
+
+    /// The same, by a stream whose segments are this long.
+    pub(super) fn at(self, layout: &Layout) -> Self {
+        match self.keep {
+            Keep::Target => Self {
+                keep: Keep::Seconds(layout.target_duration().as_secs()),
+                ..self
+            },
+            Keep::Not | Keep::Seconds(_) => self,
         }
     }
 
@@ -48,6 +85,7 @@ impl Refusal {
         Self {
             status: StatusCode::BAD_REQUEST,
             code: None,
+            keep: Keep::Not,
         }
     }
 
@@ -56,6 +94,7 @@ impl Refusal {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: None,
+            keep: Keep::Not,
         }
     }
 
@@ -64,6 +103,7 @@ impl Refusal {
         Self {
             status: StatusCode::FORBIDDEN,
             code: None,
+            keep: Keep::Not,
         }
     }
 
@@ -72,6 +112,7 @@ impl Refusal {
         Self {
             status: StatusCode::GONE,
             code: None,
+            keep: Keep::Not,
         }
     }
 
@@ -80,6 +121,7 @@ impl Refusal {
         Self {
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: None,
+            keep: Keep::Not,
         }
     }
 
@@ -87,13 +129,13 @@ impl Refusal {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        // A 404 may be kept for one target duration (RFC 8216bis §B), which
-        // shields the origin from players that wait; the rest is momentary.
-        let cache = match self.status {
-            StatusCode::NOT_FOUND => "public, max-age=0, s-maxage=1",
-            _ => "no-store",
+        let cache = match self.keep {
+            Keep::Not => cache::NOWHERE,
+            Keep::Seconds(seconds) => cache::shared(seconds),
+            // Of no stream: nobody said how long its segments are.
+            Keep::Target => cache::shared(1),
         };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        headers.insert(header::CACHE_CONTROL, cache);
         if let Some(code) = self.code {
             headers.insert("x-err-code", HeaderValue::from_static(code.as_str()));
         }

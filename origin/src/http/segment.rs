@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     Request,
+    cache::{IMMUTABLE, NOWHERE},
     growing::{Growing, Pieces},
     hold::{Look, hold},
     not_modified,
@@ -21,9 +22,6 @@ use crate::{
     package::{Snapshot, State},
     store::{Stream, Track},
 };
-
-/// Names are used once and content never changes.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3600, immutable");
 
 const TRANSPORT_STREAM: HeaderValue = HeaderValue::from_static("video/mp2t");
 
@@ -102,7 +100,7 @@ impl Request<'_> {
                 Some(chunks) => Ok(Look::Found(chunks.to_vec())),
                 None if segment.complete => Err(Refusal::not_found(None)),
                 None if part - segment.parts.len() <= MAX_PARTS_AHEAD => Ok(Look::NotYet),
-                None => Err(Refusal::not_found(None)),
+                None => Err(Refusal::not_yet()),
             }
         };
         let chunks = self.held(stream, track, look).await?;
@@ -123,7 +121,14 @@ impl Request<'_> {
             tracing::error!(error, number, "segment could not be muxed");
             Refusal::not_found(None)
         })?;
-        let segment = muxed.ok_or(Refusal::not_found(None))?;
+        // A segment is there for transport streams when its sound is whole too,
+        // which may be after the next one has begun.
+        let newest = track.newest().newest();
+        let is_ahead = newest.is_none_or(|newest| number.saturating_add(1) >= newest);
+        let segment = muxed.ok_or(match is_ahead {
+            true => Refusal::not_yet(),
+            false => Refusal::not_found(None),
+        })?;
         let etag = format!("\"{}-{number}-{}\"", track.name(), segment.len());
         Ok(self.whole(TRANSPORT_STREAM, vec![segment], &etag))
     }
@@ -175,6 +180,8 @@ impl Request<'_> {
                     header::CONTENT_RANGE,
                     &format!("bytes */{size}"),
                 );
+                // A cache that leaves ranges out of its keys would give it to all.
+                headers.insert(header::CACHE_CONTROL, NOWHERE);
                 (StatusCode::RANGE_NOT_SATISFIABLE, Body::empty())
             }
         };

@@ -21,6 +21,7 @@ use inlet_common::{
 use tower::ServiceExt;
 
 mod access;
+mod cache;
 mod legacy;
 
 use super::{Access, Metrics, router};
@@ -45,20 +46,23 @@ impl Live {
     }
 
     fn with(frames: u64, access: Access) -> Self {
-        let feed = Feed::new(30, 900);
+        let mut live = Self::of(Feed::new(30, 900), access);
+        live.run(frames);
+        live
+    }
+
+    fn of(feed: Feed, access: Access) -> Self {
         let metrics = Arc::new(Metrics::new());
         let stream = Arc::new(Stream::new(&feed.packager, metrics.part_delay()));
         let directory = Arc::new(Directory::default());
         directory.insert(STREAM.0, STREAM.1, Arc::clone(&stream));
         let router = router(Arc::clone(&directory), metrics, access);
-        let mut live = Self {
+        Self {
             feed,
             stream,
             directory,
             router,
-        };
-        live.run(frames);
-        live
+        }
     }
 
     fn run(&mut self, frames: u64) {
