@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`delivery`] | a server of a stream that is made up, viewers without a screen, nginx |
 //! | [`figure`] | a measured figure beside its peer and its target: table and JSON |
 //! | [`process`] | CPU time and memory of a process |
 //! | [`ingest`] | many presenters at an edge, and its packets at a plain forwarder |
@@ -12,6 +13,7 @@
 //! Two cores carry everything that a benchmark starts, so figures of one run
 //! are compared with figures of the same run, and medians with medians.
 
+pub mod delivery;
 pub mod figure;
 pub mod ingest;
 pub mod process;
