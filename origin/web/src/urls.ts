@@ -12,12 +12,17 @@ export interface PlayerRequest {
   measure: boolean;
   /** Measure the sound against the picture too; reroutes the sound, so not by default. */
   beep: boolean;
-  muted: boolean;
+  /** `null`: as the viewer left it the last time. */
+  muted: boolean | null;
   autoplay: boolean;
+  /** Begin with the numbers shown. */
+  stats: boolean;
 }
 
 /** How the media reach the player. */
-export type Protocol = "hls" | "dash" | "native";
+export type Protocol = "hls" | "dash" | "ts" | "native";
+
+const PROTOCOLS: readonly Protocol[] = ["hls", "dash", "ts", "native"];
 
 /** What the go-live page was asked for. */
 export interface GoLiveRequest {
@@ -42,20 +47,29 @@ const MAX_SIDE = 7680;
 export function parsePlayerUrl(url: URL): PlayerRequest | null {
   const stream = STREAM.exec(url.pathname)?.[1];
   if (stream === undefined) return null;
-  const protocol = url.searchParams.get("protocol")?.toLowerCase();
+  const muted = url.searchParams.get("muted");
   return {
     stream,
-    protocol: protocol === "dash" || protocol === "native" ? protocol : "hls",
+    protocol: parseProtocol(url.searchParams.get("protocol")) ?? "hls",
     measure: isOn(url.searchParams.get("measure"), false),
     beep: isOn(url.searchParams.get("beep"), false),
-    muted: isOn(url.searchParams.get("muted"), false),
+    muted: muted === null ? null : isOn(muted, false),
     autoplay: isOn(url.searchParams.get("autoplay"), true),
+    stats: isOn(url.searchParams.get("stats"), false),
   };
 }
 
 /** Path of the manifest that a protocol plays. */
 export function manifestPath(stream: string, protocol: Protocol): string {
-  return protocol === "dash" ? `/cmaf/${stream}/index.mpd` : `/cmaf/${stream}/master.m3u8`;
+  switch (protocol) {
+    case "dash":
+      return `/cmaf/${stream}/index.mpd`;
+    case "ts":
+      return `/mpegts/${stream}/master_mpegts.m3u8`;
+    case "hls":
+    case "native":
+      return `/cmaf/${stream}/master.m3u8`;
+  }
 }
 
 /** The player's address with another protocol, everything else kept. */
@@ -146,6 +160,12 @@ function decodeFragment(hash: string): string {
   } catch {
     return text;
   }
+}
+
+/** A protocol by its name in an address; `null` when there is none of that name. */
+export function parseProtocol(text: string | null): Protocol | null {
+  const wanted = text?.trim().toLowerCase();
+  return PROTOCOLS.find((protocol) => protocol === wanted) ?? null;
 }
 
 function isOn(value: string | null, otherwise: boolean): boolean {

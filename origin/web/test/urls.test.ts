@@ -19,10 +19,11 @@ describe("player address", () => {
       protocol: "hls",
       measure: false,
       beep: false,
-      muted: false,
+      muted: null,
       autoplay: true,
+      stats: false,
     });
-    const full = new URL("https://h/streams/1_42/?protocol=DASH&measure=1&muted&autoplay=0");
+    const full = new URL("https://h/streams/1_42/?protocol=DASH&measure=1&muted&autoplay=0&stats=1");
     expect(parsePlayerUrl(full)).toEqual({
       stream: "1_42",
       protocol: "dash",
@@ -30,7 +31,10 @@ describe("player address", () => {
       beep: false,
       muted: true,
       autoplay: false,
+      stats: true,
     });
+    expect(parsePlayerUrl(new URL("https://h/streams/1_42?muted=0&protocol=ts"))).toMatchObject({ muted: false, protocol: "ts" });
+    expect(parsePlayerUrl(new URL("https://h/streams/1_42?protocol=smooth"))?.protocol).toBe("hls");
   });
 
   it.each(["/streams/", "/streams/42", "/streams/1_2/x", "/streams/a_b", "/streams/1_2%2f..", "/"])(
@@ -42,6 +46,7 @@ describe("player address", () => {
     expect(manifestPath("1_42", "hls")).toBe("/cmaf/1_42/master.m3u8");
     expect(manifestPath("1_42", "native")).toBe("/cmaf/1_42/master.m3u8");
     expect(manifestPath("1_42", "dash")).toBe("/cmaf/1_42/index.mpd");
+    expect(manifestPath("1_42", "ts")).toBe("/mpegts/1_42/master_mpegts.m3u8");
   });
 
   it("changes the protocol and keeps the rest", () => {

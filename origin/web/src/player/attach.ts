@@ -8,7 +8,7 @@ import type { ClockSkew } from "./skew";
 
 /** What this browser can play, best first. */
 export function availableProtocols(video: HTMLVideoElement): Protocol[] {
-  const protocols: Protocol[] = isHlsSupported() ? ["hls", "dash"] : [];
+  const protocols: Protocol[] = isHlsSupported() ? ["hls", "dash", "ts"] : [];
   if (isNativeSupported(video)) protocols.push("native");
   return protocols;
 }
@@ -29,7 +29,8 @@ export async function attach(
   const manifest = new URL(manifestPath(stream, protocol), location.href).href;
   switch (protocol) {
     case "hls":
-      return new HlsEngine(video, manifest, skew, events);
+    case "ts":
+      return new HlsEngine(protocol, video, manifest, skew, events);
     case "native":
       return new NativeEngine(video, manifest, skew, events);
     case "dash": {

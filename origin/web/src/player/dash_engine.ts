@@ -74,7 +74,15 @@ export class DashEngine implements Engine {
   }
 
   target(): number | null {
-    return null;
+    // Before the manifest is there it throws.
+    if (!this.#player.isReady()) return null;
+    const target = this.#player.getTargetLiveDelay();
+    return target > 0 ? target : null;
+  }
+
+  bandwidth(): number | null {
+    const kilobits = this.#player.getAverageThroughput("video");
+    return kilobits > 0 ? 1000 * kilobits : null;
   }
 
   tick(): void {

@@ -10,6 +10,10 @@ export interface EngineEvents {
   onLevels(levels: Level[]): void;
   /** Something for the log. */
   onNote(what: string): void;
+  /** A playlist told for the first time of media that are so many seconds old. */
+  onAnnounced(age: number): void;
+  /** The buffer grew by media that are so many seconds old. */
+  onAppended(age: number): void;
 }
 
 /** One attachment to one manifest. An engine is never reused. */
@@ -23,8 +27,10 @@ export interface Engine {
   chooseLevel(index: number): void;
   /** Called four times a second; the place for rate control. `stalls` counts since attaching. */
   tick(nowMs: number, stalls: number): void;
-  /** What the rate controller aims at, or `null` when the engine has its own. */
+  /** The latency that is aimed at, see `InletPlayer.target`; `null` when unknown. */
   target(): number | null;
+  /** What the network is taken for, bits per second; `null` when unknown. */
+  bandwidth(): number | null;
   /** Moves to the newest playable position. */
   goLive(): void;
   destroy(): void;

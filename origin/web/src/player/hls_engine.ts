@@ -1,12 +1,18 @@
-// LL-HLS by hls.js, with our own rate controller in place of its latency control.
+// LL-HLS and HLS of MPEG-TS by hls.js, with our own rate controller in place of its
+// latency control.
 
 import Hls, { ErrorDetails, Events, type ErrorData, type HlsConfig, type LoadPolicy } from "hls.js";
+import { bufferAhead } from "./buffer";
 import type { Engine, EngineEvents } from "./engine";
 import { RateController } from "./rate";
 import type { ClockSkew } from "./skew";
 
 /** Where playback begins; the controller takes over from there. */
 const START_BEHIND = 0.7;
+/** Without parts, in target durations. */
+const SEGMENTS_BEHIND = 3;
+/** Seconds under which positions are the same. */
+const MOVED = 0.001;
 /** A playlist older than this many parts does not grow just now. */
 const MAX_BEATS = 2;
 /** What the network is taken for before anything is known: start near the top rung. */
@@ -25,13 +31,15 @@ function policy(timeToFirstByteMs: number, retries: number): LoadPolicy {
   };
 }
 
-const CONFIG: Partial<HlsConfig> = {
-  lowLatencyMode: true,
-  liveSyncDuration: START_BEHIND,
+const SHARED: Partial<HlsConfig> = {
   // 1 means: leave the rate alone. The controller below owns it.
   maxLiveSyncPlaybackRate: 1,
   liveSyncOnStallIncrease: 0.2,
   liveDurationInfinity: true,
+  // The streams have no captions; these would look for some in every frame.
+  enableCEA708Captions: false,
+  enableWebVTT: false,
+  enableIMSC1: false,
   // Left to the browser. When hls.js 1.7 trims the back buffer while a part is on its way
   // to the source buffer, it forgets that part, and loads nothing more until a seek: seen
   // about every two minutes with a length of 6.
@@ -48,6 +56,13 @@ const CONFIG: Partial<HlsConfig> = {
   fragLoadPolicy: policy(4_000, 3),
 };
 
+const CONFIGS: Record<"hls" | "ts", Partial<HlsConfig>> = {
+  hls: { ...SHARED, lowLatencyMode: true, liveSyncDuration: START_BEHIND },
+  // Whole segments, and playlists that are asked for in vain now and then: a player without
+  // parts stays three target durations behind (RFC 8216bis §6.3.3).
+  ts: { ...SHARED, lowLatencyMode: false, liveSyncDurationCount: SEGMENTS_BEHIND },
+};
+
 /** Whether hls.js can play here: the browser has Media Source Extensions. */
 export function isHlsSupported(): boolean {
   return Hls.isSupported();
@@ -55,23 +70,33 @@ export function isHlsSupported(): boolean {
 
 /** An attachment of hls.js. */
 export class HlsEngine implements Engine {
-  readonly protocol = "hls";
   readonly #hls: Hls;
   readonly #rate = new RateController();
+  /** The newest media that were announced, on the media timeline. */
+  #edge = 0;
+  /** The newest media that have come. */
+  #end = 0;
 
   constructor(
+    readonly protocol: "hls" | "ts",
     private readonly video: HTMLVideoElement,
     manifest: string,
     private readonly skew: ClockSkew,
     private readonly events: EngineEvents,
   ) {
-    this.#hls = new Hls(CONFIG);
+    this.#hls = new Hls(CONFIGS[protocol]);
     this.#hls.on(Events.MANIFEST_PARSED, () => this.#levels());
     this.#hls.on(Events.LEVELS_UPDATED, () => this.#levels());
     this.#hls.on(Events.LEVEL_SWITCHED, (_, { level }) => events.onNote(`level ${level}`));
     this.#hls.on(Events.LEVEL_LOADED, (_, { networkDetails, stats, details }) => {
       this.#observeClock(networkDetails, stats.loading);
+      // hls.js has put it on the media timeline by now: its own listeners come first.
+      this.#announced(details.edge, stats.loading.first);
       if (!details.live) events.onFatal("the playlist has ended");
+    });
+    this.#hls.on(Events.BUFFER_APPENDED, (_, { parent, type, timeRanges }) => {
+      // The picture's alone: sound comes in parts of its own length.
+      if (parent === "main") this.#appended(timeRanges[type]);
     });
     this.#hls.on(Events.ERROR, (_, data) => this.#error(data));
     this.#hls.loadSource(manifest);
@@ -95,6 +120,11 @@ export class HlsEngine implements Engine {
 
   target(): number | null {
     return this.#rate.target;
+  }
+
+  bandwidth(): number | null {
+    const bits = this.#hls.bandwidthEstimate;
+    return Number.isFinite(bits) ? bits : null;
   }
 
   tick(nowMs: number, stalls: number): void {
@@ -122,6 +152,30 @@ export class HlsEngine implements Engine {
   destroy(): void {
     this.#hls.destroy();
     this.video.playbackRate = 1;
+  }
+
+  #announced(edge: number, heardAt: number): void {
+    const isNew = edge > this.#edge + MOVED;
+    this.#edge = edge;
+    const age = this.#age(edge);
+    const since = (performance.now() - heardAt) / 1000;
+    if (isNew && age !== null) this.events.onAnnounced(age - since);
+  }
+
+  #appended(ranges: TimeRanges | undefined): void {
+    const end = ranges === undefined || ranges.length === 0 ? 0 : ranges.end(ranges.length - 1);
+    const isNew = end > this.#end + MOVED;
+    this.#end = end;
+    const age = this.#age(end);
+    if (isNew && age !== null) this.events.onAppended(age);
+  }
+
+  /** How long ago what is at this position was captured, by the playlist's dates. */
+  #age(position: number): number | null {
+    // Before something was played the position is on no timeline, or on another one.
+    if (this.#hls.playingDate === null || this.video.played.length === 0) return null;
+    const latency = this.latency();
+    return latency === null ? null : latency - (position - this.video.currentTime);
   }
 
   /** From the newest part's end, moved on by the clock, back to what is displayed. */
@@ -159,24 +213,4 @@ export class HlsEngine implements Engine {
     if (data.fatal || data.details === ErrorDetails.LEVEL_EMPTY_ERROR) this.events.onFatal(what);
     else if (data.details !== ErrorDetails.BUFFER_STALLED_ERROR) this.events.onNote(what);
   }
-}
-
-/** Media ahead of the playback position without a gap, seconds. */
-export function bufferAhead(video: HTMLVideoElement): number {
-  const { buffered, currentTime } = video;
-  for (let i = 0; i < buffered.length; i++) {
-    if (buffered.start(i) <= currentTime + 0.05 && buffered.end(i) > currentTime) {
-      return buffered.end(i) - currentTime;
-    }
-  }
-  return 0;
-}
-
-/** Where the next buffered range begins, or `null` when there is none ahead. */
-export function nextRange(video: HTMLVideoElement): number | null {
-  const { buffered, currentTime } = video;
-  for (let i = 0; i < buffered.length; i++) {
-    if (buffered.start(i) > currentTime + 0.05) return buffered.start(i);
-  }
-  return null;
 }

@@ -4,9 +4,11 @@ import { parsePlayerUrl, withProtocol, type PlayerRequest, type Protocol } from 
 import { availableProtocols, usableProtocol } from "./attach";
 import { Controls } from "./controls";
 import { Measure } from "./measure";
+import { answerQuestions } from "./report";
 import { Session } from "./session";
 import { ClockSkew } from "./skew";
 import { log, newPlayerState } from "./state";
+import { recallVolume } from "./volume";
 
 const NUMBERS_EVERY_MS = 500;
 
@@ -16,35 +18,39 @@ function start(request: PlayerRequest): void {
   const protocol = usableProtocol(request.protocol, available);
   const state = newPlayerState(request.stream, protocol ?? request.protocol);
   Object.assign(window, { inlet: state });
+  answerQuestions(state);
 
   /** Whether the viewer wants it to run; an engine may pause the element by itself. */
   let isWanted = request.autoplay;
-  video.muted = request.muted;
+  const want = (next: boolean): void => {
+    isWanted = next;
+    controls.showIntent(next);
+  };
+  const kept = recallVolume();
+  video.volume = kept.volume;
+  video.muted = request.muted ?? kept.isMuted;
 
   const play = async (): Promise<void> => {
     try {
       await video.play();
     } catch (error) {
       if (!(error instanceof DOMException) || error.name !== "NotAllowedError") return;
-      if (video.muted) {
-        isWanted = false;
-        return;
-      }
+      if (video.muted) return want(false);
       // Sound needs a click in most browsers; the picture does not.
       log(state, performance.now(), "autoplay without sound");
       video.muted = true;
       controls.offerSound(true);
-      await video.play().catch(() => (isWanted = false));
+      await video.play().catch(() => want(false));
     }
   };
   const controls = new Controls(video, {
     play: () => {
-      isWanted = true;
+      want(true);
       void play();
       session?.goLive();
     },
     pause: () => {
-      isWanted = false;
+      want(false);
       video.pause();
     },
     goLive: () => session?.goLive(),
@@ -68,6 +74,8 @@ function start(request: PlayerRequest): void {
   }
   controls.showProtocols(available, protocol);
   controls.showLevels([], -1);
+  controls.showStats(request.stats);
+  controls.showIntent(isWanted);
   if (request.measure && "requestVideoFrameCallback" in video) {
     Object.assign(window, { inletMeasure: new Measure(video, state, request.beep) });
   }

@@ -57,6 +57,10 @@ export class NativeEngine implements Engine {
     return null;
   }
 
+  bandwidth(): number | null {
+    return null;
+  }
+
   tick(): void {
     // The browser holds its own latency.
   }

@@ -8,8 +8,10 @@ import { explainAbsence, type Explanation } from "../reasons";
 import { viewerRetryDelay } from "../retry";
 import { manifestPath, type Protocol } from "../urls";
 import { attach } from "./attach";
+import { bufferAhead, nextRange } from "./buffer";
 import type { Engine } from "./engine";
-import { bufferAhead, nextRange } from "./hls_engine";
+import { Journey } from "./journey";
+import { Display, watchTrips } from "./page_clock";
 import { Probe, type Finding } from "./probe";
 import type { ClockSkew } from "./skew";
 import { log, type InletPlayer, type PlayerState } from "./state";
@@ -36,7 +38,9 @@ const START_TIMEOUT = 10;
 export class Session {
   #engine: Engine | null = null;
   #watchdog = new Watchdog();
-  #probe: Probe;
+  #journey = new Journey(false);
+  readonly #display: Display;
+  readonly #probe: Probe;
   /** Counts attachments and protocol changes: what belongs to an earlier one is dropped. */
   #generation = 0;
   #attachedAt = 0;
@@ -58,6 +62,11 @@ export class Session {
     // numbered segments does not say whether anybody still makes them.
     const master = new URL(manifestPath(state.stream, "hls"), location.href).href;
     this.#probe = new Probe(master, skew);
+    this.#display = new Display(video);
+    watchTrips(({ firstByte, protocol }) => {
+      this.#journey.noteRoundTrip(firstByte);
+      state.transport = protocol;
+    });
     setInterval(() => this.#tick(), TICK_MS);
     video.addEventListener("seeking", () => this.#watchdog.noteSeek(video.currentTime));
     document.addEventListener("visibilitychange", () => {
@@ -117,6 +126,7 @@ export class Session {
     const { protocol, stream } = this.state;
     this.#setState("loading", null);
     this.#watchdog = new Watchdog();
+    this.#journey = new Journey(protocol === "ts");
     this.#attachedAt = performance.now();
     this.state.attaches++;
     this.#note(`attach ${protocol}`);
@@ -133,6 +143,8 @@ export class Session {
         this.events.onLevels();
       },
       onNote: (what) => this.#note(what),
+      onAnnounced: (age) => generation === this.#generation && this.#journey.noteAnnounced(age),
+      onAppended: (age) => generation === this.#generation && this.#journey.noteAppended(age),
     });
     if (generation !== this.#generation) {
       engine.destroy();
@@ -154,7 +166,9 @@ export class Session {
     this.#engine?.destroy();
     this.#engine = null;
     this.state.latency = null;
+    this.state.breakdown = null;
     this.state.target = null;
+    this.state.bandwidth = null;
     this.state.playbackRate = 1;
     this.state.currentLevel = -1;
   }
@@ -173,16 +187,14 @@ export class Session {
     const now = performance.now();
     const { video, state } = this;
     engine.tick(now, this.#watchdog.stalls);
-    state.latency = round(engine.latency());
-    state.target = round(engine.target());
-    state.currentLevel = engine.currentLevel();
-    state.playbackRate = video.playbackRate;
+    const buffer = bufferAhead(video);
+    this.#showNumbers(engine, buffer);
 
     const remedy = this.#watchdog.step({
       now: now / 1000,
       position: video.currentTime,
       isIdle: video.paused,
-      buffer: bufferAhead(video),
+      buffer,
       nextRange: nextRange(video),
     });
     state.stalls = this.#stallsBefore + this.#watchdog.stalls;
@@ -203,6 +215,22 @@ export class Session {
           this.#startOver("no first frame");
         }
     }
+  }
+
+  #showNumbers(engine: Engine, buffer: number): void {
+    const { state, video } = this;
+    state.latency = round(engine.latency());
+    state.target = round(engine.target());
+    state.currentLevel = engine.currentLevel();
+    state.playbackRate = video.playbackRate;
+    state.bandwidth = engine.bandwidth();
+    const quality = video.getVideoPlaybackQuality();
+    state.decodedFrames = quality.totalVideoFrames;
+    state.droppedFrames = quality.droppedVideoFrames;
+    this.#display.ask();
+    state.breakdown = this.#watchdog.hasPlayed
+      ? this.#journey.step({ latency: state.latency, buffer, display: this.#display.lag })
+      : null;
   }
 
   #showProgress(): void {

@@ -1,6 +1,7 @@
 // `window.inlet`: what the player tells tests and embedding pages. Read only by promise.
 
 import type { Protocol } from "../urls";
+import type { Breakdown } from "./journey";
 
 /** What the viewer sees. */
 export type PlayerState =
@@ -49,12 +50,24 @@ export interface InletPlayer {
   protocol: Protocol;
   /** Seconds from capture to display, from the manifest's clock; `null` when unknown. */
   latency: number | null;
-  /** Seconds that the rate controller aims at behind the newest part; `null` with other engines. */
+  /** The steps that the latency consists of; `null` while nothing is played. */
+  breakdown: Breakdown | null;
+  /**
+   * Seconds that are aimed at: behind the newest part or segment with HLS, behind the
+   * capture with DASH; `null` where the browser decides.
+   */
   target: number | null;
   playbackRate: number;
   levels: Level[];
   /** Index into `levels` of what is displayed, or −1. */
   currentLevel: number;
+  /** What the network is taken for, bits per second. */
+  bandwidth: number | null;
+  /** Frames that were decoded and those of them that came too late to be shown. */
+  decodedFrames: number;
+  droppedFrames: number;
+  /** HTTP version of the media: `h2`, `http/1.1`, or empty. */
+  transport: string;
   /** Times that playback ran dry since the page was loaded. */
   stalls: number;
   /** Times that an engine was attached: 1 unless something had to be recovered. */
@@ -85,10 +98,15 @@ export function newPlayerState(stream: string, protocol: Protocol): InletPlayer 
     state: "waiting",
     protocol,
     latency: null,
+    breakdown: null,
     target: null,
     playbackRate: 1,
     levels: [],
     currentLevel: -1,
+    bandwidth: null,
+    decodedFrames: 0,
+    droppedFrames: 0,
+    transport: "",
     stalls: 0,
     attaches: 0,
     startupMs: null,
