@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What the origin serves by name; a bundle without them is half built.
-const PAGES: [&str; 2] = ["player.html", "go-live.html"];
+const PAGES: [&str; 3] = ["player.html", "compare.html", "go-live.html"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=migrations");

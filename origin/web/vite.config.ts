@@ -1,4 +1,4 @@
-// Builds the two pages into `dist/`, which inlet-origin embeds.
+// Builds the pages into `dist/`, which inlet-origin embeds.
 //
 // Everything but the pages goes to `/assets/` under hashed names, so that it can be
 // cached for ever. Nothing is inlined: the pages forbid inline code and data URLs.
@@ -16,7 +16,9 @@ function devPages(): Plugin {
       server.middlewares.use((request, _response, next) => {
         const path = request.url?.split("?")[0] ?? "";
         if (path === "/go-live") request.url = "/go-live.html";
-        if (path.startsWith("/streams/")) request.url = "/player.html";
+        if (path.startsWith("/streams/")) {
+          request.url = path.endsWith("/compare") ? "/compare.html" : "/player.html";
+        }
         next();
       });
     },
@@ -29,7 +31,7 @@ function devPages(): Plugin {
 export default defineConfig({
   base: "/",
   plugins: [devPages()],
-  server: { proxy: { "/cmaf": ORIGIN } },
+  server: { proxy: { "/cmaf": ORIGIN, "/mpegts": ORIGIN } },
   build: {
     outDir: "dist",
     assetsDir: "assets",
@@ -40,7 +42,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // dash.js alone is 800 kB; it is loaded only when a viewer asks for DASH.
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { input: ["player.html", "go-live.html"] },
+    rolldownOptions: { input: ["player.html", "compare.html", "go-live.html"] },
   },
   test: { include: ["test/**/*.test.ts"] },
 } as import("vite").UserConfig & { test: object });

@@ -217,6 +217,7 @@ fn announce(rig: &Rig, urls: &Value, is_live: bool) {
     let text = |key: &str| urls[key].as_str().unwrap_or_default().to_owned();
     let rows = [
         ("Player", text("player")),
+        ("Side by side", format!("{}/compare", text("player"))),
         ("Go live", text("go_live")),
         ("LL-HLS", text("hls")),
         ("LL-DASH", text("dash")),

@@ -1,4 +1,4 @@
-//! The player page and the go-live page, out of the binary.
+//! The pages out of the binary: the player, several of it side by side, going live.
 //!
 //! The bundle is built from `origin/web` by `make web` and embedded by
 //! `build.rs`. Pages are revalidated on each visit; what they load lies under
@@ -30,10 +30,15 @@ static BUNDLE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundle.rs"
 /// the go-live page POSTs to the edges. Nothing inline is allowed.
 macro_rules! policy {
     ($ancestors:literal) => {
+        policy!($ancestors, "'none'")
+    };
+    ($ancestors:literal, $frames:literal) => {
         concat!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; ",
             "font-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; connect-src *; ",
-            "base-uri 'none'; form-action 'none'; frame-ancestors ",
+            "frame-src ",
+            $frames,
+            "; base-uri 'none'; form-action 'none'; frame-ancestors ",
             $ancestors
         )
     };
@@ -46,11 +51,23 @@ struct Page {
     permissions: &'static str,
 }
 
+/// What no page of a viewer asks for. Autoplay and full screen stay as whoever
+/// embeds the player allows them.
+const VIEWING: &str = "camera=(), microphone=(), geolocation=()";
+
 /// Made to be embedded: its URL is the stream's `iframe_url`.
 const PLAYER: Page = Page {
     file: "player.html",
     policy: policy!("*"),
-    permissions: "camera=(), microphone=(), geolocation=()",
+    permissions: VIEWING,
+};
+
+/// Players in frames. On a machine without TLS each has a name of its own under
+/// `localhost`, since a browser opens six connections to one name by HTTP/1.1.
+const COMPARE: Page = Page {
+    file: "compare.html",
+    policy: policy!("'none'", "'self' http://*.localhost:*"),
+    permissions: VIEWING,
 };
 
 /// Never embedded: a page that starts a camera is worth a clickjacker's while.
@@ -72,11 +89,12 @@ const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-poli
 /// What applications embed; it keeps its name, so that they can name it.
 const MODULE: &str = "module/inlet-publisher.js";
 
-/// The routes `/streams/{client}_{id}`, `/go-live`, `/assets/…` and that of the
+/// The routes `/streams/{client}_{id}`, `…/compare`, `/go-live`, `/assets/…` and that of the
 /// publisher's module.
 pub fn router() -> Router {
     Router::new()
         .route("/streams/{stream}", get(player))
+        .route("/streams/{stream}/compare", get(compare))
         .route("/go-live", get(go_live))
         .route("/assets/{*name}", get(asset))
         .route("/module/inlet-publisher.js", get(module))
@@ -120,13 +138,15 @@ async fn player(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let output = path.ok().and_then(|Path(text)| OutputPath::parse(&text));
-    if output.is_none() {
-        let mut response = not_found("this is no stream's address");
-        response.headers_mut().insert(ERROR_CODE, MALFORMED_ID);
-        return response;
-    }
-    files.page(&PLAYER, &headers)
+    files.page_of_stream(&PLAYER, path, &headers)
+}
+
+async fn compare(
+    State(files): State<Arc<Files>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    files.page_of_stream(&COMPARE, path, &headers)
 }
 
 async fn go_live(State(files): State<Arc<Files>>, headers: HeaderMap) -> Response {
@@ -197,6 +217,22 @@ impl Files {
                 .map(|&(name, content)| (name, File::new(name, content)))
                 .collect(),
         )
+    }
+
+    /// A page below a stream's address, which has to be one.
+    fn page_of_stream(
+        &self,
+        page: &Page,
+        path: Result<Path<String>, PathRejection>,
+        request: &HeaderMap,
+    ) -> Response {
+        let output = path.ok().and_then(|Path(text)| OutputPath::parse(&text));
+        if output.is_none() {
+            let mut response = not_found("this is no stream's address");
+            response.headers_mut().insert(ERROR_CODE, MALFORMED_ID);
+            return response;
+        }
+        self.page(page, request)
     }
 
     fn page(&self, page: &Page, request: &HeaderMap) -> Response {

@@ -44,16 +44,34 @@ async fn a_stream_has_the_player_page() {
         "worker-src 'self' blob:",
         "media-src 'self' blob:",
         "connect-src *",
+        "frame-src 'none'",
         "frame-ancestors *",
     ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
+    // Either would keep it out of others' frames, or silent and small in them.
+    assert!(!headers.contains_key("x-frame-options"));
+    let permissions = headers["permissions-policy"].to_str().unwrap();
+    assert!(!permissions.contains("autoplay") && !permissions.contains("fullscreen"));
     let (_, expected) = BUNDLE
         .iter()
         .find(|(name, _)| *name == "player.html")
         .unwrap();
     assert_eq!(body, *expected);
+}
+
+#[tokio::test]
+async fn players_are_compared_in_frames_of_their_own_names() {
+    let (status, headers, body) = get_with("/streams/1_17/compare", &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.contains("frame-src 'self' http://*.localhost:*;"),
+        "{policy}"
+    );
+    assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+    assert!(String::from_utf8_lossy(&body).contains("id=\"players\""));
 }
 
 #[tokio::test]
@@ -78,6 +96,7 @@ async fn a_malformed_stream_is_told_so() {
         "/streams/1_",
         "/streams/01_2",
         "/streams/1_%FF",
+        "/streams/x/compare",
     ] {
         let (status, headers, _) = get_with(path, &[]).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
