@@ -25,8 +25,8 @@ async fn who_has_a_token_watches_and_nobody_else() {
         let publisher = Publisher::start(stage::options(&stream)).await?;
 
         let signed = sign(rig, &stream, &["--for", "1h"])?;
-        let [hls, dash, transport] = &signed[..] else {
-            anyhow::bail!("three URLs: {signed:?}");
+        let [hls, dash, transport, player] = &signed[..] else {
+            anyhow::bail!("four URLs: {signed:?}");
         };
         let by_token = Stream {
             hls: hls.clone(),
@@ -38,6 +38,7 @@ async fn who_has_a_token_watches_and_nobody_else() {
         let watched = viewer::watch(transport, 90, PATIENCE).await?;
         watched.ensure_smooth()?;
         ensure!(status(dash).await? == 200, "the manifest");
+        ensure!(status(player).await? == 200, "the player page");
 
         for plain in [&stream.hls, &stream.dash, &stream.transport] {
             ensure!(status(plain).await? == 403, "{plain} without a token");

@@ -50,19 +50,25 @@ impl SignCommand {
         let keys = Keys::load(file)?;
         let micros = now.plus_micros(i64::try_from(self.lifetime.as_micros()).unwrap_or(i64::MAX));
         let expires = u64::try_from(micros.as_unix_micros()).unwrap_or(0) / 1_000_000;
+        let web = &config.urls.web;
         let mut urls = String::new();
-        for (output, file) in [
-            ("cmaf", "master.m3u8"),
-            ("cmaf", "index.mpd"),
-            ("mpegts", "master_mpegts.m3u8"),
+        let mut tokens = Vec::new();
+        for (output, files) in [
+            ("cmaf", &["master.m3u8", "index.mpd"][..]),
+            ("mpegts", &["master_mpegts.m3u8"][..]),
         ] {
             let prefix = format!("/{output}/{}", self.stream);
             let Some(signed) = Signed::new(&keys, &prefix, expires, self.address) else {
                 continue;
             };
-            // Writing to a string cannot fail; the result carries nothing.
-            _ = writeln!(urls, "{}{prefix}/{signed}/{file}", config.urls.web);
+            for file in files {
+                // Writing to a string cannot fail; the result carries nothing.
+                _ = writeln!(urls, "{web}{prefix}/{signed}/{file}");
+            }
+            tokens.push(format!("{output}={signed}"));
         }
+        let tokens = tokens.join("&");
+        _ = writeln!(urls, "{web}/streams/{}?{tokens}", self.stream);
         Ok(urls)
     }
 }
@@ -94,6 +100,8 @@ mod tests {
         assert_eq!(lines[1], format!("{base}/index.mpd"));
         assert!(lines[2].ends_with("/1800000060/master_mpegts.m3u8"));
         assert!(!lines[2].contains(token), "another prefix, another token");
+        let player = format!("http://127.0.0.1:8080/streams/1_17?cmaf={token}/1800000060&mpegts=");
+        assert!(lines[3].starts_with(&player), "{}", lines[3]);
     }
 
     #[test]

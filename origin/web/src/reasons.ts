@@ -165,6 +165,12 @@ export function explainAbsence(code: number | null, status: number): Explanation
       advice: "Playback starts by itself as soon as the stream is live.",
     };
   }
+  if (status === 403) {
+    return { title: "This stream is not open to everyone", advice: "Ask for a link to watch it." };
+  }
+  if (status === 410) {
+    return { title: "This link has expired", advice: "Ask for a new one, or reload the page that showed it." };
+  }
   if (status === 0) {
     return { title: "No connection", advice: "Check the network. The player keeps trying." };
   }

@@ -17,10 +17,23 @@ export interface PlayerRequest {
   autoplay: boolean;
   /** Begin with the numbers shown. */
   stats: boolean;
+  tokens: Tokens;
 }
 
 /** How the media reach the player. */
 export type Protocol = "hls" | "dash" | "ts" | "native";
+
+/**
+ * Playback tokens as they stand in media's addresses, `{token}/{expires}`; `null` where
+ * there is none. One opens CMAF, another the transport streams.
+ */
+export interface Tokens {
+  cmaf: string | null;
+  mpegts: string | null;
+}
+
+/** Everyone may watch. */
+export const NO_TOKENS: Tokens = { cmaf: null, mpegts: null };
 
 const PROTOCOLS: readonly Protocol[] = ["hls", "dash", "ts", "native"];
 
@@ -42,6 +55,8 @@ export interface Size {
 
 const STREAM = /^\/streams\/(\d+_\d+)\/?$/;
 const MAX_SIDE = 7680;
+/** As `origin/src/playback/token.rs` makes them. */
+const TOKEN = /^[\w-]{43}\/\d{1,12}$/;
 
 /** Reads the player's own address; `null` when it names no stream. */
 export function parsePlayerUrl(url: URL): PlayerRequest | null {
@@ -56,20 +71,28 @@ export function parsePlayerUrl(url: URL): PlayerRequest | null {
     muted: muted === null ? null : isOn(muted, false),
     autoplay: isOn(url.searchParams.get("autoplay"), true),
     stats: isOn(url.searchParams.get("stats"), false),
+    tokens: parseTokens(url),
   };
 }
 
+/** Reads the playback tokens of an address; what cannot be one is none. */
+export function parseTokens(url: URL): Tokens {
+  return { cmaf: parseToken(url, "cmaf"), mpegts: parseToken(url, "mpegts") };
+}
+
 /** Path of the manifest that a protocol plays. */
-export function manifestPath(stream: string, protocol: Protocol): string {
-  switch (protocol) {
-    case "dash":
-      return `/cmaf/${stream}/index.mpd`;
-    case "ts":
-      return `/mpegts/${stream}/master_mpegts.m3u8`;
-    case "hls":
-    case "native":
-      return `/cmaf/${stream}/master.m3u8`;
-  }
+export function manifestPath(stream: string, protocol: Protocol, tokens: Tokens = NO_TOKENS): string {
+  const output = outputOf(protocol);
+  const token = tokens[output];
+  const base = `/${output}/${stream}${token === null ? "" : `/${token}`}`;
+  const file = { hls: "master.m3u8", native: "master.m3u8", dash: "index.mpd", ts: "master_mpegts.m3u8" };
+  return `${base}/${file[protocol]}`;
+}
+
+/** Whether the tokens open what a protocol plays. Without any, everyone may watch. */
+export function isOpen(protocol: Protocol, tokens: Tokens): boolean {
+  const isFree = tokens.cmaf === null && tokens.mpegts === null;
+  return isFree || tokens[outputOf(protocol)] !== null;
 }
 
 /** The player's address with another protocol, everything else kept. */
@@ -166,6 +189,15 @@ function decodeFragment(hash: string): string {
 export function parseProtocol(text: string | null): Protocol | null {
   const wanted = text?.trim().toLowerCase();
   return PROTOCOLS.find((protocol) => protocol === wanted) ?? null;
+}
+
+function outputOf(protocol: Protocol): keyof Tokens {
+  return protocol === "ts" ? "mpegts" : "cmaf";
+}
+
+function parseToken(url: URL, output: keyof Tokens): string | null {
+  const text = url.searchParams.get(output) ?? "";
+  return TOKEN.test(text) ? text : null;
 }
 
 function isOn(value: string | null, otherwise: boolean): boolean {

@@ -8,6 +8,8 @@ describe("comparison", () => {
     expect(parseCompareUrl(new URL(AT, "https://h"))).toEqual({ stream: "1_7", protocols: [...COMPARED] });
     expect(parseCompareUrl(new URL(`${AT}/?protocols=dash,HLS,dash,x`, "https://h"))?.protocols).toEqual(["dash", "hls"]);
     expect(parseCompareUrl(new URL(`${AT}?protocols=x`, "https://h"))?.protocols).toEqual([...COMPARED]);
+    const token = `${"t".repeat(43)}/1800000000`;
+    expect(parseCompareUrl(new URL(`${AT}?cmaf=${token}`, "https://h"))?.protocols).toEqual(["hls", "dash"]);
     for (const path of ["/streams/1_7", "/streams/x/compare", "/compare"]) {
       expect(parseCompareUrl(new URL(path, "https://h"))).toBeNull();
     }

@@ -49,6 +49,8 @@ describe("other explanations", () => {
     expect(explainAbsence(null, 404).title).toBe("Waiting for the presenter");
     expect(explainAbsence(2000, 404).title).toBe("This address is not a stream");
     expect(explainAbsence(3000, 404).title).toBe("Starting");
+    expect(explainAbsence(null, 403).title).toBe("This stream is not open to everyone");
+    expect(explainAbsence(null, 410).title).toBe("This link has expired");
     expect(explainAbsence(null, 0).title).toBe("No connection");
     expect(explainAbsence(null, 502).title).toBe("Not available just now");
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   announcedEndpoint,
+  isOpen,
   manifestPath,
   movedEndpoint,
   parseGoLiveUrl,
@@ -22,6 +23,7 @@ describe("player address", () => {
       muted: null,
       autoplay: true,
       stats: false,
+      tokens: { cmaf: null, mpegts: null },
     });
     const full = new URL("https://h/streams/1_42/?protocol=DASH&measure=1&muted&autoplay=0&stats=1");
     expect(parsePlayerUrl(full)).toEqual({
@@ -32,6 +34,7 @@ describe("player address", () => {
       muted: true,
       autoplay: false,
       stats: true,
+      tokens: { cmaf: null, mpegts: null },
     });
     expect(parsePlayerUrl(new URL("https://h/streams/1_42?muted=0&protocol=ts"))).toMatchObject({ muted: false, protocol: "ts" });
     expect(parsePlayerUrl(new URL("https://h/streams/1_42?protocol=smooth"))?.protocol).toBe("hls");
@@ -47,6 +50,25 @@ describe("player address", () => {
     expect(manifestPath("1_42", "native")).toBe("/cmaf/1_42/master.m3u8");
     expect(manifestPath("1_42", "dash")).toBe("/cmaf/1_42/index.mpd");
     expect(manifestPath("1_42", "ts")).toBe("/mpegts/1_42/master_mpegts.m3u8");
+  });
+
+  it("passes playback tokens on, each to what it opens", () => {
+    const token = "7r35M79zGNMGLBNbsA-ebBxaLy3GZUan32--u_K5Gj0/1800000060";
+    const tokens = (query: string): { cmaf: string | null; mpegts: string | null } => {
+      const request = parsePlayerUrl(new URL(`https://h/streams/1_42?${query}`));
+      return request?.tokens ?? { cmaf: "no request", mpegts: null };
+    };
+    const one = tokens(`cmaf=${token}`);
+    expect(one).toEqual({ cmaf: token, mpegts: null });
+    expect(manifestPath("1_42", "dash", one)).toBe(`/cmaf/1_42/${token}/index.mpd`);
+    expect([isOpen("hls", one), isOpen("ts", one)]).toEqual([true, false]);
+    const other = tokens(`mpegts=${encodeURIComponent(token)}`);
+    expect(manifestPath("1_42", "ts", other)).toBe(`/mpegts/1_42/${token}/master_mpegts.m3u8`);
+    expect([isOpen("hls", other), isOpen("ts", other)]).toEqual([false, true]);
+    expect([isOpen("hls", tokens("")), isOpen("ts", tokens(""))]).toEqual([true, true]);
+    for (const junk of ["../../x/1", "abc/1", `${"x".repeat(43)}/../1`, `${token}/x`, "x".repeat(43)]) {
+      expect(tokens(`cmaf=${encodeURIComponent(junk)}`).cmaf).toBeNull();
+    }
   });
 
   it("changes the protocol and keeps the rest", () => {

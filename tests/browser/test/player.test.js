@@ -171,6 +171,22 @@ step("it plays MPEG-TS three segments behind", async (context) => {
   await page.close();
 });
 
+step("it passes playback tokens on, and offers what they open", async () => {
+  const token = `${"t".repeat(43)}/4000000000`;
+  page = await browser.page();
+  const paths = [];
+  page.on("request", (request) => paths.push(new URL(request.url()).pathname));
+  // Where everyone may watch, tokens are not looked at.
+  await page.goto(`${stream.iframe_url}?cmaf=${token}`);
+  await advances(page, 60);
+  const media = paths.filter((path) => path.startsWith("/cmaf/"));
+  assert.ok(media.length > 10);
+  assert.deepEqual(media.filter((path) => !path.startsWith(`/cmaf/1_${stream.id}/${token}/`)), []);
+  const offered = await page.locator("#protocol-menu").textContent();
+  assert.ok(offered.includes("LL-DASH") && !offered.includes("MPEG-TS"), offered);
+  await page.close();
+});
+
 step("in a frame of another origin it fills it, plays and tells how it goes", async () => {
   for (const attributes of ['allow="autoplay; fullscreen"', 'sandbox="allow-scripts"']) {
     page = await browser.page(application.url(`${stream.iframe_url}?muted=1`, attributes));

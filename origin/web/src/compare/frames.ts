@@ -6,7 +6,7 @@
 // TLS and so by HTTP/1.1, each player gets a name of its own: browsers take every name
 // under `localhost` for loopback (RFC 6761 §6.3).
 
-import { parseProtocol, type Protocol } from "../urls";
+import { isOpen, parseProtocol, parseTokens, type Protocol } from "../urls";
 
 /** Players that get on with six connections: LL-HLS takes four at times, LL-DASH two. */
 const MAX_SHARING = 2;
@@ -28,8 +28,10 @@ export function parseCompareUrl(url: URL): CompareRequest | null {
   const stream = COMPARE.exec(url.pathname)?.[1];
   if (stream === undefined) return null;
   const wanted = (url.searchParams.get("protocols") ?? "").split(",").map(parseProtocol);
-  const protocols = wanted.filter((protocol) => protocol !== null);
-  return { stream, protocols: protocols.length > 0 ? [...new Set(protocols)] : [...COMPARED] };
+  const named = wanted.filter((protocol) => protocol !== null);
+  const tokens = parseTokens(url);
+  const protocols = named.length > 0 ? new Set(named) : COMPARED;
+  return { stream, protocols: [...protocols].filter((protocol) => isOpen(protocol, tokens)) };
 }
 
 /** Whether each player can have a host name of its own. */

@@ -1,16 +1,16 @@
 // Chooses the engine for a protocol and attaches it.
 
-import { manifestPath, type Protocol } from "../urls";
+import { isOpen, manifestPath, type Protocol, type Tokens } from "../urls";
 import type { Engine, EngineEvents } from "./engine";
 import { HlsEngine, isHlsSupported } from "./hls_engine";
 import { isNativeSupported, NativeEngine } from "./native_engine";
 import type { ClockSkew } from "./skew";
 
-/** What this browser can play, best first. */
-export function availableProtocols(video: HTMLVideoElement): Protocol[] {
+/** What this browser can play and the tokens open, best first. */
+export function availableProtocols(video: HTMLVideoElement, tokens: Tokens): Protocol[] {
   const protocols: Protocol[] = isHlsSupported() ? ["hls", "dash", "ts"] : [];
   if (isNativeSupported(video)) protocols.push("native");
-  return protocols;
+  return protocols.filter((protocol) => isOpen(protocol, tokens));
 }
 
 /** The wanted protocol, or the best one that this browser has. `null`: none at all. */
@@ -22,11 +22,12 @@ export function usableProtocol(wanted: Protocol, available: readonly Protocol[])
 export async function attach(
   protocol: Protocol,
   stream: string,
+  tokens: Tokens,
   video: HTMLVideoElement,
   skew: ClockSkew,
   events: EngineEvents,
 ): Promise<Engine> {
-  const manifest = new URL(manifestPath(stream, protocol), location.href).href;
+  const manifest = new URL(manifestPath(stream, protocol, tokens), location.href).href;
   switch (protocol) {
     case "hls":
     case "ts":

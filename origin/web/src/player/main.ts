@@ -14,7 +14,7 @@ const NUMBERS_EVERY_MS = 500;
 
 function start(request: PlayerRequest): void {
   const video = document.getElementById("video") as HTMLVideoElement;
-  const available = availableProtocols(video);
+  const available = availableProtocols(video, request.tokens);
   const protocol = usableProtocol(request.protocol, available);
   const state = newPlayerState(request.stream, protocol ?? request.protocol);
   Object.assign(window, { inlet: state });
@@ -79,7 +79,7 @@ function start(request: PlayerRequest): void {
   if (request.measure && "requestVideoFrameCallback" in video) {
     Object.assign(window, { inletMeasure: new Measure(video, state, request.beep) });
   }
-  const session = new Session(video, state, new ClockSkew(), {
+  const session = new Session(video, state, request.tokens, new ClockSkew(), {
     onState: (next, why) => controls.showState(next, why),
     onLevels: () => controls.showLevels(state.levels, session.chosenLevel),
     onAttached: () => {

@@ -6,7 +6,7 @@
 
 import { explainAbsence, type Explanation } from "../reasons";
 import { viewerRetryDelay } from "../retry";
-import { manifestPath, type Protocol } from "../urls";
+import { isOpen, manifestPath, type Protocol, type Tokens } from "../urls";
 import { attach } from "./attach";
 import { bufferAhead, nextRange } from "./buffer";
 import type { Engine } from "./engine";
@@ -55,12 +55,14 @@ export class Session {
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly state: InletPlayer,
+    private readonly tokens: Tokens,
     private readonly skew: ClockSkew,
     private readonly events: SessionEvents,
   ) {
     // Liveness is read off the HLS playlists whatever is played: a DASH manifest with
     // numbered segments does not say whether anybody still makes them.
-    const master = new URL(manifestPath(state.stream, "hls"), location.href).href;
+    const readable = isOpen("hls", tokens) ? "hls" : "ts";
+    const master = new URL(manifestPath(state.stream, readable, tokens), location.href).href;
     this.#probe = new Probe(master, skew);
     this.#display = new Display(video);
     watchTrips(({ firstByte, protocol }) => {
@@ -130,7 +132,7 @@ export class Session {
     this.#attachedAt = performance.now();
     this.state.attaches++;
     this.#note(`attach ${protocol}`);
-    const engine = await attach(protocol, stream, this.video, this.skew, {
+    const engine = await attach(protocol, stream, this.tokens, this.video, this.skew, {
       onFatal: (what) => {
         if (generation !== this.#generation) return;
         // Not from within the engine's own call: destroying it there breaks some.
