@@ -184,7 +184,8 @@ pub fn serve(live: bool) -> Result<()> {
             ListenerMetrics::new("inlet_origin", "web"),
         )?;
         say(format!("{READY} {}", listener.local_addr()));
-        let routes = http::pages::router().merge(http::router(directory, metrics));
+        let routes =
+            http::pages::router().merge(http::router(directory, metrics, http::Access::free()));
         let served = tokio::spawn(listener.serve(routes, CancellationToken::new()));
         if live {
             tokio::spawn(feed.run()).await??;

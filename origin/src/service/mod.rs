@@ -39,7 +39,7 @@ pub use check::{check, refuse};
 
 use crate::{
     api,
-    config::Config,
+    config::{self, Config},
     http::{self, Access},
     live, metrics, playback,
     registry::{self, Registry},
@@ -156,13 +156,7 @@ struct Origin {
 
 impl Origin {
     async fn bind(config: &Config) -> Result<Self, Error> {
-        let path = config.state.dir.clone();
-        std::fs::create_dir_all(&path).map_err(|source| Error::StateDir { path, source })?;
-        let registry = Registry::open(&config.state.registry).await?;
-        registry.finish_interrupted(clock::utc()).await?;
-        registry
-            .ensure_first_key(&config.state.dir, clock::utc())
-            .await?;
+        let registry = open_registry(&config.state).await?;
         let mut certificates = Vec::new();
         let https = https(config, &mut certificates)?;
         let options = Options {
@@ -280,6 +274,16 @@ impl Origin {
         });
         tasks.spawn_infallible("roq", links);
     }
+}
+
+async fn open_registry(state: &config::State) -> Result<Registry, Error> {
+    let path = state.dir.clone();
+    std::fs::create_dir_all(&path).map_err(|source| Error::StateDir { path, source })?;
+    let registry = Registry::open(&state.registry).await?;
+    let now = clock::utc();
+    registry.finish_interrupted(now).await?;
+    registry.ensure_first_key(&state.dir, now).await?;
+    Ok(registry)
 }
 
 fn https(
