@@ -122,10 +122,11 @@ impl Roster {
     }
 }
 
-/// A DASH player looks for a new period every two seconds, and needs a moment
-/// to get it: it must know before the period begins, or it asks for segments
-/// that are not what it takes them for.
-pub(super) const LEAVES_AFTER: Duration = Duration::from_secs(3);
+/// A DASH player looks for a new period every two seconds, perhaps at a CDN's
+/// copy a second old, and must know before the period begins: else it decodes the
+/// new pictures by the old init segment, which ends playback. One look may fail,
+/// or a busy machine be late with it.
+const LEAVES_AFTER: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests {
@@ -135,24 +136,24 @@ mod tests {
     fn a_rung_thins_out_at_once_and_leaves_with_a_segment() {
         let mut roster = roster(30, 6);
         assert_eq!(roster.asked(905, false), Rungs(0b111));
-        assert_eq!(roster.shed(0, 905), 1020);
-        let thin: Vec<_> = (906..1050)
+        assert_eq!(roster.shed(0, 905), 1110);
+        let thin: Vec<_> = (906..1140)
             .filter(|&number| roster.asked(number, number % 30 == 0).has(0))
             .collect();
         // Each part's last frame, and each segment's first.
         assert_eq!(thin[..7], [911, 917, 923, 929, 930, 935, 941]);
-        assert_eq!(thin.last(), Some(&1019));
-        assert_eq!(roster.asked(1020, true), Rungs(0b110));
+        assert_eq!(thin.last(), Some(&1109));
+        assert_eq!(roster.asked(1110, true), Rungs(0b110));
     }
 
     #[test]
     fn a_rung_comes_back_with_the_first_frame_of_a_segment() {
         let mut roster = roster(30, 6);
         roster.shed(0, 900);
-        assert_eq!(roster.restore(0, 3001), 3120);
-        assert_eq!(roster.asked(3119, false), Rungs(0b110));
-        assert_eq!(roster.asked(3120, true), Rungs(0b111));
-        assert_eq!(roster.asked(3121, false), Rungs(0b111));
+        assert_eq!(roster.restore(0, 3001), 3210);
+        assert_eq!(roster.asked(3209, false), Rungs(0b110));
+        assert_eq!(roster.asked(3210, true), Rungs(0b111));
+        assert_eq!(roster.asked(3211, false), Rungs(0b111));
     }
 
     #[test]
