@@ -107,7 +107,16 @@ impl Broadcast {
         };
         let qualities = programme.set_made(rung, is_made);
         let is_shedding = qualities.len() < programme.ladder().len();
-        tracing::info!(?qualities, "another set of rungs is made");
+        let quality = programme.ladder().get(rung).map(Rung::name);
+        if is_made {
+            tracing::info!(
+                quality,
+                ?qualities,
+                "the machine has room again: rung restored"
+            );
+        } else {
+            tracing::warn!(quality, ?qualities, "the machine cannot keep up: rung shed");
+        }
         self.directory
             .update(self.authorised.stream, on_air.session, |status| {
                 status.qualities = qualities;

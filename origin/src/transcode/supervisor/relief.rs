@@ -10,7 +10,6 @@ use super::{
 };
 use crate::transcode::{
     Output, Report, Spec,
-    ladder::Rung,
     metrics::{RungsShed, ShedCounters},
 };
 
@@ -19,7 +18,6 @@ use crate::transcode::{
 #[derive(Debug)]
 pub(super) struct Relief {
     parts: Option<(Load, Roster)>,
-    names: Vec<String>,
     all: Rungs,
     newest: u64,
     counters: ShedCounters,
@@ -35,7 +33,6 @@ impl Relief {
         });
         Self {
             parts,
-            names: spec.ladder.iter().map(Rung::name).collect(),
             all: Rungs::all(spec.ladder.len()),
             newest: 0,
             counters: ShedCounters::default(),
@@ -87,14 +84,12 @@ impl Relief {
             Change::Shed(rung) => (rung, false, roster.shed(rung, self.newest)),
             Change::Restore(rung) => (rung, true, roster.restore(rung, self.newest)),
         };
-        let quality = self.names.get(rung).map_or("", String::as_str);
-        if is_made {
-            tracing::info!(quality, "the machine has room again: rung restored");
-            self.counters.restored.increment(1);
+        let counter = if is_made {
+            &self.counters.restored
         } else {
-            tracing::warn!(quality, "the machine cannot keep up: rung shed");
-            self.counters.shed.increment(1);
-        }
+            &self.counters.shed
+        };
+        counter.increment(1);
         self.shed.set(load.shed());
         Some(Output::RungPlanned {
             rung,
