@@ -46,6 +46,9 @@ struct Arguments {
     /// Draw ports that nobody uses instead of the fixed ones.
     #[arg(long)]
     free_ports: bool,
+    /// Let streams shed rungs when the machine cannot keep up, which tests have off.
+    #[arg(long)]
+    shed_rungs: bool,
     /// Who speaks DTLS at the edge: `openssl` or `memory-safe`.
     #[arg(long, default_value = "openssl")]
     dtls: String,
@@ -125,7 +128,7 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
     let folder = fs::canonicalize(&arguments.directory)?;
     let urls_file = folder.join("urls.json");
     fs::remove_file(&urls_file).ok();
-    let rig = Rig::start(Layout {
+    let mut rig = Rig::start(Layout {
         folder,
         ports: ports(arguments)?,
         address: arguments.address,
@@ -133,6 +136,11 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
         media: format!("dtls = \"{}\"", arguments.dtls),
     })
     .await?;
+    if arguments.shed_rungs {
+        rig.reconfigure_origin(|text| text.replacen("shed_rungs = false", "shed_rungs = true", 1))
+            .await?;
+        rig.link_up().await?;
+    }
     let stream = rig.api.find_or_create(&arguments.name).await?;
     let publisher = publish(arguments, &stream)
         .await

@@ -17,6 +17,9 @@ export const SIZE = "854x480";
 /** Short sides of the rungs that such a picture gets. */
 export const RUNGS = [468, 360];
 
+/** Milliseconds of a braked process's turn: too short to be taken for a stop. */
+const BRAKE_PERIOD = 100;
+
 /** An error that waiting cannot mend. */
 export class Fatal extends Error {}
 
@@ -150,6 +153,23 @@ export class Stage {
     const isOrigin = (pid) =>
       parents.get(pid)?.name === "inlet-origin" && parents.get(pid).parent === this.process.pid;
     return [...parents].filter(([, { parent }]) => isOrigin(parent)).map(([pid]) => pid);
+  }
+
+  /** Leaves a process so many percent of its time; returns what ends that. */
+  brake(pid, percent) {
+    const run = (BRAKE_PERIOD * percent) / 100;
+    let timer = null;
+    const step = (signal, next, time) => {
+      process.kill(pid, signal);
+      timer = setTimeout(next, time);
+    };
+    const stop = () => step("SIGSTOP", go, BRAKE_PERIOD - run);
+    const go = () => step("SIGCONT", stop, run);
+    stop();
+    return () => {
+      clearTimeout(timer);
+      process.kill(pid, "SIGCONT");
+    };
   }
 
   /** Ends everything; with a failure, tells the tail of each log. */
