@@ -89,7 +89,7 @@ impl Growing {
 
     /// The next chunk; `None` inside when it is still to come.
     fn next_chunk(&self) -> Result<Option<Bytes>, End> {
-        let newest = self.stream.track(&self.track).map(Track::newest);
+        let newest = self.stream.track(&self.track).map(|it| it.newest());
         let Some(newest) = newest.filter(|_| !self.stream.is_retired()) else {
             return Err(End::Stalled);
         };

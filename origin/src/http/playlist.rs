@@ -46,14 +46,14 @@ impl Request<'_> {
             return Err(Refusal::not_found(Some(ErrCode::NotReady)));
         }
         if directives.segment.is_some() {
-            self.wait(stream, track, &directives).await?;
+            self.wait(stream, &track, &directives).await?;
         }
         let cache = if directives.segment.is_some() {
             cache::answered(stream.layout().target_duration())
         } else {
             momentary(stream)
         };
-        Ok(self.text(&stream.media(track, directives.skip), HLS, cache))
+        Ok(self.text(&stream.media(&track, directives.skip), HLS, cache))
     }
 
     pub(super) fn legacy_master(&self, stream: &Stream) -> Result<Response, Refusal> {
@@ -69,7 +69,7 @@ impl Request<'_> {
             .filter(|track| !track.is_audio())
             .ok_or(Refusal::not_found(None))?;
         let rendered = stream
-            .legacy_media(track)
+            .legacy_media(&track)
             .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
         Ok(self.text(&rendered, HLS, momentary(stream)))
     }

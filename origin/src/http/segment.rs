@@ -53,7 +53,7 @@ impl Request<'_> {
             .find(|init| init.name == name)
             .ok_or(Refusal::not_found(None))?;
         let etag = format!("\"{name}\"");
-        Ok(self.whole(content_type(track), vec![init.data.clone()], &etag))
+        Ok(self.whole(content_type(&track), vec![init.data.clone()], &etag))
     }
 
     pub(super) async fn segment(
@@ -69,17 +69,17 @@ impl Request<'_> {
             Some(segment) => Ok(Look::Found(Arc::clone(segment))),
             None => expected(snapshot, number),
         };
-        let segment = self.held(stream, track, look).await?;
+        let segment = self.held(stream, &track, look).await?;
         if segment.complete {
             let etag = format!("\"{}-{number}-{}\"", track.name(), segment.size());
-            return Ok(self.whole(content_type(track), segment.chunks.clone(), &etag));
+            return Ok(self.whole(content_type(&track), segment.chunks.clone(), &etag));
         }
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type(track));
+        headers.insert(header::CONTENT_TYPE, content_type(&track));
         headers.insert(header::CACHE_CONTROL, IMMUTABLE);
         if !self.is_head() {
-            *response.body_mut() = Body::new(Growing::new(Arc::clone(stream), track, number));
+            *response.body_mut() = Body::new(Growing::new(Arc::clone(stream), &track, number));
         }
         Ok(response)
     }
@@ -103,9 +103,9 @@ impl Request<'_> {
                 None => Err(Refusal::not_yet()),
             }
         };
-        let chunks = self.held(stream, track, look).await?;
+        let chunks = self.held(stream, &track, look).await?;
         let etag = format!("\"{}-{number}.{part}-{}\"", track.name(), size(&chunks));
-        Ok(self.whole(content_type(track), chunks, &etag))
+        Ok(self.whole(content_type(&track), chunks, &etag))
     }
 
     pub(super) fn transport(
@@ -115,7 +115,7 @@ impl Request<'_> {
         number: u64,
     ) -> Result<Response, Refusal> {
         let track = stream.track(track).ok_or(Refusal::not_found(None))?;
-        let muxed = stream.transport_segment(track, number);
+        let muxed = stream.transport_segment(&track, number);
         let muxed = muxed.map_err(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, number, "segment could not be muxed");

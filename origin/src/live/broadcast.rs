@@ -40,6 +40,7 @@ use crate::{
     transcode::{self, supervisor},
 };
 
+mod growth;
 mod transcoding;
 
 /// A session that is silent for so long is over, whatever its edge believes.
@@ -317,6 +318,7 @@ impl Broadcast {
         if let Some(source) = on_air.wants_start(now) {
             self.start(source, utc);
         }
+        self.grow(now, utc);
     }
 
     /// Whether the session on air lives.

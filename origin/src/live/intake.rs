@@ -47,6 +47,11 @@ const BLANK: Resolution = Resolution {
     height: 360,
 };
 
+/// A picture that Chromium begins scaled down grows in steps for so long. The
+/// ladder may grow once, so the largest size counts; two seconds are left for
+/// the key frame and the segment that it grows with.
+const WATCH_GROWTH_FOR: Duration = Duration::from_secs(8);
+
 /// Frames kept while the largest one is looked for: a second at 60 frames per
 /// second, twice.
 const MAX_KEPT: usize = 128;
@@ -70,6 +75,7 @@ pub(super) struct Intake {
     first_packet: Option<Instant>,
     first_picture: Option<Instant>,
     largest: Option<Resolution>,
+    growth: Option<Growth>,
     /// Each with the moment when it was whole.
     kept: Vec<(UtcTime, Frame)>,
     feed: Option<Feed>,
@@ -82,6 +88,15 @@ struct IntakeTrack {
     track: Track,
     timeout: Option<Instant>,
     reported: TrackCounters,
+}
+
+/// A picture that may still grow.
+#[derive(Debug)]
+struct Growth {
+    from: Resolution,
+    /// A larger one's ladder has no more rungs.
+    enough: u32,
+    until: Instant,
 }
 
 impl Intake {
@@ -100,6 +115,7 @@ impl Intake {
             first_packet: None,
             first_picture: None,
             largest: None,
+            growth: None,
             kept: Vec::new(),
             feed: None,
             key_frames_wanted: VecDeque::new(),
@@ -166,8 +182,9 @@ impl Intake {
             .feed
             .as_ref()
             .map(|feed| to_instant(feed.next_timeout()));
+        let growth = self.growth.as_ref().map(|growth| growth.until);
         let tracks = self.tracks.iter().filter_map(|track| track.timeout);
-        tracks.chain(slots).min()
+        tracks.chain(slots).chain(growth).min()
     }
 
     /// What the driver is to do next.
@@ -246,6 +263,28 @@ impl Intake {
         self.flush();
     }
 
+    /// The ladder is made for `from` and may grow until the picture's short side
+    /// is `enough`, unless the presenter has announced a size.
+    pub(super) fn watch_growth(&mut self, from: Resolution, enough: u32) {
+        let first = self.first_picture.filter(|_| self.announced.is_none());
+        self.growth = first.map(|first| Growth {
+            from,
+            enough,
+            until: first + WATCH_GROWTH_FOR,
+        });
+    }
+
+    /// The size that the picture has grown to, once, when that is known.
+    pub(super) fn wants_growth(&mut self, now: Instant) -> Option<Resolution> {
+        let growth = self.growth.as_ref()?;
+        let largest = self.largest.unwrap_or(growth.from);
+        if largest.short_side() < growth.enough && now < growth.until {
+            return None;
+        }
+        let from = self.growth.take()?.from;
+        Some(largest).filter(|largest| area(*largest) > area(from))
+    }
+
     /// Goes on with the worker of another session, and its slots.
     pub(super) fn take_over(&mut self, other: Self) {
         self.feed = other.feed;
@@ -308,6 +347,12 @@ impl Intake {
     }
 
     fn handle_frame(&mut self, frame: Frame, now: Instant, utc: UtcTime) {
+        let size = frame.resolution.map(|size| upright(size, &frame));
+        if let Some(size) = size
+            && self.largest.is_none_or(|known| area(size) > area(known))
+        {
+            self.largest = Some(size);
+        }
         match &mut self.feed {
             Some(feed) => {
                 let capture = self.epoch.at(frame.capture);
@@ -318,13 +363,6 @@ impl Intake {
     }
 
     fn keep(&mut self, frame: Frame, now: Instant, utc: UtcTime) {
-        if let Some(size) = frame.resolution
-            && self
-                .largest
-                .is_none_or(|largest| area(size) > area(largest))
-        {
-            self.largest = Some(size);
-        }
         let is_picture = frame.codec != FrameCodec::Opus;
         if is_picture && self.first_picture.is_none() {
             self.first_picture = Some(now);
@@ -342,6 +380,17 @@ impl Intake {
             let capture = self.epoch.at(frame.capture);
             feed.handle_frame(self.epoch.at(utc), capture, frame);
         }
+    }
+}
+
+/// The picture's size as viewers see it.
+fn upright(size: Resolution, frame: &Frame) -> Resolution {
+    if frame.quarter_turns.is_multiple_of(2) {
+        return size;
+    }
+    Resolution {
+        width: size.height,
+        height: size.width,
     }
 }
 

@@ -10,6 +10,7 @@ use inlet_common::{
     ids::{SessionId, SessionKey},
     roq::control,
 };
+use tokio::sync::mpsc;
 
 use super::{
     broadcast::{Begin, Settings},
@@ -20,7 +21,11 @@ use super::{
 use crate::{
     roq::{Link, flow::Media},
     timeline::{Epoch, FrameRate},
-    transcode::{ladder::Resolution, supervisor},
+    transcode::{
+        self, Input, keyframe,
+        ladder::{Resolution, Rung},
+        supervisor,
+    },
 };
 
 /// A session.
@@ -38,6 +43,28 @@ pub(super) struct OnAir {
     settings: Arc<Settings>,
     intake: Intake,
     worker: Option<supervisor::Handle>,
+    /// Takes the worker's place with the next segment.
+    next: Option<NextWorker>,
+    entered: Option<Enlarged>,
+}
+
+/// A worker with a larger ladder, which is given the media beside the other one
+/// until it can go on from there.
+#[derive(Debug)]
+struct NextWorker {
+    worker: supervisor::Handle,
+    has_key_frame: bool,
+    enlarged: Enlarged,
+}
+
+/// What comes with a larger ladder.
+#[derive(Debug)]
+pub(super) struct Enlarged {
+    pub(super) ladder: Vec<Rung>,
+    pub(super) source: Resolution,
+    /// What it takes of the machine.
+    pub(super) cores: f64,
+    pub(super) outputs: mpsc::Receiver<transcode::Output>,
 }
 
 impl OnAir {
@@ -57,6 +84,8 @@ impl OnAir {
             settings,
             intake: Intake::new(&begin.tracks, announced, epoch),
             worker: None,
+            next: None,
+            entered: None,
         }
     }
 
@@ -73,6 +102,8 @@ impl OnAir {
     pub(super) fn take_over(&mut self, other: Self) {
         self.started_at = other.started_at;
         self.worker = other.worker;
+        self.next = other.next;
+        self.entered = other.entered;
         self.intake.take_over(other.intake);
         self.deliver();
     }
@@ -145,6 +176,38 @@ impl OnAir {
         self.deliver();
     }
 
+    /// See [`Intake::watch_growth`].
+    pub(super) fn watch_growth(&mut self, from: Resolution, enough: u32) {
+        self.intake.watch_growth(from, enough);
+    }
+
+    /// See [`Intake::wants_growth`].
+    pub(super) fn wants_growth(&mut self, now: Instant) -> Option<Resolution> {
+        self.intake.wants_growth(now)
+    }
+
+    /// Goes on with this worker from the first segment that it can make.
+    pub(super) fn prepare(
+        &mut self,
+        worker: supervisor::Handle,
+        enlarged: Enlarged,
+        now: Instant,
+        utc: UtcTime,
+    ) {
+        self.next = Some(NextWorker {
+            worker,
+            has_key_frame: false,
+            enlarged,
+        });
+        self.want_key_frame(now, utc);
+    }
+
+    /// What the programme goes on with, now that its next frame will come from
+    /// the worker that was prepared.
+    pub(super) fn take_enlarged(&mut self) -> Option<Enlarged> {
+        self.entered.take()
+    }
+
     /// Goes off air; tells where the next session's slots begin.
     pub(super) fn stop(self) -> Option<Schedule> {
         self.intake.stop()
@@ -173,13 +236,33 @@ impl OnAir {
     fn deliver(&mut self) {
         while let Some(output) = self.intake.poll_output() {
             match output {
-                Output::Input(input) => {
-                    if let Some(worker) = &self.worker {
-                        worker.send(input);
-                    }
-                }
+                Output::Input(input) => self.send(input),
                 Output::KeyFrameWanted(flow, ssrc) => self.link.ask_key_frame(flow, ssrc),
             }
+        }
+    }
+
+    fn send(&mut self, input: Input) {
+        if let Some(next) = &mut self.next {
+            match &input {
+                Input::Video { codec, data, .. } => {
+                    next.has_key_frame |= keyframe::is_key_frame(*codec, data);
+                    next.worker.send(input.clone());
+                }
+                Input::Audio { .. } => next.worker.send(input.clone()),
+                Input::VideoTick { idr: true, .. } if next.has_key_frame => self.enter(),
+                Input::VideoTick { .. } | Input::AudioTick { .. } => {}
+            }
+        }
+        if let Some(worker) = &self.worker {
+            worker.send(input);
+        }
+    }
+
+    fn enter(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.worker = Some(next.worker);
+            self.entered = Some(next.enlarged);
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Programme {
     canvas: Resolution,
+    qualities: Ladder,
     ladder: Vec<Rung>,
     rate: FrameRate,
     packager: Packager,
@@ -46,6 +47,7 @@ impl Programme {
     ) -> Result<Self, package::SpecError> {
         let continued = continued(authorised, settings, now);
         let canvas = continued.unwrap_or(source);
+        let qualities = qualities(authorised);
         let (ladder, rate) = asked_for(authorised, canvas);
         let spec = package::Spec {
             segment: settings.media.segment,
@@ -72,6 +74,7 @@ impl Programme {
         Ok(Self {
             made: vec![true; ladder.len()],
             canvas,
+            qualities,
             ladder,
             rate,
             packager,
@@ -79,6 +82,33 @@ impl Programme {
             has_frames: false,
             has_ended: false,
         })
+    }
+
+    /// The ladder with the rungs that a larger source gets beside; `None` when
+    /// there are none.
+    pub(super) fn enlarged(&self, source: Resolution) -> Option<Vec<Rung>> {
+        // A machine that cannot make the rungs that there are has none for more.
+        let has_room = self.made.iter().all(|is_made| *is_made);
+        has_room
+            .then(|| self.qualities.enlarged(&self.ladder, source))
+            .flatten()
+    }
+
+    /// The short side from which a larger source gets no more rungs.
+    pub(super) fn tallest_quality(&self) -> u32 {
+        self.qualities.tallest()
+    }
+
+    /// Goes on with such a ladder, behind a discontinuity. Viewers of the rungs
+    /// that there are stay on them, and the others are added for who comes.
+    pub(super) fn enlarge(&mut self, ladder: Vec<Rung>, source: Resolution) {
+        self.interrupt();
+        self.packager.enlarge(ladder.clone());
+        self.stream.enlarge(&self.packager);
+        self.canvas = source;
+        self.made = vec![true; ladder.len()];
+        self.ladder = ladder;
+        self.resume();
     }
 
     /// The source's size that the ladder was made for.
@@ -176,10 +206,12 @@ fn continued(authorised: &Authorised, settings: &Settings, now: UtcTime) -> Opti
 
 /// The ladder that a stream gets for a source of this size, and its frame rate.
 pub(super) fn asked_for(authorised: &Authorised, source: Resolution) -> (Vec<Rung>, FrameRate) {
-    let ladder = match &authorised.quality_set {
-        Some(set) => set.ladder().for_source(source),
-        None => Ladder::default().for_source(source),
-    };
+    let ladder = qualities(authorised).for_source(source);
     let rate = authorised.quality_set.as_ref().and_then(|set| set.fps());
     (ladder, rate.unwrap_or(FrameRate::DEFAULT))
+}
+
+fn qualities(authorised: &Authorised) -> Ladder {
+    let asked = authorised.quality_set.as_ref();
+    asked.map_or_else(Ladder::default, |set| set.ladder())
 }

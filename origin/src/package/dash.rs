@@ -106,7 +106,9 @@ fn write_period(
     )?;
     let all = presentation.renditions.iter().zip(&period.inits);
     let is_made = |(index, _): &(usize, _)| !period.absent.contains(index);
-    let made: Vec<_> = all.enumerate().filter(is_made).map(|it| it.1).collect();
+    let made = all.enumerate().filter(is_made).map(|it| it.1);
+    let with_init = made.filter_map(|(rendition, init)| Some((rendition, init.as_ref()?)));
+    let made: Vec<_> = with_init.collect();
     let with_init = || made.iter().copied();
     let video: Vec<_> = with_init().filter(|(r, _)| r.kind != Kind::Audio).collect();
     let audio: Vec<_> = with_init().filter(|(r, _)| r.kind == Kind::Audio).collect();

@@ -26,6 +26,7 @@ use crate::{
     transcode::{self, ladder::Rung},
 };
 
+mod growth;
 mod rungs;
 
 /// AAC frames that wait for the first IDR: 5 s, far beyond an encoder's delay.

@@ -105,9 +105,15 @@ impl Periods {
     }
 
     /// Gives init segments to the periods that have none.
-    pub(super) fn fill(&mut self, inits: impl Fn(u64) -> Vec<Arc<Init>>) {
+    pub(super) fn fill(&mut self, inits: impl Fn(u64) -> Vec<Option<Arc<Init>>>) {
         let empty = self.list.iter_mut().filter(|it| it.inits.is_empty());
         empty.for_each(|it| it.inits = inits(it.first_segment));
+    }
+
+    /// Changes what the periods say of renditions, where they say something.
+    pub(super) fn rearrange(&mut self, change: impl FnMut(&mut Period)) {
+        let known = self.list.iter_mut().filter(|it| !it.inits.is_empty());
+        known.for_each(change);
     }
 
     /// Forgets what ended before `oldest`.

@@ -46,7 +46,7 @@ impl Presentation {
 
     /// Init segment of a rendition in the newest period.
     pub fn init(&self, index: usize) -> Option<&Arc<Init>> {
-        self.periods.last()?.inits.get(index)
+        self.periods.last()?.inits.get(index)?.as_ref()
     }
 }
 
@@ -86,8 +86,8 @@ pub struct Period {
     pub first_segment: u64,
     /// Where it ended; `None` while it goes on.
     pub end: Option<MediaTime>,
-    /// The renditions' init segments.
-    pub inits: Vec<Arc<Init>>,
+    /// The renditions' init segments; `None` where there was none yet.
+    pub inits: Vec<Option<Arc<Init>>>,
     /// Renditions that show another one's pictures, because their rung is not
     /// made: no player should begin with them.
     pub absent: Vec<usize>,

@@ -212,6 +212,11 @@ impl Segmenter {
         self.window.count_discontinuities_from(number);
     }
 
+    /// See [`Window::discontinuities`].
+    pub(super) fn discontinuities(&self) -> u64 {
+        self.window.discontinuities()
+    }
+
     pub(super) fn next(&self) -> Option<u64> {
         self.next
     }

@@ -172,6 +172,13 @@ impl Window {
         }
     }
 
+    /// Discontinuities so far, the listed ones included.
+    pub(super) fn discontinuities(&self) -> u64 {
+        let complete = self.segments.iter().map(AsRef::as_ref);
+        let all = complete.chain(&self.open);
+        self.discontinuities + all.filter(|segment| segment.discontinuity).count() as u64
+    }
+
     pub(super) fn open(&self) -> Option<&Segment> {
         self.open.as_ref()
     }

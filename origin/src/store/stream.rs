@@ -26,7 +26,8 @@ pub struct Stream {
     layout: Layout,
     epoch: Epoch,
     presentation: ArcSwapOption<Announced>,
-    tracks: Vec<Track>,
+    /// Video tallest first, then audio; a track that there is never goes.
+    tracks: ArcSwap<Vec<Arc<Track>>>,
     is_retired: AtomicBool,
     part_delay: metrics::Histogram,
 }
@@ -65,24 +66,20 @@ impl Stream {
     /// Makes the empty output of a packager. `part_delay` receives, for each
     /// part, the seconds from the capture of its last sample to its publication.
     pub fn new(packager: &Packager, part_delay: metrics::Histogram) -> Self {
-        let layout = *packager.layout();
-        let last = packager.names().len().saturating_sub(1);
-        let tracks = packager.names().iter().enumerate().map(|(index, name)| {
-            let is_audio = index == last;
-            Track::new(
-                name.clone(),
-                is_audio,
-                if is_audio { layout.audio } else { layout.video },
-            )
-        });
         Self {
-            layout,
+            layout: *packager.layout(),
             epoch: packager.epoch(),
             presentation: ArcSwapOption::empty(),
-            tracks: tracks.collect(),
+            tracks: ArcSwap::from_pointee(tracks(packager, &[])),
             is_retired: AtomicBool::new(false),
             part_delay,
         }
+    }
+
+    /// Takes the renditions that the packager has by now. Those that it had go on.
+    pub fn enlarge(&self, packager: &Packager) {
+        let known = self.tracks.load_full();
+        self.tracks.store(Arc::new(tracks(packager, &known)));
     }
 
     /// Publishes what the packager produced, at wall time `now`.
@@ -102,7 +99,8 @@ impl Stream {
                 playlist,
                 part_ends,
             } => {
-                let Some(track) = self.tracks.get(index) else {
+                let tracks = self.tracks.load();
+                let Some(track) = tracks.get(index) else {
                     return;
                 };
                 track.publish(snapshot, playlist);
@@ -123,8 +121,9 @@ impl Stream {
     }
 
     /// A rendition by its name in URLs.
-    pub fn track(&self, name: &str) -> Option<&Track> {
-        self.tracks.iter().find(|track| track.name == name)
+    pub fn track(&self, name: &str) -> Option<Arc<Track>> {
+        let tracks = self.tracks.load();
+        tracks.iter().find(|track| track.name == name).cloned()
     }
 
     /// The stream as a whole; `None` before every rendition has a part.
@@ -178,7 +177,8 @@ impl Stream {
     /// A rung's media playlist of transport streams; `None` before its first
     /// segment, and for audio, which has none.
     pub fn legacy_media(&self, track: &Track) -> Option<Arc<Rendered>> {
-        let audio = self.tracks.last().filter(|_| !track.is_audio)?;
+        let tracks = self.tracks.load();
+        let audio = tracks.last().filter(|_| !track.is_audio)?;
         let (video, audio) = (track.newest(), audio.newest());
         let last = hls::legacy::newest(&video, &audio)?;
         let render = || hls::legacy::media(&video, last, &track.beat, &self.layout, self.epoch);
@@ -196,7 +196,8 @@ impl Stream {
         track: &Track,
         number: u64,
     ) -> Result<Option<Bytes>, ts::Error> {
-        let Some(sound) = self.tracks.last().filter(|_| !track.is_audio) else {
+        let tracks = self.tracks.load();
+        let Some(sound) = tracks.last().filter(|_| !track.is_audio) else {
             return Ok(None);
         };
         let (video, audio) = (track.newest(), sound.newest());
@@ -214,7 +215,7 @@ impl Stream {
     /// Tells everyone who waits that nothing more will come from here.
     pub fn retire(&self) {
         self.is_retired.store(true, Ordering::Release);
-        for track in &self.tracks {
+        for track in self.tracks.load().iter() {
             track.wake();
         }
     }
@@ -225,7 +226,8 @@ impl Stream {
     }
 
     fn reports_beside(&self, track: &Track) -> Vec<hls::Report> {
-        let others = self.tracks.iter().filter(|other| other.name != track.name);
+        let tracks = self.tracks.load();
+        let others = tracks.iter().filter(|other| other.name != track.name);
         others
             .filter_map(|other| {
                 let edge = other.listed.load().snapshot.edge()?;
@@ -237,6 +239,21 @@ impl Stream {
             })
             .collect()
     }
+}
+
+/// A track for each rendition of the packager: the known one, or an empty one.
+fn tracks(packager: &Packager, known: &[Arc<Track>]) -> Vec<Arc<Track>> {
+    let layout = packager.layout();
+    let last = packager.names().len().saturating_sub(1);
+    let track = |(index, name): (usize, &String)| {
+        let (is_audio, beat) = match index == last {
+            true => (true, layout.audio),
+            false => (false, layout.video),
+        };
+        let known = known.iter().find(|track| track.name == *name).cloned();
+        known.unwrap_or_else(|| Arc::new(Track::new(name.clone(), is_audio, beat)))
+    };
+    packager.names().iter().enumerate().map(track).collect()
 }
 
 impl Track {

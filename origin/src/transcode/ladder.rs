@@ -28,6 +28,15 @@ impl Resolution {
         self.width.min(self.height)
     }
 
+    /// Whether it has the aspect of another, but for what rounding makes of it.
+    pub fn is_shaped_like(self, other: Self) -> bool {
+        let (one, two) = (
+            u64::from(self.width) * u64::from(other.height),
+            u64::from(self.height) * u64::from(other.width),
+        );
+        one.abs_diff(two) * 100 <= one * 3
+    }
+
     fn pixels(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
@@ -126,6 +135,30 @@ impl Ladder {
         }
     }
 
+    /// `rungs` with those that a larger source gets beside, tallest first; no
+    /// rung goes or changes. `None` when none would be taller than there are, or
+    /// when the source has another shape.
+    pub fn enlarged(&self, rungs: &[Rung], source: Resolution) -> Option<Vec<Rung>> {
+        let tallest = rungs.first()?.resolution;
+        let mut wanted = self.for_source(source);
+        if wanted.first()?.resolution.short_side() <= tallest.short_side()
+            || !tallest.is_shaped_like(source)
+        {
+            return None;
+        }
+        wanted.retain(|rung| rungs.iter().all(|known| known.name() != rung.name()));
+        wanted.truncate(MAX_RUNGS.saturating_sub(rungs.len()));
+        let mut all = [rungs, &wanted].concat();
+        all.sort_by_key(|rung| std::cmp::Reverse(rung.resolution.short_side()));
+        Some(all).filter(|all| all.len() > rungs.len())
+    }
+
+    /// Short side of the tallest quality.
+    pub fn tallest(&self) -> u32 {
+        let sides = self.qualities.iter().map(|quality| quality.short_side);
+        sides.max().unwrap_or(0)
+    }
+
     fn own_size(&self, source: Resolution) -> Rung {
         let resolution = scaled(source, source.short_side());
         let smallest = self.qualities.last().copied().unwrap_or(Self::DEFAULT[3]);
@@ -222,6 +255,47 @@ mod tests {
         );
         assert_eq!(rungs[0].name(), "180p");
         assert!((100_000..450_000).contains(&rungs[0].bitrate));
+    }
+
+    #[test]
+    fn a_larger_source_adds_rungs_and_takes_none() {
+        let ladder = Ladder::default();
+        let enlarged = |from: (u32, u32), to: (u32, u32)| {
+            let size = |(width, height)| Resolution { width, height };
+            let before = ladder.for_source(size(from));
+            let after = ladder.enlarged(&before, size(to))?;
+            assert!(before.iter().all(|rung| after.contains(rung)));
+            Some(after.iter().map(Rung::name).collect::<Vec<_>>())
+        };
+        let of = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect());
+        assert_eq!(
+            enlarged((640, 360), (1280, 720)),
+            of(&["720p", "468p", "360p"])
+        );
+        // Too small for any quality at first: it stays.
+        assert_eq!(
+            enlarged((480, 270), (960, 540)),
+            of(&["468p", "360p", "270p"])
+        );
+        assert_eq!(enlarged((1280, 720), (1600, 900)), None, "the same rungs");
+        assert_eq!(enlarged((1280, 720), (640, 360)), None, "smaller");
+        assert_eq!(enlarged((640, 360), (720, 1280)), None, "turned");
+    }
+
+    #[test]
+    fn an_enlarged_ladder_is_bounded() {
+        let quality = |short_side| Quality {
+            short_side,
+            bitrate: 100_000,
+        };
+        let all: Vec<_> = (0..8).map(|n| quality(400 + n * 40)).collect();
+        let ladder = Ladder::new(&all);
+        let size = |width, height| Resolution { width, height };
+        let before = ladder.for_source(size(640, 360));
+        let after = ladder.enlarged(&before, size(1280, 720)).unwrap();
+        assert_eq!(after.len(), MAX_RUNGS);
+        assert_eq!(after[0].name(), "680p");
+        assert_eq!(after.last(), before.last());
     }
 
     #[test]

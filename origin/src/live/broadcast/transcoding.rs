@@ -23,7 +23,8 @@ impl Broadcast {
         if self.programme.as_ref().is_some_and(Programme::has_ended) {
             self.retire_programme();
         }
-        if self.programme.is_none() {
+        let is_new = self.programme.is_none();
+        if is_new {
             match Programme::new(&self.authorised, &self.settings, source, utc) {
                 Ok(programme) => self.programme = Some(programme),
                 Err(error) => {
@@ -39,11 +40,15 @@ impl Broadcast {
         programme.expect_all_rungs();
         programme.resume();
         let rate = programme.rate();
-        let spec = spec(&self.settings.media, programme);
+        let ladder = programme.ladder().to_vec();
+        let spec = worker_spec(&self.settings.media, programme, ladder);
         let cores = cost::cores(source, &spec);
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         self.outputs = Some(outputs);
         on_air.start(worker, rate, self.schedule.as_ref(), utc);
+        if is_new && programme.canvas() == source {
+            on_air.watch_growth(source, programme.tallest_quality());
+        }
         let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
         tracing::info!(
             ?qualities,
@@ -131,12 +136,17 @@ impl Broadcast {
     }
 }
 
-fn spec(media: &config::Media, programme: &Programme) -> transcode::Spec {
+/// What a worker is to make for a programme with this ladder.
+pub(super) fn worker_spec(
+    media: &config::Media,
+    programme: &Programme,
+    ladder: Vec<Rung>,
+) -> transcode::Spec {
     transcode::Spec {
         preset: media.preset,
         audio_bitrate: media.audio_bitrate.as_bps().try_into().unwrap_or(u32::MAX),
         memory_limit: media.worker_memory.as_u64(),
         shedding: media.shed_rungs.then(|| programme.beat()),
-        ..transcode::Spec::new(programme.ladder().to_vec(), programme.rate())
+        ..transcode::Spec::new(ladder, programme.rate())
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::presenter::{age_of, captured};
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, FrameRate, MediaTime},
-    transcode::worker::dry::Answer,
+    transcode::{ladder::Resolution, worker::dry::Answer},
 };
 
 /// The whole programme.
@@ -18,6 +18,8 @@ pub(super) struct Programme {
     /// AAC frames with silence in them.
     pub(super) silent: Vec<i64>,
     next_audio: Option<u64>,
+    /// When the ladder was to grow, and for which size.
+    pub(super) grown: Vec<(i64, Resolution)>,
     /// From the end of an AAC frame to its tick, the worst case.
     pub(super) longest_wait: i64,
 }
@@ -46,6 +48,7 @@ impl Programme {
             moments: Vec::new(),
             silent: Vec::new(),
             next_audio: None,
+            grown: Vec::new(),
             longest_wait: 0,
         }
     }

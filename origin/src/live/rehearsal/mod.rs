@@ -44,6 +44,9 @@ const fn second(seconds: i64) -> i64 {
 /// From a picture's capture to its sending.
 const ENCODING: i64 = 15_000;
 
+/// Short side of the tallest rung that there may be.
+const ENOUGH: u32 = 1080;
+
 enum Event {
     Picture,
     Sound(i64),
@@ -158,9 +161,13 @@ impl Rehearsal {
     fn settle(&mut self, at: i64) {
         let (now, utc) = self.clocks(at);
         self.intake.handle_timeout(now, utc);
-        if self.intake.wants_start(now).is_some() {
+        if let Some(source) = self.intake.wants_start(now) {
             let segment = Duration::from_secs(1);
             self.intake.start(FrameRate::DEFAULT, segment, None, utc);
+            self.intake.watch_growth(source, ENOUGH);
+        }
+        if let Some(size) = self.intake.wants_growth(now) {
+            self.programme.grown.push((at, size));
         }
         while let Some(output) = self.intake.poll_output() {
             match output {

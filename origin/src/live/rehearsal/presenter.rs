@@ -92,6 +92,7 @@ pub(super) struct Presenter {
     audio_sequence: u16,
     video_sequence: u16,
     has_key: bool,
+    size: (u16, u16),
 }
 
 impl Presenter {
@@ -123,11 +124,14 @@ impl Presenter {
             return None;
         }
         self.video_sequence = self.video_sequence.wrapping_add(1);
+        let (width, height) = (script.size)(at);
+        if std::mem::replace(&mut self.size, (width, height)) != (width, height) {
+            self.has_key = false;
+        }
         let mut payload = vec![0x10];
         if std::mem::replace(&mut self.has_key, true) {
             payload.push(0x01);
         } else {
-            let (width, height) = (script.size)(at);
             payload.extend([0x02, 0, 0, 0x9D, 0x01, 0x2A]);
             payload.put_u16_le(width);
             payload.put_u16_le(height);

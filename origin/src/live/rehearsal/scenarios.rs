@@ -238,3 +238,69 @@ fn a_wall_clock_that_is_set_is_neither_seen_nor_heard() {
         programme.assert_segments();
     }
 }
+
+/// When and to which short side the ladder grows, of a picture with these.
+fn growth(announced: Option<(u32, u32)>, size: fn(i64) -> (u16, u16)) -> Vec<(i64, u32)> {
+    let programme = play(Script {
+        announced,
+        size,
+        ..Script::default()
+    });
+    programme.assert_together(second(1)..second(19), 0.9);
+    programme.assert_segments();
+    let grown = programme.grown.iter();
+    grown
+        .map(|(at, size)| (at / 100_000, size.short_side()))
+        .collect()
+}
+
+#[test]
+fn a_picture_that_grows_in_steps_grows_the_ladder_once() {
+    let steps = |at| match at / second(1) {
+        ..2 => (480, 270),
+        2..5 => (640, 360),
+        5..9 => (960, 540),
+        _ => (1280, 720),
+    };
+    assert_eq!(growth(None, steps), [(80, 540)]);
+}
+
+#[test]
+fn a_ladder_that_has_all_rungs_is_not_waited_for() {
+    let jump = |at| {
+        if at < second(3) {
+            (640, 360)
+        } else {
+            (1920, 1080)
+        }
+    };
+    assert_eq!(growth(None, jump), [(30, 1080)]);
+}
+
+#[test]
+fn a_ladder_stays_where_the_picture_does_not_grow_in_time() {
+    let late = |at| {
+        if at < second(9) {
+            (640, 360)
+        } else {
+            (1280, 720)
+        }
+    };
+    assert_eq!(growth(None, late), []);
+    let shrinks = |at| {
+        if at < second(3) {
+            (1280, 720)
+        } else {
+            (640, 360)
+        }
+    };
+    assert_eq!(growth(None, shrinks), []);
+    let grows = |at| {
+        if at < second(3) {
+            (640, 360)
+        } else {
+            (1280, 720)
+        }
+    };
+    assert_eq!(growth(Some((640, 360)), grows), [], "announced");
+}

@@ -88,7 +88,7 @@ impl Packager {
             .fill(|segment| inits_in(stand_ins, rungs, audio, segment));
     }
 
-    fn inits_in(&self, segment: u64) -> Vec<Arc<Init>> {
+    fn inits_in(&self, segment: u64) -> Vec<Option<Arc<Init>>> {
         let audio = self.segmenters.last().and_then(Segmenter::upcoming);
         inits_in(&self.stand_ins, self.spec.ladder.len(), audio, segment)
     }
@@ -100,7 +100,7 @@ fn inits_in(
     rungs: usize,
     audio: Option<&Arc<Init>>,
     segment: u64,
-) -> Vec<Arc<Init>> {
-    let video = (0..rungs).filter_map(|rendition| stand_ins.init(rendition, segment));
-    video.chain(audio).cloned().collect()
+) -> Vec<Option<Arc<Init>>> {
+    let video = (0..rungs).map(|rendition| stand_ins.init(rendition, segment));
+    video.chain([audio]).map(Option::<&_>::cloned).collect()
 }

@@ -1,10 +1,8 @@
 //! Disturbed media: presenters who leave and return, workers that die,
 //! configurations that change.
 
-use super::{Feed, playlist, samples, spec};
+use super::{Feed, OTHER_SPS, playlist, samples, spec};
 use crate::package::{Dropped, Spec, State};
-
-const OTHER_SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x01, 0x02];
 
 #[test]
 fn a_return_within_the_window_leaves_gap_segments() {
@@ -216,7 +214,13 @@ fn a_new_configuration_is_a_discontinuity_in_all_renditions() {
     }
     let presentation = feed.presentation.as_ref().unwrap();
     assert_eq!(presentation.periods.len(), 2);
-    let codec = |period: usize| presentation.periods[period].inits[0].codec.clone();
+    let codec = |period: usize| {
+        presentation.periods[period].inits[0]
+            .as_ref()
+            .unwrap()
+            .codec
+            .clone()
+    };
     assert_eq!(
         (codec(0).as_str(), codec(1).as_str()),
         ("avc1.64001f", "avc1.42c01f")

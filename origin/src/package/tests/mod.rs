@@ -5,6 +5,7 @@
 
 mod breaks;
 mod continuity;
+mod growth;
 mod legacy;
 mod manifests;
 pub(crate) mod playlist;
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub(crate) const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac, 0x2c];
+const OTHER_SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0x01, 0x02];
 pub(crate) const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0x80];
 pub(crate) const ASC: &[u8] = &[0x11, 0x90];
 
@@ -84,7 +86,7 @@ impl Feed {
     }
 
     pub(crate) fn configure(&mut self, sps: &'static [u8]) {
-        for rung in 0..2 {
+        for rung in 0..self.packager.names().len() - 1 {
             let (sps, pps) = (Bytes::from_static(sps), Bytes::from_static(PPS));
             self.give(&transcode::Output::VideoConfig { rung, sps, pps });
         }
@@ -165,7 +167,9 @@ impl Feed {
             let mut all = self.left_out.iter();
             all.all(|(out, frames)| out != rung || !frames.contains(&number))
         };
-        let made: Vec<usize> = (0..2).filter(is_made).collect();
+        let made: Vec<usize> = (0..self.packager.names().len() - 1)
+            .filter(is_made)
+            .collect();
         for rung in made {
             let data = picture(rung, idr);
             self.give(&transcode::Output::Video {
@@ -190,7 +194,7 @@ fn picture(rung: usize, idr: bool) -> Bytes {
 
 pub(crate) fn media(snapshot: &Snapshot, packager: &Packager, index: usize) -> String {
     let layout = packager.layout();
-    let beat = if index == 2 {
+    let beat = if index + 1 == packager.names().len() {
         &layout.audio
     } else {
         &layout.video

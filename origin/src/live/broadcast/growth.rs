@@ -1,0 +1,86 @@
+//! A ladder that grows with its presenter's picture, once.
+//!
+//! A worker with the larger ladder is started and given the media beside the
+//! running one, so that it takes the running one's place at a segment's first
+//! frame and viewers miss no more than what was on its way.
+
+use std::time::Instant;
+
+use inlet_common::clock::UtcTime;
+
+use super::{Broadcast, notes, transcoding::worker_spec};
+use crate::{
+    live::on_air::Enlarged,
+    transcode::{
+        cost,
+        ladder::{Resolution, Rung},
+        supervisor::Supervisor,
+    },
+};
+
+impl Broadcast {
+    /// Prepares a larger ladder when the picture has grown, and goes on with it
+    /// when its worker has begun.
+    pub(super) fn grow(&mut self, now: Instant, utc: UtcTime) {
+        let Some(on_air) = &mut self.on_air else {
+            return;
+        };
+        if let Some(enlarged) = on_air.take_enlarged() {
+            self.enlarge(enlarged);
+        } else if let Some(source) = on_air.wants_growth(now) {
+            self.prepare(source, now, utc);
+        }
+    }
+
+    fn prepare(&mut self, source: Resolution, now: Instant, utc: UtcTime) {
+        let Some(programme) = &self.programme else {
+            return;
+        };
+        let Some(ladder) = programme.enlarged(source) else {
+            return;
+        };
+        let spec = worker_spec(&self.settings.media, programme, ladder.clone());
+        let cores = cost::cores(source, &spec);
+        let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
+        let enlarged = Enlarged {
+            ladder,
+            source,
+            cores,
+            outputs,
+        };
+        if let Some(on_air) = &mut self.on_air {
+            on_air.prepare(worker, enlarged, now, utc);
+        }
+    }
+
+    fn enlarge(&mut self, enlarged: Enlarged) {
+        let Enlarged {
+            ladder,
+            source,
+            cores,
+            outputs,
+        } = enlarged;
+        let former = self.outputs.replace(outputs);
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &self.on_air) else {
+            return;
+        };
+        // What the former worker has made already is seen.
+        if let Some(mut former) = former {
+            while let Ok(output) = former.try_recv() {
+                programme.handle_output(&output);
+            }
+        }
+        let qualities: Vec<_> = ladder.iter().map(Rung::name).collect();
+        programme.enlarge(ladder, source);
+        let (width, height) = (source.width, source.height);
+        tracing::info!(?qualities, width, height, "ladder enlarged");
+        let (stream, session) = (self.authorised.stream, on_air.session);
+        self.directory.update(stream, session, |status| {
+            status.source = Some(source);
+            status.qualities = qualities;
+            status.is_shedding = false;
+            status.cores = cores;
+        });
+        notes::source(&self.settings, stream, on_air.started_at, source, source);
+    }
+}
