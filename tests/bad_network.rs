@@ -11,7 +11,7 @@ use inlet_common::clock;
 use tests::{
     impairment::{Impairment, Weather},
     publisher::{Publisher, Via},
-    rig::{Metrics, Rig, scenario, until},
+    rig::{Metrics, Rig, Stream, scenario, until},
     stage, viewer,
 };
 
@@ -55,7 +55,7 @@ async fn a_bad_network_leaves_the_stream_decodable_and_it_recovers() {
         let stats = publisher.stats();
         ensure!(stats.nacked > 20, "nothing was lost: {stats:?}");
         darken(rig, &relay).await?;
-        recover(&relay, &variant).await?;
+        recover(&relay, &stream, &variant).await?;
         publisher.stop().await
     })
     .await;
@@ -125,8 +125,8 @@ async fn darken(rig: &Rig, relay: &Relay) -> Result<()> {
     .await
 }
 
-/// The network is good again; so is the picture, soon.
-async fn recover(relay: &Relay, variant: &reqwest::Url) -> Result<()> {
+/// The network is good again; so is the picture, soon, and its sound is with it.
+async fn recover(relay: &Relay, stream: &Stream, variant: &reqwest::Url) -> Result<()> {
     set(relay, GOOD)?;
     let cleared = clock::now();
     until("a smooth picture", RECOVERY + PATIENCE, async || {
@@ -136,7 +136,9 @@ async fn recover(relay: &Relay, variant: &reqwest::Url) -> Result<()> {
     .await?;
     let took = clock::now().duration_since(cleared);
     ensure!(took < RECOVERY, "it took {took:?} to recover");
-    Ok(())
+    // A beep each second, of which the first may lie before and be lost.
+    let watched = viewer::watch(&stream.hls, 240, PATIENCE).await?;
+    watched.ensure_together()
 }
 
 fn set(relay: &Relay, weather: Weather) -> Result<()> {
