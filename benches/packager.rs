@@ -134,7 +134,7 @@ fn package(
         let name = packager.names().get(index).context("no name")?;
         let track = stream.track(name).context("no track")?;
         let start = clock::now();
-        let rendered = stream.media(track, false);
+        let rendered = stream.media(&track, false);
         let is_empty = rendered.gzip().is_empty();
         turn.rendering += clock::now().duration_since(start);
         ensure!(!is_empty, "an empty playlist");
