@@ -247,7 +247,15 @@ impl Segmenter {
     }
 
     pub(super) fn snapshot(&self, state: State) -> Snapshot {
-        self.window.snapshot(state)
+        let is_break_next = self.window.open().is_none()
+            && self.newest().is_some_and(|newest| {
+                let first = self.breaks_at.first();
+                first.is_some_and(|at| *at <= newest + 1)
+            });
+        Snapshot {
+            is_break_next,
+            ..self.window.snapshot(state)
+        }
     }
 
     fn begin_if_closed(&mut self, segment: u64, start: u64, init: Arc<Init>) -> Option<Opened> {

@@ -94,6 +94,8 @@ pub struct Snapshot {
     pub open: Option<Arc<Segment>>,
     /// Discontinuities before the first listed segment.
     pub discontinuity_sequence: u64,
+    /// Whether the next segment begins with a discontinuity.
+    pub is_break_next: bool,
     /// Whether more is to come.
     pub state: State,
 }
@@ -242,6 +244,7 @@ impl Window {
             first_listed,
             open: self.open.clone().map(Arc::new),
             discontinuity_sequence: self.discontinuities + passed as u64,
+            is_break_next: false,
             state,
         }
     }

@@ -263,6 +263,7 @@ impl Track {
             first_listed: 0,
             open: None,
             discontinuity_sequence: 0,
+            is_break_next: false,
             state: State::Live,
         });
         Self {

@@ -179,7 +179,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A hint says nothing of a discontinuity or another init segment before its
+    /// part: a player that took it would decode the part by the wrong one.
     fn preload_hint(&mut self) {
+        if self.snapshot.is_break_next {
+            return;
+        }
         if let Some((segment, part)) = self.snapshot.next_part() {
             self.line(format_args!(
                 "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{segment}.{part}.m4s\""

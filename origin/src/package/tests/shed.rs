@@ -63,6 +63,23 @@ fn its_rendition_goes_on_with_the_pictures_of_the_next_below() {
 }
 
 #[test]
+fn no_part_is_hinted_whose_init_segment_is_not_known_yet() {
+    let mut feed = shed();
+    feed.run(105);
+    assert_eq!(feed.frame, 1020);
+    for index in 0..2 {
+        assert!(!feed.media(index).contains("PRELOAD-HINT"), "{index}");
+    }
+    feed.run(6);
+    for index in 0..2 {
+        let media = feed.media(index);
+        assert!(media.contains("PRELOAD-HINT:TYPE=PART,URI=\"34.1.m4s\""));
+    }
+    feed.run(24);
+    assert!(feed.media(0).contains("URI=\"35.0.m4s\""), "as ever");
+}
+
+#[test]
 fn who_comes_is_not_told_of_it() {
     let mut feed = Feed::new(30, 900);
     feed.run(15);
