@@ -15,22 +15,57 @@ const SCRIPTS = {
 /** How each player is started on `video` with `manifest`; errors end up in `window.failure`. */
 const STARTS = {
   "hls.js": `
-    const hls = new Hls({ lowLatencyMode: true });
+    const patient = {
+      default: {
+        maxTimeToFirstByteMs: 10_000,
+        maxLoadTimeMs: 20_000,
+        timeoutRetry: { maxNumRetry: 10, retryDelayMs: 0, maxRetryDelayMs: 0 },
+        errorRetry: {
+          maxNumRetry: 60,
+          retryDelayMs: 300,
+          maxRetryDelayMs: 1_000,
+          backoff: "linear",
+          // By itself hls.js takes a 404 for the end.
+          shouldRetry: (retry, count) => count < retry.maxNumRetry,
+        },
+      },
+    };
+    const hls = new Hls({
+      lowLatencyMode: true,
+      manifestLoadPolicy: patient,
+      playlistLoadPolicy: patient,
+    });
     hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) window.failure = data.details; });
     hls.loadSource(manifest);
     hls.attachMedia(video);
     window.qualities = () => hls.levels.map(({ width, height }) => ({ width, height }));`,
   "dash.js": `
     const player = dashjs.MediaPlayer().create();
-    player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => { window.failure = error.message; });
+    player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
+      window.failure = error.message;
+      // It never asks again for a segment that went with its origin.
+      setTimeout(() => player.attachSource(manifest), 1_000);
+    });
+    player.updateSettings({
+      streaming: {
+        retryAttempts: { MPD: 60, MediaSegment: 10, InitializationSegment: 10 },
+        retryIntervals: { MPD: 500, MediaSegment: 300, InitializationSegment: 300 },
+      },
+    });
     player.initialize(video, manifest, true);
     window.qualities = () =>
       player.getRepresentationsByType("video").map(({ width, height }) => ({ width, height }));`,
   shaka: `
     shaka.polyfill.installAll();
     const player = new shaka.Player();
-    player.addEventListener("error", ({ detail }) => { window.failure = "shaka " + detail.code; });
-    player.configure({ streaming: { lowLatencyMode: true } });
+    player.addEventListener("error", ({ detail }) => {
+      if (detail.severity === shaka.util.Error.Severity.CRITICAL) window.failure = "shaka " + detail.code;
+    });
+    const patient = { maxAttempts: 60, baseDelay: 300, backoffFactor: 1.1, timeout: 20_000 };
+    player.configure({
+      manifest: { retryParameters: patient },
+      streaming: { lowLatencyMode: true },
+    });
     player.attach(video)
       .then(() => player.load(manifest))
       .catch((error) => { window.failure = "shaka " + error.code + " " + error.message; });

@@ -172,6 +172,11 @@ export class Stage {
     };
   }
 
+  /** Kills the origin, which comes back at once on the same state. */
+  crashOrigin() {
+    this.process.kill("SIGUSR1");
+  }
+
   /** Ends everything; with a failure, tells the tail of each log. */
   async close(failed = false) {
     for (const child of this.children) child.kill("SIGKILL");
