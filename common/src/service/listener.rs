@@ -67,7 +67,8 @@ pub struct Options {
     /// proxy's header, and for the first bytes that tell TURN from HTTP, each.
     /// Default 10 s.
     pub first_request_timeout: Duration,
-    /// Longest time without a request on a connection. Default 60 s.
+    /// Longest time without a request on a connection, and for which a client may take
+    /// nothing of an answer; twice that at most. Default 60 s.
     pub idle_timeout: Duration,
     /// Longest time a client may leave what we sent unacknowledged. Default 30 s.
     pub write_timeout: Duration,

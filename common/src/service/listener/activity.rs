@@ -2,7 +2,8 @@
 //!
 //! A request counts from its arrival until the last byte of its response's
 //! body was handed on, so that a long answer (a held playlist, an event
-//! stream) never looks idle.
+//! stream) never looks idle. A body whose client takes nothing looks busy for
+//! ever, and keeps what it is made of in memory: that ends a connection too.
 
 use std::{
     pin::Pin,
@@ -27,6 +28,20 @@ pub(super) struct Activity {
 struct Counts {
     running: AtomicUsize,
     begun: AtomicU64,
+    /// Looks of [`Activity::ceased`] so far.
+    looks: AtomicUsize,
+    /// Bodies that gave a piece and were not asked for the next, by whether the
+    /// looks before that were even or odd.
+    given: [AtomicUsize; 2],
+}
+
+/// Why nothing more is to be expected of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ceased {
+    /// No request runs, and none comes.
+    Idle,
+    /// A client takes nothing of an answer.
+    Stalled,
 }
 
 impl Activity {
@@ -36,20 +51,27 @@ impl Activity {
         self.counts.begun.fetch_add(1, Ordering::Relaxed);
         Running {
             counts: Arc::clone(&self.counts),
+            given: None,
         }
     }
 
     /// Returns when no request came within `first`, or later when none ran
-    /// for `idle` (and at most twice that).
-    pub(super) async fn ceased(&self, first: Duration, idle: Duration) {
+    /// for `idle`, or a client took nothing so long (and at most twice that).
+    pub(super) async fn ceased(&self, first: Duration, idle: Duration) -> Ceased {
         tokio::time::sleep(first).await;
         let mut seen = 0;
         loop {
             let begun = self.counts.begun.load(Ordering::Relaxed);
             if begun == seen && self.counts.running.load(Ordering::Relaxed) == 0 {
-                return;
+                return Ceased::Idle;
             }
             seen = begun;
+            // Those that gave before the last look count where those that give
+            // from now on will.
+            let looks = self.counts.looks.fetch_add(1, Ordering::Relaxed) + 1;
+            if self.counts.given[looks % 2].load(Ordering::Relaxed) > 0 {
+                return Ceased::Stalled;
+            }
             tokio::time::sleep(idle).await;
         }
     }
@@ -59,10 +81,29 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct Running {
     counts: Arc<Counts>,
+    /// Where its body is counted among those that gave a piece.
+    given: Option<usize>,
+}
+
+impl Running {
+    /// Notes that the client wants more, since it took what there was.
+    fn taken(&mut self) {
+        if let Some(at) = self.given.take() {
+            self.counts.given[at].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the client has something to take.
+    fn given(&mut self) {
+        let at = self.counts.looks.load(Ordering::Relaxed) % 2;
+        self.counts.given[at].fetch_add(1, Ordering::Relaxed);
+        self.given = Some(at);
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.taken();
         self.counts.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -71,15 +112,12 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(super) struct Guarded {
     body: Body,
-    _running: Running,
+    running: Running,
 }
 
 impl Guarded {
     pub(super) fn new(body: Body, running: Running) -> Self {
-        Self {
-            body,
-            _running: running,
-        }
+        Self { body, running }
     }
 }
 
@@ -91,7 +129,13 @@ impl HttpBody for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        self.running.taken();
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        // After its last piece a body is not asked again.
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) && !self.body.is_end_stream() {
+            self.running.given();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -115,7 +159,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_connection_early() {
         let begun = Instant::now();
-        Activity::default().ceased(FIRST, IDLE).await;
+        let ceased = Activity::default().ceased(FIRST, IDLE).await;
+        assert_eq!(ceased, Ceased::Idle);
         assert_eq!(begun.elapsed(), FIRST);
     }
 
@@ -139,5 +184,78 @@ mod tests {
         });
         activity.ceased(FIRST, IDLE).await;
         assert!(begun.elapsed() > IDLE * 10);
+    }
+
+    /// A body that has so many pieces and then nothing for ever.
+    struct Pieces(usize);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            let Some(left) = self.0.checked_sub(1) else {
+                return Poll::Pending;
+            };
+            self.0 = left;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"piece")))))
+        }
+    }
+
+    fn guarded(activity: &Activity, pieces: usize) -> Guarded {
+        Guarded::new(Body::new(Pieces(pieces)), activity.begin())
+    }
+
+    async fn piece(body: &mut Guarded) {
+        std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_not_waited_for() {
+        let activity = Activity::default();
+        let mut body = guarded(&activity, 2);
+        piece(&mut body).await;
+        let begun = Instant::now();
+        assert_eq!(activity.ceased(FIRST, IDLE).await, Ceased::Stalled);
+        assert_eq!(begun.elapsed(), FIRST + IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_waited_for_as_long_as_it_takes_something() {
+        let activity = Activity::default();
+        let (mut first, mut second) = (guarded(&activity, 2), guarded(&activity, 2));
+        piece(&mut first).await;
+        piece(&mut second).await;
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE).await;
+            drop(first);
+            piece(&mut second).await;
+            tokio::time::sleep(IDLE).await;
+            drop(second);
+        });
+        assert_eq!(activity.ceased(FIRST, IDLE).await, Ceased::Idle);
+        assert!(begun.elapsed() > IDLE * 2);
+    }
+
+    /// Such as a segment whose next chunk is still to be made.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_has_nothing_to_give_is_no_fault_of_the_client() {
+        let activity = Activity::default();
+        let mut body = guarded(&activity, 1);
+        piece(&mut body).await;
+        let more = tokio::time::timeout(IDLE * 5, piece(&mut body));
+        let ceased = activity.ceased(FIRST, IDLE);
+        tokio::select! {
+            biased;
+            ceased = ceased => panic!("{ceased:?}"),
+            more = more => assert!(more.is_err()),
+        }
     }
 }

@@ -17,12 +17,13 @@ use tower::ServiceExt as _;
 
 use super::{
     Options, Shared,
-    activity::{Activity, Guarded},
+    activity::{Activity, Ceased, Guarded},
     metrics::Reason,
 };
 
-/// Most requests at once on one HTTP/2 connection.
-const MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Most requests at once on one HTTP/2 connection. A CDN may hold the reloads of
+/// many streams on one; RFC 9113 §6.5.2 recommends no fewer than 100.
+const MAX_CONCURRENT_STREAMS: u32 = 256;
 
 /// Longest head of a request, in bytes; more is 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -43,8 +44,11 @@ where
     let options = &shared.options;
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = activity.ceased(options.first_request_timeout, options.idle_timeout) => {
-            shared.metrics.dropped(Reason::Idle);
+        ceased = activity.ceased(options.first_request_timeout, options.idle_timeout) => {
+            shared.metrics.dropped(match ceased {
+                Ceased::Idle => Reason::Idle,
+                Ceased::Stalled => Reason::Stalled,
+            });
             return;
         }
         () = shared.shutdown.cancelled() => {
@@ -59,12 +63,9 @@ where
 
 fn builder(options: &Options) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .max_buf_size(MAX_HEAD_BYTES)
-        // Also bounds how long hyper keeps an idle HTTP/1.1 connection.
-        .header_read_timeout(options.idle_timeout);
+    // No `header_read_timeout`, which would set a timer anew for every request: a head
+    // that drips in is no request begun, and `activity` ends the connection.
+    builder.http1().max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

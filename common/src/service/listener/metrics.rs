@@ -50,6 +50,8 @@ pub(super) enum Reason {
     TlsTimeout,
     /// No request for too long.
     Idle,
+    /// A client takes nothing of an answer.
+    Stalled,
     /// A trusted proxy sent no header, a bad one, or none in time.
     ProxyHeader,
     /// No first byte in time, or too few to tell what is spoken.
@@ -64,11 +66,12 @@ pub(super) enum Reason {
 
 impl Reason {
     /// In the order of the variants.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Accept,
         Self::TlsHandshake,
         Self::TlsTimeout,
         Self::Idle,
+        Self::Stalled,
         Self::ProxyHeader,
         Self::Silent,
         Self::Unknown,
@@ -82,6 +85,7 @@ impl Reason {
             Self::TlsHandshake => "tls_handshake",
             Self::TlsTimeout => "tls_timeout",
             Self::Idle => "idle",
+            Self::Stalled => "stalled",
             Self::ProxyHeader => "proxy_header",
             Self::Silent => "silent",
             Self::Unknown => "unknown_protocol",

@@ -3,14 +3,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::{Router, routing::get};
+use axum::{Router, body::Body, routing::get};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Notify,
 };
+use tokio_util::io::ReaderStream;
 
 use super::*;
-use support::{REQUEST, TlsPair, ask, peer_router, serve};
+use support::{REQUEST, TlsPair, ask, end, peer_router, serve};
 
 mod protected;
 mod proxied;
@@ -81,6 +82,50 @@ async fn silence_and_half_a_request_are_ended() {
         assert!(closed.is_ok(), "still open after {begin:?}");
         assert!(!rest.starts_with(b"HTTP/1.1 200"));
     }
+}
+
+#[tokio::test]
+async fn half_a_request_after_a_whole_one_is_ended_too() {
+    let options = Options {
+        first_request_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let served = serve(options, Tls::Off, peer_router());
+    let mut stream = served.connect().await;
+    assert!(ask(&mut stream, REQUEST).await.contains("200 OK"));
+    stream.write_all(&REQUEST[..9]).await.unwrap();
+    assert_eq!(end(&mut stream).await, b"");
+    served.figure("idle", 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_ended_and_one_that_reads_slowly_is_not() {
+    const SIZE: usize = 16 << 20;
+    let options = Options {
+        first_request_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(500),
+        ..Options::default()
+    };
+    let body = || Body::from_stream(ReaderStream::new(tokio::io::repeat(7).take(SIZE as u64)));
+    let router = Router::new().route("/", get(async move || body()));
+    let served = serve(options, Tls::Off, router);
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut deaf = served.connect().await;
+    deaf.write_all(request).await.unwrap();
+    let mut slow = served.connect().await;
+    slow.write_all(request).await.unwrap();
+    let mut received = 0;
+    let mut buffer = vec![0; 256 * 1024];
+    // Takes about two seconds, several times what the other has.
+    while let Ok(read @ 1..) = slow.read(&mut buffer).await {
+        received += read;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert!(received > SIZE, "{received} with the lengths of its chunks");
+    served.figure("stalled", 1).await;
+    let rest = end(&mut deaf).await;
+    assert!(rest.len() < SIZE, "{} bytes were waiting", rest.len());
 }
 
 #[tokio::test]
