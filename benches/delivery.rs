@@ -103,7 +103,11 @@ struct Released {
 
 fn released(accept: &str) -> Result<Released> {
     let mut server = Server::start(SERVER_CORE, &[SERVE])?;
-    let mut load = Load::connect(server.address, VIEWERS)?;
+    let mut load = Load::connect(
+        server.address,
+        VIEWERS,
+        &request(&served::path("media.m3u8"), accept),
+    )?;
     let ask = |part: Part| {
         let Part { segment, index } = part;
         let file = format!("media.m3u8?_HLS_msn={segment}&_HLS_part={index}");
@@ -118,7 +122,7 @@ fn released(accept: &str) -> Result<Released> {
     let mut last = Vec::new();
     let mut cpu = scheduled(server.pid()?)?;
     // The first ones are a warm-up.
-    let warm_up = PARTS as usize;
+    let warm_up = 2 * PARTS as usize;
     for turn in 0..RELEASES + warm_up {
         if turn == warm_up {
             cpu = scheduled(server.pid()?)?;
@@ -186,7 +190,7 @@ fn cases(server: &Server) -> Result<Vec<Case>> {
     let part = served::path("68.1.m4s");
     let case = |name, path: &str, accept, target| {
         let request = request(path, accept);
-        let length = Load::connect(server.address, 1)?.length_of(&request)?;
+        let length = Load::connect(server.address, 1, &request)?.length_of(0, &request)?;
         Ok(Case {
             name,
             request,
@@ -206,7 +210,7 @@ fn cases(server: &Server) -> Result<Vec<Case>> {
 
 /// Answers per second, and CPU of each in µs.
 fn flood((address, pid): (std::net::SocketAddr, i32), request: &[u8]) -> Result<[f64; 2]> {
-    let mut load = Load::connect(address, CONNECTIONS)?;
+    let mut load = Load::connect(address, CONNECTIONS, request)?;
     load.flood(request, WARM_UP)?;
     let before = scheduled(pid)?;
     let flooded = load.flood(request, FLOOD)?;

@@ -60,35 +60,36 @@ pub struct Flooded {
 }
 
 impl Load {
-    /// Opens `count` connections.
+    /// Opens `count` connections, and has each answer `greeting` once: one that
+    /// waits in the server's backlog would lose its first request there.
     ///
     /// # Errors
     ///
-    /// When one is refused.
-    pub fn connect(address: SocketAddr, count: usize) -> Result<Self> {
-        let poll = Poll::new()?;
-        let mut connections = Vec::with_capacity(count);
+    /// When one is refused, or has another answer than 200.
+    pub fn connect(address: SocketAddr, count: usize, greeting: &[u8]) -> Result<Self> {
+        let mut load = Self {
+            poll: Poll::new()?,
+            connections: Vec::with_capacity(count),
+            buffer: vec![0; BUFFER],
+        };
         for number in 0..count {
-            // Waits, so that the server's backlog never overflows.
             let stream = std::net::TcpStream::connect(address)?;
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             let mut stream = TcpStream::from_std(stream);
             let token = Token(number);
-            poll.registry()
+            load.poll
+                .registry()
                 .register(&mut stream, token, Interest::READABLE)?;
-            connections.push(Connection {
+            load.connections.push(Connection {
                 stream,
                 head: Vec::new(),
                 left: 0,
                 length: 0,
             });
+            load.length_of(number, greeting)?;
         }
-        Ok(Self {
-            poll,
-            connections,
-            buffer: vec![0; BUFFER],
-        })
+        Ok(load)
     }
 
     /// How many connections there are.
@@ -129,15 +130,16 @@ impl Load {
         })
     }
 
-    /// The length of the answer's body.
+    /// The length of the answer's body, on a connection while no other waits.
     ///
     /// # Errors
     ///
     /// When it is not 200, or missing.
-    pub fn length_of(&mut self, request: &[u8]) -> Result<usize> {
-        self.ask(0, request)?;
+    pub fn length_of(&mut self, number: usize, request: &[u8]) -> Result<usize> {
+        self.ask(number, request)?;
         while self.answered()?.is_empty() {}
-        Ok(self.connections.first().context("no connection")?.length)
+        let connection = self.connections.get(number).context("no connection")?;
+        Ok(connection.length)
     }
 
     /// Sends a request on one connection.

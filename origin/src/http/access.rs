@@ -34,19 +34,17 @@ impl Access {
         }
     }
 
-    /// What a request is allowed; `None` when everything is.
+    /// What a request from `address` is allowed; `None` when everything is.
     pub(super) fn check(
         &self,
         target: &Target<'_>,
-        headers: &HeaderMap,
-        peer: Option<SocketAddr>,
+        address: Option<IpAddr>,
         now: UtcTime,
     ) -> Result<Option<Grant>, Refusal> {
         let Some(keys) = &self.keys else {
             return Ok(None);
         };
         let credentials = target.credentials.ok_or(Refusal::forbidden())?;
-        let address = self.address(headers, peer);
         match credentials.check(keys, target.prefix, address, now) {
             Ok(grant) => Ok(Some(grant)),
             Err(Denied::Invalid) => Err(Refusal::forbidden()),
@@ -54,7 +52,8 @@ impl Access {
         }
     }
 
-    fn address(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
+    /// Where a request comes from.
+    pub(super) fn address(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
         let Some(name) = &self.address_header else {
             return peer.map(|peer| peer.ip());
         };

@@ -15,7 +15,7 @@
 //! A 404 must never outlive its truth: whoever asked early for what others are
 //! about to ask for would take it from all who share the cache.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use http::HeaderValue;
 
@@ -38,6 +38,20 @@ pub(super) fn answered(target: Duration) -> HeaderValue {
 
 /// For shared caches alone; less than a second cannot be said.
 pub(super) fn shared(seconds: u64) -> HeaderValue {
-    let text = format!("public, max-age=0, s-maxage={}", seconds.max(1));
-    HeaderValue::try_from(text).unwrap_or(NOWHERE)
+    let longest = COMMON.len().saturating_sub(1);
+    let seconds = usize::try_from(seconds).unwrap_or(longest);
+    COMMON[seconds.clamp(1, longest)].clone()
 }
+
+/// Made once, since every answer has one; as far as [`answered`] goes with the
+/// longest segments there are.
+static COMMON: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+    let value = |seconds| {
+        let text = format!("public, max-age=0, s-maxage={seconds}");
+        HeaderValue::try_from(text).unwrap_or(NOWHERE)
+    };
+    (0..=MAX_SECONDS).map(value).collect()
+});
+
+/// Six target durations of 10 s.
+const MAX_SECONDS: u64 = 60;

@@ -31,15 +31,18 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
-    Extension, Router,
-    extract::{ConnectInfo, State},
+    Router,
+    extract::{self, ConnectInfo, State},
     response::Response,
     routing::any,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use inlet_common::clock;
 use tokio::sync::Semaphore;
 
@@ -77,28 +80,32 @@ pub fn router(directory: Arc<store::Directory>, metrics: Arc<Metrics>, access: A
         .with_state(shared)
 }
 
-async fn media(
-    State(shared): State<Shared>,
-    method: Method,
-    uri: Uri,
-    version: Version,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
-) -> Response {
+/// Takes the request whole, where extractors would copy its head, and lets go of
+/// the head before it waits.
+async fn media(State(shared): State<Shared>, request: extract::Request) -> Response {
+    let asked = Asked::of(&request, &shared.access);
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", |uri| uri.as_str());
+    let target = target.to_owned();
+    drop(request);
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target.as_str(), None),
+    };
+    let method = &asked.method;
     let (kind, result) = if method == Method::OPTIONS {
         ("preflight", Ok(respond::preflight()))
     } else if method == Method::GET || method == Method::HEAD {
-        match Target::parse(uri.path()) {
+        match Target::parse(path) {
             Ok(target) => {
                 let request = Request {
                     shared: &shared,
-                    method: &method,
-                    version,
-                    headers: &headers,
-                    peer: peer.map(|Extension(ConnectInfo(peer))| peer),
+                    asked: &asked,
                 };
                 let kind = target.file.kind();
-                (kind, request.answer_if_allowed(target, uri.query()).await)
+                (kind, request.answer_if_allowed(target, query).await)
             }
             Err(Unparsable::Id) => ("other", Err(Refusal::not_found(Some(ErrCode::MalformedId)))),
             Err(Unparsable::File) => ("other", Err(Refusal::not_found(None))),
@@ -106,7 +113,7 @@ async fn media(
     } else {
         ("other", Err(Refusal::method_not_allowed()))
     };
-    finish(&shared, kind, &method, result)
+    finish(&shared, kind, method, result)
 }
 
 fn finish(
@@ -121,13 +128,40 @@ fn finish(
     response
 }
 
+/// What a request says beside its target: all that is kept of its head while it is
+/// held, as most requests of LL-HLS are. Their heads and the buffers in which they
+/// came would fill a core's cache over and over.
+struct Asked {
+    method: Method,
+    version: Version,
+    takes_gzip: bool,
+    if_none_match: Option<HeaderValue>,
+    if_range: Option<HeaderValue>,
+    range: Option<HeaderValue>,
+    /// The viewer's, for tokens that are bound to one.
+    address: Option<IpAddr>,
+}
+
+impl Asked {
+    fn of(request: &extract::Request, access: &Access) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let header = |name| request.headers().get(name).cloned();
+        Self {
+            method: request.method().clone(),
+            version: request.version(),
+            takes_gzip: playlist::takes_gzip(request.headers()),
+            if_none_match: header(header::IF_NONE_MATCH),
+            if_range: header(header::IF_RANGE),
+            range: header(header::RANGE),
+            address: access.address(request.headers(), peer.map(|peer| peer.0)),
+        }
+    }
+}
+
 /// One request for media.
 struct Request<'a> {
     shared: &'a Shared,
-    method: &'a Method,
-    version: Version,
-    headers: &'a HeaderMap,
-    peer: Option<SocketAddr>,
+    asked: &'a Asked,
 }
 
 impl Request<'_> {
@@ -137,7 +171,7 @@ impl Request<'_> {
         query: Option<&str>,
     ) -> Result<Response, Refusal> {
         let access = &self.shared.access;
-        let grant = access.check(&target, self.headers, self.peer, clock::utc())?;
+        let grant = access.check(&target, self.asked.address, clock::utc())?;
         let mut response = self.answer(target, query).await?;
         if let Some(grant) = grant {
             access::limit(response.headers_mut(), &grant);
@@ -177,26 +211,25 @@ impl Request<'_> {
     }
 
     fn is_head(&self) -> bool {
-        self.method == Method::HEAD
+        self.asked.method == Method::HEAD
     }
 
     /// Whether the end of an answer without a length is that of the connection
     /// (HTTP/1.0, as older proxies speak it): what broke off would pass for whole.
     fn is_without_chunks(&self) -> bool {
-        self.version < Version::HTTP_11
+        self.asked.version < Version::HTTP_11
     }
 
     /// Whether the client holds this version already (RFC 9110 §13.1.2).
-    fn has(&self, etag: &str) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        let known = self
-            .headers
-            .get(header::IF_NONE_MATCH)
-            .and_then(|v| v.to_str().ok());
+    fn has(&self, etag: &[u8]) -> bool {
+        fn opaque(tag: &[u8]) -> &[u8] {
+            let tag = tag.trim_ascii();
+            tag.strip_prefix(b"W/").unwrap_or(tag)
+        }
+        let known = self.asked.if_none_match.as_ref();
         known.is_some_and(|known| {
-            known
-                .split(',')
-                .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+            let mut known = known.as_bytes().split(|byte| *byte == b',');
+            known.any(|tag| tag.trim_ascii() == b"*" || opaque(tag) == opaque(etag))
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{
     hold::{Look, hold},
     not_modified,
     reload::{Directives, Verdict},
-    respond::{ErrCode, Refusal},
+    respond::{self, ErrCode, Refusal},
 };
 use crate::store::{Rendered, Stream, Track};
 
@@ -98,17 +98,15 @@ impl Request<'_> {
     }
 
     fn text(&self, rendered: &Rendered, kind: HeaderValue, cache: HeaderValue) -> Response {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(respond::MAX_HEADERS);
         headers.insert(header::CACHE_CONTROL, cache);
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        if let Ok(etag) = HeaderValue::from_str(rendered.etag()) {
-            headers.insert(header::ETAG, etag);
-        }
-        if self.has(rendered.etag()) {
+        headers.insert(header::ETAG, rendered.etag().clone());
+        if self.has(rendered.etag().as_bytes()) {
             return not_modified(headers);
         }
         headers.insert(header::CONTENT_TYPE, kind);
-        let body: Bytes = if self.takes_gzip() {
+        let body: Bytes = if self.asked.takes_gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             rendered.gzip().clone()
         } else {
@@ -118,34 +116,25 @@ impl Request<'_> {
         *response.headers_mut() = headers;
         response
     }
+}
 
-    /// RFC 9110 §12.5.3: gzip is named, or everything is, and not with `q=0`.
-    fn takes_gzip(&self) -> bool {
-        let accepted = self
-            .headers
-            .get(header::ACCEPT_ENCODING)
-            .and_then(|v| v.to_str().ok());
-        let weight = |item: &str| {
+/// RFC 9110 §12.5.3: gzip is named, or everything is, and not with `q=0`.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let weight = |name: &str| {
+        accepted.split(',').find_map(|item| {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let q = parameters
-                .trim()
-                .strip_prefix("q=")
-                .and_then(|q| q.parse::<f32>().ok());
-            (coding.trim().to_ascii_lowercase(), q.unwrap_or(1.0))
-        };
-        let items: Vec<_> = accepted
-            .unwrap_or_default()
-            .split(',')
-            .map(weight)
-            .collect();
-        let of = |name: &str| {
-            items
-                .iter()
-                .find(|(coding, _)| coding == name)
-                .map(|(_, q)| *q)
-        };
-        of("gzip").or(of("*")).is_some_and(|q| q > 0.0)
-    }
+            if !coding.trim().eq_ignore_ascii_case(name) {
+                return None;
+            }
+            let q = parameters.trim().strip_prefix("q=");
+            Some(q.and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0))
+        })
+    };
+    weight("gzip")
+        .or_else(|| weight("*"))
+        .is_some_and(|q| q > 0.0)
 }
 
 fn momentary(stream: &Stream) -> HeaderValue {

@@ -9,6 +9,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::cache;
 use crate::package::Layout;
 
+/// Headers of an answer, those of [`finish`] included, so that its map never has
+/// to grow.
+pub(super) const MAX_HEADERS: usize = 12;
+
 /// What `X-Err-Code` tells a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrCode {

@@ -16,7 +16,7 @@ use super::{
     growing::{Growing, Pieces},
     hold::{Look, hold},
     not_modified,
-    respond::{ErrCode, Refusal},
+    respond::{ErrCode, MAX_HEADERS, Refusal},
 };
 use crate::{
     package::{Snapshot, State},
@@ -153,13 +153,13 @@ impl Request<'_> {
 
     /// A complete file, or the range of it that was asked for.
     fn whole(&self, kind: HeaderValue, pieces: Vec<Bytes>, etag: &str) -> Response {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
         headers.insert(header::CACHE_CONTROL, IMMUTABLE);
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if let Ok(etag) = HeaderValue::from_str(etag) {
             headers.insert(header::ETAG, etag);
         }
-        if self.has(etag) {
+        if self.has(etag.as_bytes()) {
             return not_modified(headers);
         }
         headers.insert(header::CONTENT_TYPE, kind);
@@ -194,12 +194,9 @@ impl Request<'_> {
     /// RFC 9110 §14: one range of bytes; several, or another unit, or a
     /// validator that does not match, mean the whole file.
     fn range(&self, size: usize, etag: &str) -> Option<Result<Range<usize>, Unsatisfiable>> {
-        let text = self.headers.get(header::RANGE)?.to_str().ok()?;
-        if self
-            .headers
-            .get(header::IF_RANGE)
-            .is_some_and(|known| known != etag)
-        {
+        let text = self.asked.range.as_ref()?.to_str().ok()?;
+        let known = self.asked.if_range.as_ref();
+        if known.is_some_and(|known| known != etag) {
             return None;
         }
         parse_range(text, size)

@@ -8,13 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use http::HeaderValue;
 
 /// Text in both encodings. The gzip one is made when it is first wanted.
 #[derive(Debug)]
 pub struct Rendered {
     identity: Bytes,
     gzip: OnceLock<Bytes>,
-    etag: String,
+    etag: HeaderValue,
 }
 
 impl Rendered {
@@ -23,6 +24,7 @@ impl Rendered {
         text.hash(&mut hasher);
         // Weak, because both encodings share it (RFC 9110 §8.8.3).
         let etag = format!("W/\"{:016x}\"", hasher.finish());
+        let etag = HeaderValue::try_from(etag).expect("digits and quotes");
         Self {
             identity: text.into(),
             gzip: OnceLock::new(),
@@ -41,7 +43,7 @@ impl Rendered {
     }
 
     /// The entity tag of both.
-    pub fn etag(&self) -> &str {
+    pub fn etag(&self) -> &HeaderValue {
         &self.etag
     }
 }
