@@ -1,5 +1,11 @@
 //! Blocking playlist reload (RFC 8216bis §6.2.5.2): what a client asks for,
 //! and whether a playlist holds it. Pure.
+//!
+//! The order of parameters makes no difference, and those of others are ignored.
+//! A cache in front sees another URL in each spelling, though: it must leave all but
+//! the three directives out of its key, and put these in their order, or one viewer
+//! with a counter in the query asks the origin itself every time.
+//! `config/nginx/inlet.conf` does so.
 
 use crate::package::{Layout, Snapshot, State};
 

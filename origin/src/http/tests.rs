@@ -23,6 +23,7 @@ use tower::ServiceExt;
 mod access;
 mod cache;
 mod legacy;
+mod query;
 
 use super::{Access, Metrics, router};
 use crate::{
