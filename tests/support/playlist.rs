@@ -101,10 +101,15 @@ pub async fn multivariant(url: &str) -> Result<Multivariant> {
 ///
 /// Any answer but 200, and a playlist that is none.
 pub async fn media(url: &Url) -> Result<Media> {
-    parse_media(&fetch(url).await?)
+    parse(&fetch(url).await?)
 }
 
-fn parse_media(text: &str) -> Result<Media> {
+/// Reads a media playlist.
+///
+/// # Errors
+///
+/// When a number in it is none.
+pub fn parse(text: &str) -> Result<Media> {
     let mut playlist = Media::default();
     let mut next = Segment::default();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -174,7 +179,7 @@ mod tests {
     fn parts_of_complete_segments_do_not_count_as_open() {
         let text = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-PART:URI=\"a\"\n#EXTINF:1.0,\ns7.m4s\n\
             #EXT-X-DISCONTINUITY\n#EXT-X-GAP\n#EXTINF:1.0,\ns8.m4s\n#EXT-X-PART:URI=\"b\"\n";
-        let playlist = parse_media(text).unwrap();
+        let playlist = parse(text).unwrap();
         assert_eq!(playlist.edge(), (9, 1));
         assert!(playlist.segments[1].is_gap && playlist.segments[1].is_discontinuity);
         assert!(!playlist.segments[0].is_gap);
