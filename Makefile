@@ -34,6 +34,7 @@ SECONDS ?= 10
 PACKAGES_BUILD := clang libclang-dev pkg-config libssl-dev \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
 PACKAGES_TEST := ffmpeg chromium firefox-esr coturn pebble iproute2 nftables \
+    nginx libnginx-mod-http-js \
     python3-gi gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 PACKAGES_CLIENTS := python3-venv

@@ -14,6 +14,8 @@ use crate::{
 pub const SIZE: (u32, u32) = (854, 480);
 /// Short sides of the rungs that [`SIZE`] gets.
 pub const RUNGS: [u32; 2] = [468, 360];
+/// Parts of a segment.
+pub const PARTS: usize = 5;
 /// How long playback may take to begin; the product's outer promise is 5 s.
 pub const PLAYBACK: Duration = Duration::from_secs(10);
 

@@ -78,6 +78,8 @@ impl Request<'_> {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type(&track));
         headers.insert(header::CACHE_CONTROL, IMMUTABLE);
+        // nginx would keep the end of each chunk back until the next one comes.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         if !self.is_head() {
             *response.body_mut() = Body::new(Growing::new(Arc::clone(stream), &track, number));
         }

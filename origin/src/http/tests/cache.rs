@@ -79,8 +79,16 @@ async fn media_are_kept_for_long() {
         assert_eq!(kept(&live, &path).await, immutable(200), "{path}");
     }
     live.run(3);
-    let growing = kept(&live, "/cmaf/1_7/720p/32.m4s").await;
-    assert_eq!(growing, immutable(200));
+    live.run(24); // the newest is part 0 of segment 33
+    let growing = live.get("/cmaf/1_7/720p/33.m4s").await;
+    let cache = header(&growing, "cache-control").unwrap_or_default();
+    assert_eq!((200, cache), immutable(200));
+    let buffering = header(&growing, "x-accel-buffering");
+    assert_eq!(
+        buffering.as_deref(),
+        Some("no"),
+        "nginx would hold chunks back"
+    );
     let range = |range: &str| Request::get("/cmaf/1_7/720p/31.m4s").header("range", range);
     assert_eq!(kept_of(&live, range("bytes=0-9")).await, immutable(206));
     let beyond = kept_of(&live, range("bytes=9999999-")).await;
