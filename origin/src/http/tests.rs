@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 mod access;
 mod cache;
+mod early;
 mod legacy;
 mod query;
 

@@ -313,3 +313,19 @@ fn another_process_continues_behind_a_discontinuity() {
         "nobody saw what was before"
     );
 }
+
+#[test]
+fn the_date_after_an_outage_is_that_of_its_frames() {
+    let mut feed = Feed::new(30, 900);
+    feed.run(60);
+    feed.packager.interrupt();
+    feed.packager.resume();
+    // 35.5 s after the epoch, which is at a quarter of a second.
+    feed.jump_to(1065);
+    feed.run(60);
+    let parsed = playlist::parse(&feed.media(0));
+    let place = parsed.segments.iter().position(|s| s.number == 35).unwrap();
+    assert_eq!(parsed.dates[place], "2026-01-01T00:00:35.750Z");
+    assert_eq!(parsed.dates[place + 1], "2026-01-01T00:00:36.250Z");
+    assert_eq!(parsed.dates[0], "2026-01-01T00:00:30.250Z");
+}

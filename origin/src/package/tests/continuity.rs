@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Feed, samples};
+use mp4_atom::{Any, Decode};
+
+use super::{EPOCH, Feed, samples};
 use crate::package::{Dropped, Segment};
 
 #[test]
@@ -182,6 +184,34 @@ proptest! {
                     prop_assert_eq!(durations.iter().sum::<u64>(), segment.duration);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_segment_begins_with_the_time_of_its_capture() {
+    let mut feed = Feed::new(30, 907);
+    feed.run(120);
+    for index in 0..3 {
+        let beat = if index == 2 {
+            feed.packager.layout().audio
+        } else {
+            feed.packager.layout().video
+        };
+        for segment in &feed.snapshot(index).segments {
+            let mut chunk = &segment.chunks[0][..];
+            let prft = loop {
+                if let Any::Prft(prft) = Any::decode(&mut chunk).unwrap() {
+                    break prft;
+                }
+            };
+            assert_eq!(prft.media_time, segment.start);
+            let captured = EPOCH.utc(beat.time(segment.start)).as_unix_micros();
+            // Seconds since 1900 in the upper half.
+            let seconds = (prft.ntp_timestamp >> 32) as i64 - 2_208_988_800;
+            let micros = ((prft.ntp_timestamp & 0xffff_ffff) * 1_000_000) >> 32;
+            let told = seconds * 1_000_000 + micros as i64;
+            assert!((told - captured).abs() <= 1, "{index} {}", segment.number);
         }
     }
 }

@@ -251,3 +251,28 @@ fn a_period_stays_open_until_the_presenter_returns() {
     );
     assert_eq!(attribute(&xml, "MPD", "minimumUpdatePeriod"), [""; 0]);
 }
+
+#[test]
+fn every_rendition_has_the_same_part_target() {
+    for fps in [24, 25, 30, 60] {
+        let mut feed = Feed::new(fps, u64::from(fps) * 30);
+        feed.run(u64::from(fps) * 3);
+        let target = |index| playlist::parse(&feed.media(index)).part_target;
+        assert_eq!([target(1), target(2)], [target(0); 2], "{fps}");
+    }
+}
+
+#[test]
+fn the_mpd_says_how_far_behind_players_shall_be_and_how_they_get_there() {
+    let mut feed = Feed::new(30, 900);
+    feed.run(60);
+    let xml = dash::manifest(feed.presentation.as_ref().unwrap());
+    let of = |element: &str, name: &str| -> u64 {
+        let found = attribute(&xml, element, name);
+        found[0].parse().unwrap()
+    };
+    assert_eq!(of("Latency", "target"), 800);
+    assert!(of("Latency", "min") < 800 && of("Latency", "max") > 800);
+    let rate = |name: &str| -> f64 { attribute(&xml, "PlaybackRate", name)[0].parse().unwrap() };
+    assert!(rate("min") < 1.0 && rate("max") > 1.0);
+}
