@@ -90,6 +90,33 @@ async fn sound_and_picture_stay_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_screenshot_shows_what_is_on_air() {
+    scenario(async |rig: &mut Rig| {
+        let (stream, publisher, playlist) = stage::on_air(rig, "screenshot").await?;
+        let smallest = playlist.variants.last().context("no variant")?;
+        let first = until("a screenshot", PATIENCE, async || {
+            let response = reqwest::get(&stream.screenshot).await?.error_for_status()?;
+            ensure!(response.headers()["content-type"] == "image/jpeg");
+            Ok(response.headers()["etag"].clone())
+        })
+        .await?;
+        // The strip is read off it, so it is the test picture and upright.
+        let watched = viewer::watch(&stream.screenshot, 1, PATIENCE).await?;
+        let seen = watched.frames.first().context("no picture")?;
+        ensure!(seen.size == smallest.resolution, "{seen:?}");
+        ensure!(seen.reading.is_some(), "another picture");
+        until("another screenshot", PATIENCE, async || {
+            let response = reqwest::get(&stream.screenshot).await?;
+            ensure!(response.headers()["etag"] != first);
+            Ok(())
+        })
+        .await?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transport_streams_run_on_with_sound_and_picture_together() {
     scenario(async |rig: &mut Rig| {
         let (stream, publisher, _) = stage::on_air(rig, "transport").await?;

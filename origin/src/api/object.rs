@@ -32,6 +32,7 @@ pub(super) struct Object<'a> {
     hls_cmaf_url: String,
     hls_mpegts_url: String,
     dash_url: String,
+    screenshot: String,
     stream_source_type: Option<&'static str>,
     transcoded_qualities: Vec<String>,
     transcoding_speed: Option<f64>,
@@ -49,7 +50,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Names of all its fields: what a request may not set is refused as
     /// read-only, and not as unknown.
-    pub(super) const FIELDS: [&'static str; 22] = [
+    pub(super) const FIELDS: [&'static str; 23] = [
         "id",
         "name",
         "active",
@@ -60,6 +61,7 @@ impl<'a> Object<'a> {
         "hls_cmaf_url",
         "hls_mpegts_url",
         "dash_url",
+        "screenshot",
         "stream_source_type",
         "transcoded_qualities",
         "transcoding_speed",
@@ -101,6 +103,7 @@ impl<'a> Object<'a> {
             hls_cmaf_url: format!("{web}/cmaf/{output}/master.m3u8"),
             hls_mpegts_url: format!("{web}/mpegts/{output}/master_mpegts.m3u8"),
             dash_url: format!("{web}/cmaf/{output}/index.mpd"),
+            screenshot: format!("{web}/cmaf/{output}/screenshot.jpg"),
             stream_source_type: started_at.map(|_| SOURCE_TYPE),
             transcoding_speed: live.as_ref().and_then(|live| live.speed),
             frame_rate: live.as_ref().and_then(|live| live.frame_rate),

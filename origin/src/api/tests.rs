@@ -171,6 +171,7 @@ async fn a_created_stream_has_every_field_and_no_other() {
         "hls_cmaf_url": "https://live.example.com/cmaf/1_1/master.m3u8",
         "hls_mpegts_url": "https://live.example.com/mpegts/1_1/master_mpegts.m3u8",
         "dash_url": "https://live.example.com/cmaf/1_1/index.mpd",
+        "screenshot": "https://live.example.com/cmaf/1_1/screenshot.jpg",
         "stream_source_type": null,
         "transcoded_qualities": [],
         "transcoding_speed": null,

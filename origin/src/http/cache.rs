@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | playlist or MPD without directives | half a target duration, at least 1 s | not |
 //! | playlist after a blocking request | six target durations | not |
+//! | picture | 2 s | not |
 //! | init segment, segment, part | an hour, as `immutable` | likewise |
 //! | 404 for what never was or is gone | one target duration | not |
 //! | 404 with a code: nobody live, not ready yet | 1 s | not |

@@ -12,12 +12,13 @@ const ERRORS: &str = "inlet_origin_http_errors_total";
 const PLAYLIST_HOLD: &str = "inlet_origin_playlist_hold_seconds";
 const PART_DELAY: &str = "inlet_origin_part_publish_delay_seconds";
 
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "playlist",
     "manifest",
     "init",
     "segment",
     "part",
+    "still",
     "time",
     "preflight",
     "other",

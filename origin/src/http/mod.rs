@@ -4,6 +4,7 @@
 //!  /cmaf/{client}_{id}/master.m3u8                playlist   rendered text
 //!  /cmaf/{client}_{id}/index.mpd                  playlist   rendered text
 //!  /cmaf/{client}_{id}/time                       clock for DASH players
+//!  /cmaf/{client}_{id}/screenshot.jpg             a picture, every few seconds another
 //!  /cmaf/{client}_{id}/{rendition}/media.m3u8     playlist   blocking reload (reload)
 //!  /cmaf/{client}_{id}/{rendition}/init-….mp4     segment
 //!  /cmaf/{client}_{id}/{rendition}/{n}.m4s        segment    chunk by chunk while it grows (growing)
@@ -196,6 +197,7 @@ impl Request<'_> {
             File::Master => self.master(stream),
             File::Manifest => self.manifest(stream),
             File::Clock => Ok(clock_reading()),
+            File::Still => self.still(stream),
             File::Media { track } => self.media(stream, track, query).await,
             File::Init { track, name } => self.init(stream, track, name),
             File::Segment { track, number } => self.segment(stream, track, number).await,

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     Request,
-    cache::{IMMUTABLE, NOWHERE},
+    cache::{self, IMMUTABLE, NOWHERE},
     growing::{Growing, Pieces},
     hold::{Look, hold},
     not_modified,
@@ -22,6 +22,8 @@ use crate::{
     package::{Snapshot, State},
     store::{Stream, Track},
 };
+
+const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
 const TRANSPORT_STREAM: HeaderValue = HeaderValue::from_static("video/mp2t");
 
@@ -133,6 +135,21 @@ impl Request<'_> {
         })?;
         let etag = format!("\"{}-{number}-{}\"", track.name(), segment.len());
         Ok(self.whole(TRANSPORT_STREAM, vec![segment], &etag))
+    }
+
+    /// The newest picture; whoever asks again with its tag gets 304.
+    pub(super) fn still(&self, stream: &Stream) -> Result<Response, Refusal> {
+        let still = stream
+            .still()
+            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
+        let mut response = self.whole(JPEG, vec![still.data.clone()], &still.etag);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, cache::shared(2));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        Ok(response)
     }
 
     async fn held<T>(

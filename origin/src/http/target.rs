@@ -23,6 +23,8 @@ pub(super) enum File<'a> {
     Manifest,
     /// What DASH players set their clock by.
     Clock,
+    /// The newest picture.
+    Still,
     Media {
         track: &'a str,
     },
@@ -90,6 +92,7 @@ impl<'a> File<'a> {
             "master.m3u8" => return Some(Self::Master),
             "index.mpd" => return Some(Self::Manifest),
             "time" => return Some(Self::Clock),
+            "screenshot.jpg" => return Some(Self::Still),
             _ => {}
         }
         let (track, name) = file.split_once('/')?;
@@ -133,6 +136,7 @@ impl<'a> File<'a> {
             }
             Self::Manifest => "manifest",
             Self::Clock => "time",
+            Self::Still => "still",
             Self::Init { .. } => "init",
             Self::Segment { .. } | Self::Transport { .. } => "segment",
             Self::Part { .. } => "part",
@@ -164,6 +168,7 @@ mod tests {
         assert_eq!(file("/cmaf/1_17/master.m3u8"), Ok(File::Master));
         assert_eq!(file("/cmaf/1_17/index.mpd"), Ok(File::Manifest));
         assert_eq!(file("/cmaf/1_17/time"), Ok(File::Clock));
+        assert_eq!(file("/cmaf/1_17/screenshot.jpg"), Ok(File::Still));
         assert_eq!(
             file("/cmaf/1_17/720p/media.m3u8"),
             Ok(File::Media { track: "720p" })

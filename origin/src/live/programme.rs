@@ -157,6 +157,9 @@ impl Programme {
         let is_frame = matches!(output, transcode::Output::Video { .. });
         let is_first = is_frame && !self.has_frames;
         self.has_frames |= is_frame;
+        if let transcode::Output::Still { data } = output {
+            self.stream.set_still(data.clone());
+        }
         self.packager.handle_output(output);
         self.publish();
         is_first

@@ -177,7 +177,9 @@ impl Packager {
                 is_made,
                 from,
             } => self.plan_rung(*rung, *is_made, *from),
-            transcode::Output::Report(_) | transcode::Output::KeyFrameNeeded => {}
+            transcode::Output::Report(_)
+            | transcode::Output::Still { .. }
+            | transcode::Output::KeyFrameNeeded => {}
         }
         self.announce();
     }

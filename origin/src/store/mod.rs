@@ -17,7 +17,7 @@ use std::{
 use inlet_common::ids::{ClientId, StreamId};
 
 pub use rendered::Rendered;
-pub use stream::{Stream, Track};
+pub use stream::{Still, Stream, Track};
 
 /// Every stream that has output, by its owner and its id.
 #[derive(Debug, Default)]

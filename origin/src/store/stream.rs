@@ -4,9 +4,12 @@
 //! Playlists are rendered by the first reader after a part, once. Whoever waits
 //! must subscribe *before* looking, or the change in between is missed.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -28,8 +31,18 @@ pub struct Stream {
     presentation: ArcSwapOption<Announced>,
     /// Video tallest first, then audio; a track that there is never goes.
     tracks: ArcSwap<Vec<Arc<Track>>>,
+    still: ArcSwapOption<Still>,
     is_retired: AtomicBool,
     part_delay: metrics::Histogram,
+}
+
+/// A picture of the stream, as a JPEG.
+#[derive(Debug)]
+pub struct Still {
+    /// The file.
+    pub data: Bytes,
+    /// Its strong entity tag.
+    pub etag: String,
 }
 
 /// One rendition's output.
@@ -71,6 +84,7 @@ impl Stream {
             epoch: packager.epoch(),
             presentation: ArcSwapOption::empty(),
             tracks: ArcSwap::from_pointee(tracks(packager, &[])),
+            still: ArcSwapOption::empty(),
             is_retired: AtomicBool::new(false),
             part_delay,
         }
@@ -113,6 +127,19 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Publishes a picture, in the place of the one before.
+    pub fn set_still(&self, data: Bytes) {
+        let mut hasher = DefaultHasher::new();
+        data.hash(&mut hasher);
+        let etag = format!("\"{:016x}\"", hasher.finish());
+        self.still.store(Some(Arc::new(Still { data, etag })));
+    }
+
+    /// The newest picture; `None` before the first.
+    pub fn still(&self) -> Option<Arc<Still>> {
+        self.still.load_full()
     }
 
     /// The lengths of segments, parts and chunks.

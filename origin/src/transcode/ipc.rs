@@ -198,6 +198,10 @@ impl Output {
                 head.0.put_u64(*number);
                 data.clone()
             }
+            Self::Still { data } => {
+                head.kind(STILL);
+                data.clone()
+            }
             Self::Report(report) => {
                 head.kind(REPORT);
                 put_report(&mut head, report);
@@ -244,6 +248,9 @@ impl Output {
             AUDIO_FRAME => Self::Audio {
                 number: fields.u64()?,
                 data: fields.rest(),
+            },
+            STILL => Self::Still {
+                data: take_still(&fields.rest())?,
             },
             REPORT => Self::Report(take_report(&mut fields)?),
             KEY_FRAME_NEEDED => Self::KeyFrameNeeded,
@@ -377,6 +384,17 @@ fn take_input(kind: u8, fields: &mut Fields) -> Result<Input, DecodeError> {
         kind => return Err(DecodeError::Kind(kind)),
     })
 }
+
+/// A still is kept for seconds: it must not pin the buffer.
+fn take_still(data: &Bytes) -> Result<Bytes, DecodeError> {
+    if data.len() > MAX_STILL {
+        return Err(DecodeError::Range("size of a still"));
+    }
+    Ok(Bytes::copy_from_slice(data))
+}
+
+/// Largest still: a JPEG of the lowest rung has a twentieth of it.
+const MAX_STILL: usize = 1 << 20;
 
 fn put_report(head: &mut Head, report: &Report) {
     head.0.put_f64(report.speed);
@@ -514,6 +532,7 @@ const AUDIO_FRAME: u8 = 68;
 const REPORT: u8 = 69;
 const KEY_FRAME_NEEDED: u8 = 70;
 const RESTARTED: u8 = 71;
+const STILL: u8 = 72;
 
 #[cfg(test)]
 mod tests;

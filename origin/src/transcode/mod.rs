@@ -210,6 +210,11 @@ pub enum Output {
         /// The raw AAC frame, without ADTS.
         data: Bytes,
     },
+    /// The programme's picture as a JPEG, every few seconds.
+    Still {
+        /// The whole file.
+        data: Bytes,
+    },
     /// What the worker measured since the last report, once a second.
     Report(Report),
     /// Coded video was lost on this side (the decoder refused it, or a full

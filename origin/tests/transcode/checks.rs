@@ -53,6 +53,10 @@ pub(crate) fn h264_and_opus_become_two_aligned_rungs() {
     assert!((0.05..0.3).contains(&loud), "{loud}");
     let report = stream.reports.last().copied().unwrap_or_default();
     assert!(report.decode_errors == 0, "{report:?}");
+    // 3 s: one still, whole from SOI to EOI (ITU-T T.81 annex B).
+    assert_eq!(stream.stills.len(), 1);
+    let still = &stream.stills[0];
+    assert!(still.starts_with(&[0xff, 0xd8]) && still.ends_with(&[0xff, 0xd9]));
 }
 
 pub(crate) fn vp8_and_vp9_take_over_in_the_middle() {
@@ -251,6 +255,7 @@ pub(crate) fn nothing_at_all_is_black_and_silent() {
             .all(|picture| (picture.mean() - 16.0).abs() < 1.0)
     );
     assert!(stream.sound().iter().all(|sample| sample.abs() < 1e-4));
+    assert!(stream.stills.is_empty(), "there is nothing to show");
 }
 
 /// A beep in the middle of each of four seconds, on one channel or two.

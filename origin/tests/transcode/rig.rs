@@ -44,6 +44,7 @@ pub(crate) struct Stream {
     pub(crate) asc: Option<Bytes>,
     pub(crate) restarts: usize,
     pub(crate) key_frames_needed: usize,
+    pub(crate) stills: Vec<Bytes>,
     pub(crate) reports: Vec<Report>,
     /// Rungs that leave or return: which, whether it returns, and from which frame on.
     pub(crate) planned: Vec<(usize, bool, u64)>,
@@ -70,6 +71,7 @@ impl Stream {
             asc: None,
             restarts: 0,
             key_frames_needed: 0,
+            stills: Vec::new(),
             reports: Vec::new(),
             planned: Vec::new(),
             ticks: Vec::new(),
@@ -149,6 +151,7 @@ impl Stream {
             }
             Output::AudioConfig { asc } => self.asc = Some(asc),
             Output::Audio { number, data } => self.audio.push((number, data)),
+            Output::Still { data } => self.stills.push(data),
             Output::Report(report) => self.reports.push(report),
             Output::KeyFrameNeeded => self.key_frames_needed += 1,
             Output::RungPlanned {

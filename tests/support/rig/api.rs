@@ -37,6 +37,8 @@ pub struct Stream {
     /// Multivariant playlist of MPEG-TS.
     #[serde(rename = "hls_mpegts_url")]
     pub transport: String,
+    /// A picture of what is on air.
+    pub screenshot: String,
     /// Names of the rungs while it is live.
     #[serde(default)]
     pub transcoded_qualities: Vec<String>,

@@ -64,6 +64,18 @@ async fn a_playlist_is_kept_half_a_target_duration_and_a_blocking_answer_six() {
 }
 
 #[tokio::test]
+async fn a_picture_is_kept_until_the_next_one_may_be_there() {
+    let live = live(1);
+    let path = "/cmaf/1_7/screenshot.jpg";
+    assert_eq!(kept(&live, path).await, shared(404, 1), "none yet");
+    live.stream.set_still(bytes::Bytes::from_static(b"jpeg"));
+    assert_eq!(kept(&live, path).await, shared(200, 2));
+    let tag = header(&live.get(path).await, "etag").unwrap();
+    let again = Request::get(path).header("if-none-match", tag);
+    assert_eq!(kept_of(&live, again).await.0, 304);
+}
+
+#[tokio::test]
 async fn media_are_kept_for_long() {
     let mut live = live(1);
     let playlist = live.text(MEDIA).await;

@@ -170,6 +170,7 @@ fn output() -> impl Strategy<Value = Output> {
                 source_height: f,
             })
         }),
+        bytes(2000).prop_map(|data| Output::Still { data }),
         Just(Output::KeyFrameNeeded),
         Just(Output::Restarted),
     ]

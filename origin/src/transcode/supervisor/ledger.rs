@@ -186,9 +186,10 @@ impl Ledger {
                     None => Verdict::Violation,
                 }
             }
-            Output::AudioConfig { .. } | Output::Report(_) | Output::KeyFrameNeeded => {
-                Verdict::Deliver
-            }
+            Output::AudioConfig { .. }
+            | Output::Report(_)
+            | Output::Still { .. }
+            | Output::KeyFrameNeeded => Verdict::Deliver,
             Output::VideoConfig { .. }
             | Output::Video { .. }
             | Output::Restarted

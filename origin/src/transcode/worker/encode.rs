@@ -8,7 +8,9 @@
 use std::sync::{Arc, mpsc::Receiver};
 
 use bytes::Bytes;
-use ffmpeg_next::{Dictionary, Packet, Rational, codec, color, encoder, format::Pixel, picture};
+use ffmpeg_next::{
+    Dictionary, Packet, Rational, codec, color, encoder, format::Pixel, frame, picture,
+};
 use inlet_common::clock;
 
 use super::{
@@ -17,6 +19,7 @@ use super::{
     scale::{Canvas, Picture},
     send,
     sink::Sink,
+    still::Stills,
 };
 use crate::{
     timeline::FrameRate,
@@ -36,17 +39,30 @@ pub(super) struct Job {
     pub(super) picture: Option<Arc<Picture>>,
 }
 
+/// What a rung's thread is to make.
+pub(super) struct Task {
+    pub(super) index: usize,
+    pub(super) rung: Rung,
+    pub(super) rate: FrameRate,
+    pub(super) preset: Preset,
+    /// Whether the stream's stills come from it.
+    pub(super) makes_stills: bool,
+}
+
 /// Answers each job with one frame until the sender is gone.
 pub(super) fn run(
-    index: usize,
-    rung: &Rung,
-    rate: FrameRate,
-    preset: Preset,
+    task: &Task,
     jobs: Receiver<Job>,
     sink: &Sink,
     gauges: &Gauges,
 ) -> Result<(), Error> {
-    let mut encoder = open(rung, rate, preset)?;
+    let Task {
+        index, ref rung, ..
+    } = *task;
+    let mut encoder = open(rung, task.rate, task.preset)?;
+    let stills = || Stills::new(rung.resolution, task.rate);
+    let stills = task.makes_stills.then(stills).transpose();
+    let mut stills = stills.map_err(failed("JPEG"))?;
     let (sps, pps) = parameter_sets(&ffi::extradata(&encoder)).ok_or(Error::Codec {
         what: "libx264's header",
         source: ffmpeg_next::Error::InvalidData,
@@ -65,15 +81,7 @@ pub(super) fn run(
     let mut idr_owed = true;
     for job in jobs {
         let begin = clock::now();
-        let mut frame = match canvas.render(job.picture.as_ref()) {
-            Ok(frame) => frame,
-            Err(error) => {
-                // A source that cannot be scaled: show what is on the canvas.
-                tracing::debug!(%error, "picture not scaled");
-                gauges.decode_error();
-                canvas.render(None).map_err(failed("scaling"))?
-            }
-        };
+        let mut frame = render(&mut canvas, &job, gauges)?;
         frame.set_pts(i64::try_from(job.number).ok());
         let idr = job.idr || idr_owed;
         idr_owed = false;
@@ -83,6 +91,10 @@ pub(super) fn run(
             picture::Type::None
         });
         encoder.send_frame(&frame).map_err(failed("libx264"))?;
+        let still = match stills.as_mut().filter(|_| job.picture.is_some()) {
+            Some(stills) => stills.take(job.number, &frame).map_err(failed("JPEG"))?,
+            None => None,
+        };
         drop(frame);
         encoder
             .receive_packet(&mut packet)
@@ -96,8 +108,20 @@ pub(super) fn run(
         };
         gauges.rung_answered(index, clock::now().saturating_duration_since(begin));
         send(sink, &output)?;
+        if let Some(data) = still {
+            send(sink, &Output::Still { data })?;
+        }
     }
     Ok(())
+}
+
+fn render(canvas: &mut Canvas, job: &Job, gauges: &Gauges) -> Result<frame::Video, Error> {
+    canvas.render(job.picture.as_ref()).or_else(|error| {
+        // A source that cannot be scaled: show what is on the canvas.
+        tracing::debug!(%error, "picture not scaled");
+        gauges.decode_error();
+        canvas.render(None).map_err(failed("scaling"))
+    })
 }
 
 fn failed(what: &'static str) -> impl Fn(ffmpeg_next::Error) -> Error {

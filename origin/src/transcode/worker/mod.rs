@@ -44,6 +44,7 @@ mod sandbox;
 mod scale;
 mod screen;
 mod sink;
+mod still;
 
 pub use self::sandbox::{Error as SandboxError, lock_up};
 use self::{gauge::Gauges, sink::Sink};
@@ -190,10 +191,17 @@ impl Pipeline {
         let mut rungs = Vec::with_capacity(spec.ladder.len());
         for (index, rung) in spec.ladder.iter().enumerate() {
             let (jobs, receiver) = sync_channel(encode::QUEUE);
-            let (rung, rate, preset) = (rung.clone(), spec.rate, spec.preset);
+            let task = encode::Task {
+                index,
+                rung: rung.clone(),
+                rate: spec.rate,
+                preset: spec.preset,
+                // The last one is the cheapest, and is always made.
+                makes_stills: index + 1 == spec.ladder.len(),
+            };
             let (sink, gauges) = (sink.clone(), gauges.clone());
             spawn(&format!("rung-{}", rung.name()), move || {
-                encode::run(index, &rung, rate, preset, receiver, &sink, &gauges)
+                encode::run(&task, receiver, &sink, &gauges)
             })?;
             rungs.push(jobs);
         }
