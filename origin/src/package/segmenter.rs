@@ -126,6 +126,7 @@ impl Segmenter {
             .open()
             .is_some_and(|open| open.number != segment)
         {
+            self.lengthen_last(segment);
             growth = self.seal();
         }
         let start = match self.next {
@@ -193,7 +194,8 @@ impl Segmenter {
         let growth = self.seal();
         self.next = None;
         self.awaits_sync = true;
-        self.floor = segment;
+        // What is sealed stays sealed, whoever asks.
+        self.floor = self.floor.max(segment);
         growth
     }
 
@@ -281,6 +283,30 @@ impl Segmenter {
         self.part_first_chunk = 0;
         let breaks = discontinuity || newest.is_none_or(|newest| newest + 1 != segment);
         Some(Opened { segment, breaks })
+    }
+
+    /// Lets the open segment's last picture stand until `segment`, which comes after
+    /// it, where the frames between were never made.
+    fn lengthen_last(&mut self, segment: u64) {
+        let Some(open) = self.window.open().map(|open| open.number) else {
+            return;
+        };
+        let end = self.beat.first_unit(open + 1);
+        let (Some(next), Some(last)) = (self.next, self.pending.last_mut()) else {
+            return;
+        };
+        if self.is_audio || segment != open + 1 || next >= end {
+            return;
+        }
+        let missing = end - next;
+        last.duration += self.beat.ticks(missing);
+        self.pending_units += missing;
+        self.part_units += missing;
+    }
+
+    /// Drops breaks that were planned.
+    pub(super) fn forget_breaks(&mut self) {
+        self.breaks_at.clear();
     }
 
     fn close_what_is_full(&mut self, number: u64, segment: u64) -> Growth {

@@ -329,3 +329,16 @@ fn the_date_after_an_outage_is_that_of_its_frames() {
     assert_eq!(parsed.dates[place + 1], "2026-01-01T00:00:36.250Z");
     assert_eq!(parsed.dates[0], "2026-01-01T00:00:30.250Z");
 }
+
+#[test]
+fn the_last_picture_of_a_segment_stands_for_those_that_were_never_made() {
+    let mut feed = Feed::new(30, 900);
+    feed.run(28);
+    // Two frames short of the segment's end.
+    feed.jump_to(930);
+    feed.run(40);
+    let segment = feed.snapshot(0).segment(30).unwrap();
+    assert_eq!(segment.duration, 90_000);
+    let last = *samples(segment).last().unwrap();
+    assert_eq!(last, (927 * 3000, 9000));
+}

@@ -204,6 +204,36 @@ fn a_presenter_who_returns_gets_every_rung() {
 }
 
 #[test]
+fn who_returns_within_a_sealed_segment_opens_it_for_no_rung() {
+    let mut feed = shed();
+    feed.run(200);
+    feed.packager.interrupt();
+    feed.drain();
+    let sealed = feed.snapshot(0).segments.last().unwrap().number;
+    feed.packager.expect_all_rungs();
+    feed.packager.resume();
+    feed.left_out.clear();
+    feed.configure(SPS);
+    // The next frame of the same second, and on.
+    feed.jump_to(feed.frame + 3);
+    feed.run(90);
+    for index in 0..2 {
+        let numbers: Vec<_> = feed
+            .snapshot(index)
+            .segments
+            .iter()
+            .map(|s| s.number)
+            .collect();
+        let again = numbers.iter().filter(|number| **number == sealed).count();
+        assert_eq!(again, 1, "{index}: {numbers:?}");
+        assert!(
+            numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{numbers:?}"
+        );
+    }
+}
+
+#[test]
 fn a_jump_of_the_clock_leaves_it_where_it_is() {
     let mut feed = shed();
     feed.run(30);
