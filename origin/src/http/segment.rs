@@ -19,7 +19,7 @@ use super::{
     respond::{ErrCode, MAX_HEADERS, Refusal},
 };
 use crate::{
-    package::{Snapshot, State},
+    package::{Init, Snapshot, State},
     store::{Stream, Track},
 };
 
@@ -51,8 +51,17 @@ impl Request<'_> {
         let newest = track.newest();
         let segments = newest.open.iter().chain(newest.segments.iter().rev());
         let mut inits = segments.map(|segment| &segment.init);
+        // A period that is announced has its init segment before its first chunk.
+        let announced = stream.presentation();
+        let mut announced = announced.iter().flat_map(|it| {
+            it.periods
+                .iter()
+                .flat_map(|period| period.inits.iter().flatten())
+        });
+        let is_it = |init: &&Arc<Init>| init.name == name;
         let init = inits
-            .find(|init| init.name == name)
+            .find(is_it)
+            .or_else(|| announced.find(is_it))
             .ok_or(Refusal::not_found(None))?;
         let etag = format!("\"{name}\"");
         Ok(self.whole(content_type(&track), vec![init.data.clone()], &etag))

@@ -152,6 +152,7 @@ pub(super) fn spawn(
         outputs: None,
         programme: None,
         schedule: None,
+        ended_at: None,
         off_air_since: None,
         ended: false,
     };
@@ -172,6 +173,8 @@ struct Broadcast {
     programme: Option<Programme>,
     /// Where the slots of an earlier session ended.
     schedule: Option<Schedule>,
+    /// When an earlier playlist of this process made its last segment.
+    ended_at: Option<UtcTime>,
     off_air_since: Option<Instant>,
     ended: bool,
 }
@@ -257,7 +260,11 @@ impl Broadcast {
             // at all.
             return begin.link.close(begin.session, CloseReason::Replaced);
         }
+        let known = self.authorised.canvas.filter(|_| self.programme.is_none());
         self.authorised = begin.authorised.clone();
+        // The registry forgets it with each session that begins, and one that
+        // begins and fails must not cost viewers their ladder.
+        self.authorised.canvas = self.authorised.canvas.or(known);
         let epoch = self.authorised.epoch;
         if begin.claim == Claim::Follows && self.on_air.is_some() {
             self.drop_successor(CloseReason::Replaced);

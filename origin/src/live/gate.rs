@@ -234,18 +234,16 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the machine can transcode the stream beside those that run. One that
-    /// runs itself is let in: its presenter comes back, or moves.
+    /// Whether the machine can transcode the stream beside those that run. One whose
+    /// viewers are there is let in: its presenter comes back, or moves.
     fn check_load(
         &self,
         streams: &BTreeMap<StreamId, Entry>,
         stream: StreamId,
         cores: f64,
     ) -> Result<(), Refusal> {
-        let is_live = streams
-            .get(&stream)
-            .is_some_and(|entry| entry.running.is_some());
-        if is_live {
+        // Its task is there as long as its playlist lingers.
+        if streams.contains_key(&stream) {
             return Ok(());
         }
         let running = streams.values().filter_map(|entry| entry.running.as_ref());

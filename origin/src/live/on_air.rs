@@ -208,6 +208,11 @@ impl OnAir {
         self.entered.take()
     }
 
+    /// Gives up the worker that would take the place of this one.
+    pub(super) fn give_up_growth(&mut self) {
+        self.next = None;
+    }
+
     /// Goes off air; tells where the next session's slots begin.
     pub(super) fn stop(self) -> Option<Schedule> {
         self.intake.stop()

@@ -43,6 +43,7 @@ impl Programme {
         authorised: &Authorised,
         settings: &Settings,
         source: Resolution,
+        taken_until: UtcTime,
         now: UtcTime,
     ) -> Result<Self, package::SpecError> {
         let continued = continued(authorised, settings, now);
@@ -63,7 +64,7 @@ impl Programme {
                 .try_into()
                 .unwrap_or(u32::MAX),
             is_continued: continued.is_some(),
-            taken_until: authorised.epoch.at(settings.started_at),
+            taken_until: authorised.epoch.at(taken_until),
             ..package::Spec::new(ladder.clone(), rate, authorised.epoch)
         };
         let packager = Packager::new(spec)?;

@@ -22,6 +22,10 @@ use crate::timeline::FrameRate;
 /// Cores that decode a million pixels per second: 0.085 for 720p30.
 const DECODE: f64 = 0.085 / 27.648;
 
+/// Millions of pixels in the largest picture that is decoded: a worker's
+/// `max_pixels`.
+const MAX_DECODED: f64 = 9.437_184;
+
 /// Cores that scale and encode a million pixels per second with `superfast`:
 /// 0.53 - 0.085 for 720p, 480p and 360p at 30 frames per second.
 const ENCODE: f64 = (0.53 - 0.085) / 46.86;
@@ -39,7 +43,9 @@ pub fn of(source: Resolution, ladder: &[Rung], rate: FrameRate, preset: Preset) 
         f64::from(size.width) * f64::from(size.height) * f64::from(rate.as_u32()) / 1e6
     };
     let encoded: f64 = ladder.iter().map(|rung| millions(rung.resolution)).sum();
-    millions(source) * DECODE + encoded * ENCODE * weight(preset)
+    // A larger picture is refused by the decoder, whatever was announced.
+    let decoded = millions(source).min(MAX_DECODED * f64::from(rate.as_u32()));
+    decoded * DECODE + encoded * ENCODE * weight(preset)
 }
 
 /// A preset's work beside that of `superfast`. The first three are measured; for

@@ -1,8 +1,9 @@
 //! Which rungs a stream gets, from the resolution its presenter started with.
 //!
 //! Pure. A rung is named by its *short* side, so a portrait source gets the
-//! same rungs turned by 90°. The ladder is fixed for the stream's life: what
-//! the source does later is the scaler's business, never the ladder's.
+//! same rungs turned by 90°. No rung ever goes or changes: what the source does
+//! later is the scaler's business, but for a picture that grows in its first
+//! seconds, which adds taller rungs once ([`Ladder::enlarged`]).
 
 /// A picture's size in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

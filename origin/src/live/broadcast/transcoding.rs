@@ -22,10 +22,14 @@ impl Broadcast {
     pub(super) fn start(&mut self, source: Resolution, utc: UtcTime) {
         if self.programme.as_ref().is_some_and(Programme::has_ended) {
             self.retire_programme();
+            self.ended_at = Some(utc);
+            self.authorised.canvas = None;
         }
         let is_new = self.programme.is_none();
         if is_new {
-            match Programme::new(&self.authorised, &self.settings, source, utc) {
+            // What was made before, here or by another process, is not made again.
+            let taken = self.ended_at.unwrap_or(self.settings.started_at);
+            match Programme::new(&self.authorised, &self.settings, source, taken, utc) {
                 Ok(programme) => self.programme = Some(programme),
                 Err(error) => {
                     tracing::error!(%error, "no playlist can be made for this stream");
@@ -107,9 +111,13 @@ impl Broadcast {
 
     /// The packager knows when; whoever asks the API is told at once.
     fn handle_rung(&mut self, rung: usize, is_made: bool) {
-        let (Some(programme), Some(on_air)) = (&mut self.programme, &self.on_air) else {
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
             return;
         };
+        if !is_made {
+            // There is no room for more rungs where there is none for these.
+            on_air.give_up_growth();
+        }
         let qualities = programme.set_made(rung, is_made);
         let is_shedding = qualities.len() < programme.ladder().len();
         let quality = programme.ladder().get(rung).map(Rung::name);

@@ -34,6 +34,10 @@ impl Packager {
             period.absent = period.absent.iter().filter_map(position).collect();
         });
         self.stand_ins = StandIns::new(ladder.len());
+        // The next run breaks everywhere, and every rung is made again.
+        self.segmenters
+            .iter_mut()
+            .for_each(Segmenter::forget_breaks);
         self.names = names;
         self.spec.ladder = ladder;
     }

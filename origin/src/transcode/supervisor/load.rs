@@ -78,7 +78,7 @@ impl Load {
         if is_late {
             self.late_since.get_or_insert(now);
             self.calm_since = now;
-        } else {
+        } else if look.lag < LATE && look.skipped == 0 {
             self.late_since = None;
         }
     }
