@@ -38,10 +38,16 @@ pub enum Error {
     /// There is no secret.
     #[error("playback.secret_file is empty: everyone may watch, and no token is needed")]
     Free,
+    /// No URL tells so late a moment.
+    #[error("--for is too long: a URL can be good until the year 33658")]
+    TooLong,
     /// The secrets cannot be used.
     #[error(transparent)]
     Keys(#[from] playback::Error),
 }
+
+/// Twelve digits.
+const MAX_EXPIRES: u64 = 999_999_999_999;
 
 impl SignCommand {
     /// The URLs, one in each line.
@@ -51,6 +57,9 @@ impl SignCommand {
         let micros = now.plus_micros(i64::try_from(self.lifetime.as_micros()).unwrap_or(i64::MAX));
         let expires = u64::try_from(micros.as_unix_micros()).unwrap_or(0) / 1_000_000;
         let web = &config.urls.web;
+        if expires > MAX_EXPIRES {
+            return Err(Error::TooLong);
+        }
         let mut urls = String::new();
         let mut tokens = Vec::new();
         for (output, files) in [

@@ -61,19 +61,20 @@ pub(super) struct AudioFrames {
 }
 
 impl AudioFrames {
-    /// Appends a frame with its ADTS header (ISO/IEC 13818-7 §6.2). One too
-    /// long for the header's 13 bits is left out: 8 KiB are twelve times what
-    /// two channels of AAC-LC may take.
+    const HEADER: usize = 7;
+
+    /// 48 kHz.
+    const FREQUENCY_INDEX: u8 = 3;
+
+    /// Whether the header's 13 bits can tell a frame's length: 8 KiB are twelve
+    /// times what two channels of AAC-LC may take.
+    pub(super) fn fits(self, frame: &Bytes) -> bool {
+        frame.len() + Self::HEADER < 1 << 13
+    }
+
+    /// Appends a frame that fits with its ADTS header (ISO/IEC 13818-7 §6.2).
     pub(super) fn append_adts(self, frame: &Bytes, out: &mut Vec<u8>) {
-        const HEADER: usize = 7;
-        /// 48 kHz.
-        const FREQUENCY_INDEX: u8 = 3;
-        let Some(length) = u16::try_from(frame.len() + HEADER)
-            .ok()
-            .filter(|l| *l < 1 << 13)
-        else {
-            return;
-        };
+        let length = u16::try_from(frame.len() + Self::HEADER).unwrap_or(u16::MAX);
         let profile = self.object_type.saturating_sub(1) & 3;
         let channels = self.channels & 7;
         let [high, low] = (length << 3).to_be_bytes();
@@ -81,7 +82,7 @@ impl AudioFrames {
             0xff,
             // MPEG-4, layer 0, no CRC.
             0xf1,
-            profile << 6 | FREQUENCY_INDEX << 2 | channels >> 2,
+            profile << 6 | Self::FREQUENCY_INDEX << 2 | channels >> 2,
             channels << 6 | high >> 6,
             high << 2 | low >> 6,
             // Buffer fullness all ones: the rate varies.

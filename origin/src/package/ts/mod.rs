@@ -148,7 +148,7 @@ fn sounds(segment: &Segment, beat: &Beat) -> Result<Vec<Pes>, Error> {
     let mut units: Vec<Pes> = Vec::new();
     let mut held = 0;
     let mut follows = None;
-    for (at, sample) in samples {
+    for (at, sample) in samples.into_iter().filter(|it| frames.fits(&it.1.data)) {
         // Frames that share a PES packet follow each other without a hole.
         match units
             .last_mut()

@@ -79,7 +79,7 @@ impl Packetizer {
                 (true, 0) => rest
                     .len()
                     .div_ceil(packets)
-                    .max(HEAD.min(rest.len() - (packets - 1))),
+                    .max(HEAD.min(rest.len().saturating_sub(packets - 1))),
                 (true, _) => rest.len().div_ceil(packets - index),
             };
             let (payload, tail) = rest.split_at(share.min(CAPACITY - field.len()));
