@@ -1,5 +1,5 @@
 //! Inlet's origin: takes RTP over QUIC from the edges, makes an ABR ladder of
-//! it, and serves LL-HLS and LL-DASH.
+//! it, and serves LL-HLS, LL-DASH and HLS MPEG-TS.
 //!
 //! # How a frame travels
 //!
