@@ -18,7 +18,7 @@ use tests::{
     stage,
 };
 
-const RUNS: usize = 7;
+const RUNS: usize = 10;
 
 /// A way to play.
 struct Way {

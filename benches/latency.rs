@@ -1,5 +1,5 @@
 //! Capture to display through the whole chain: publisher, edge, link, origin,
-//! player page in Chromium, for LL-HLS and LL-DASH.
+//! player page in Chromium, for LL-HLS, LL-DASH and HLS MPEG-TS.
 //!
 //! The publisher draws counter and time into each frame, and the page reads
 //! them off what it displays. Everything runs on this machine, software H.264
@@ -30,7 +30,7 @@ struct Way {
     target: f64,
 }
 
-const WAYS: [Way; 2] = [
+const WAYS: [Way; 3] = [
     Way {
         name: "LL-HLS",
         query: "",
@@ -40,6 +40,11 @@ const WAYS: [Way; 2] = [
         name: "LL-DASH",
         query: "&protocol=dash",
         target: 900.0,
+    },
+    Way {
+        name: "HLS MPEG-TS",
+        query: "&protocol=ts",
+        target: 5_000.0,
     },
 ];
 
@@ -55,7 +60,7 @@ fn main() -> Result<()> {
 
 async fn measure(rig: &Rig) -> Result<Vec<Figure>> {
     let (stream, publisher, _) = stage::on_air(rig, "latency").await?;
-    let mut seen: [Vec<Inlet>; 2] = [Vec::new(), Vec::new()];
+    let mut seen: [Vec<Inlet>; 3] = Default::default();
     for _ in 0..SESSIONS {
         for (way, seen) in WAYS.iter().zip(&mut seen) {
             seen.push(watch(&stream, way).await?);

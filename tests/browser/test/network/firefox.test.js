@@ -76,7 +76,7 @@ function step(name, body) {
   });
 }
 
-step("Firefox publishes VP8 and Opus, and sees itself move", async (context) => {
+step("Firefox publishes VP8 and Opus, and sees itself move by every protocol", async (context) => {
   const stream = await stage.createStream("Firefox");
   const page = await open(stream.goLive());
   await onAir(page, 30_000);
@@ -88,10 +88,13 @@ step("Firefox publishes VP8 and Opus, and sees itself move", async (context) => 
   const kinds = (await ffprobe(stream.hls_cmaf_url)).map(({ codec_type }) => codec_type);
   assert.deepEqual([...new Set(kinds)].sort(), ["audio", "video"]);
 
-  const player = await open(stream.iframe_url);
-  const readings = await advances(player, 60);
-  context.diagnostic(`${readings.length} frames read`);
-  await player.close();
+  for (const protocol of ["hls", "dash", "ts"]) {
+    const player = await open(`${stream.iframe_url}?protocol=${protocol}`);
+    const readings = await advances(player, 60);
+    context.diagnostic(`${protocol}: ${readings.length} frames read`);
+    assert.equal((await inlet(player)).protocol, protocol);
+    await player.close();
+  }
 });
 
 step("closing Firefox's tab frees the stream at once", async (context) => {
