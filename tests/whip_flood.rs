@@ -22,7 +22,8 @@ use tokio::{
 /// Offers in all, a third of each kind.
 const OFFERS: usize = 2_000;
 /// What may be used more afterwards: buffers that grew to what the flood needed.
-const SLACK_KIB: u64 = 24 * 1024;
+/// A leak of a session for each offer would be ten times as much.
+const SLACK_KIB: u64 = 32 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOST: &str = "inlet_edge_rtp_lost_packets_total";
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ffmpeg_next::{
     Error, Packet, Rational, codec, color, encoder,
     format::Pixel,
-    frame,
+    frame, log,
     software::scaling::{Context, Flags},
 };
 
@@ -43,17 +43,23 @@ impl Stills {
         video.set_time_base(Rational(1, 90_000));
         video.set_flags(codec::Flags::QSCALE);
         video.set_quality(QUALITY);
+        let encoder = video.open_as(codec)?;
+        // The encoder takes no other name for the full range, and the scaler warns
+        // of it in the log of each stream.
+        log::set_level(log::Level::Error);
+        let scaler = Context::get(
+            Pixel::YUV420P,
+            width,
+            height,
+            Pixel::YUVJ420P,
+            width,
+            height,
+            Flags::BILINEAR,
+        );
+        log::set_level(log::Level::Warning);
         Ok(Self {
-            encoder: video.open_as(codec)?,
-            scaler: Context::get(
-                Pixel::YUV420P,
-                width,
-                height,
-                Pixel::YUVJ420P,
-                width,
-                height,
-                Flags::BILINEAR,
-            )?,
+            encoder,
+            scaler: scaler?,
             full: frame::Video::empty(),
             packet: Packet::empty(),
             every: EVERY * u64::from(rate.as_u32()),
