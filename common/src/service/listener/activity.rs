@@ -28,6 +28,8 @@ pub(super) struct Activity {
 struct Counts {
     running: AtomicUsize,
     begun: AtomicU64,
+    /// Pieces that clients took.
+    taken: AtomicU64,
     /// Looks of [`Activity::ceased`] so far.
     looks: AtomicUsize,
     /// Bodies that gave a piece and were not asked for the next, by whether the
@@ -56,10 +58,12 @@ impl Activity {
     }
 
     /// Returns when no request came within `first`, or later when none ran
-    /// for `idle`, or a client took nothing so long (and at most twice that).
+    /// for `idle`, or the client took nothing so long (and at most twice that). By
+    /// HTTP/2 one viewer of a proxy may be slow among hundreds: as long as the
+    /// connection takes anything it lives, and what it keeps is bounded.
     pub(super) async fn ceased(&self, first: Duration, idle: Duration) -> Ceased {
         tokio::time::sleep(first).await;
-        let mut seen = 0;
+        let (mut seen, mut taken_before) = (0, 0);
         loop {
             let begun = self.counts.begun.load(Ordering::Relaxed);
             if begun == seen && self.counts.running.load(Ordering::Relaxed) == 0 {
@@ -69,9 +73,12 @@ impl Activity {
             // Those that gave before the last look count where those that give
             // from now on will.
             let looks = self.counts.looks.fetch_add(1, Ordering::Relaxed) + 1;
-            if self.counts.given[looks % 2].load(Ordering::Relaxed) > 0 {
+            let taken = self.counts.taken.load(Ordering::Relaxed);
+            let waits = self.counts.given[looks % 2].load(Ordering::Relaxed) > 0;
+            if waits && taken == taken_before {
                 return Ceased::Stalled;
             }
+            taken_before = taken;
             tokio::time::sleep(idle).await;
         }
     }
@@ -90,6 +97,7 @@ impl Running {
     fn taken(&mut self) {
         if let Some(at) = self.given.take() {
             self.counts.given[at].fetch_sub(1, Ordering::Relaxed);
+            self.counts.taken.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -242,6 +250,26 @@ mod tests {
         });
         assert_eq!(activity.ceased(FIRST, IDLE).await, Ceased::Idle);
         assert!(begun.elapsed() > IDLE * 2);
+    }
+
+    /// As a CDN's is, with one viewer among many who takes nothing.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lives_while_another_of_its_bodies_is_taken() {
+        let activity = Activity::default();
+        let (mut stuck, mut lively) = (guarded(&activity, 2), guarded(&activity, 100));
+        piece(&mut stuck).await;
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                piece(&mut lively).await;
+                tokio::time::sleep(IDLE).await;
+            }
+            // Gone, and the stuck one is alone.
+            drop(lively);
+        });
+        assert_eq!(activity.ceased(FIRST, IDLE).await, Ceased::Stalled);
+        assert!(begun.elapsed() > IDLE * 9);
+        drop(stuck);
     }
 
     /// Such as a segment whose next chunk is still to be made.
