@@ -71,6 +71,13 @@ impl Roster {
     /// Sheds a rung while frame `now` is the newest. Returns the first frame
     /// that it has no part in.
     pub(super) fn shed(&mut self, rung: usize, now: u64) -> u64 {
+        if let Some(Pace::Coming(from)) = self.paces.get(rung).copied()
+            && now < from
+        {
+            // It has not come yet, and makes nothing that could be thinned out.
+            self.set(rung, Pace::Leaving(0));
+            return from;
+        }
         let from = self.beat_after(now);
         self.set(rung, Pace::Leaving(from));
         from
@@ -154,6 +161,17 @@ mod tests {
         assert_eq!(roster.asked(3209, false), Rungs(0b110));
         assert_eq!(roster.asked(3210, true), Rungs(0b111));
         assert_eq!(roster.asked(3211, false), Rungs(0b111));
+    }
+
+    #[test]
+    fn a_rung_that_is_shed_before_it_comes_makes_nothing() {
+        let mut roster = roster(30, 6);
+        roster.shed(0, 900);
+        let comes = roster.restore(0, 3001);
+        assert_eq!(roster.shed(0, 3050), comes);
+        for number in 3051..comes + 300 {
+            assert!(!roster.asked(number, number % 30 == 0).has(0), "{number}");
+        }
     }
 
     #[test]
