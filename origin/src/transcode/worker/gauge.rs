@@ -90,6 +90,7 @@ impl Gauges {
 pub(super) struct Reporter {
     rate: FrameRate,
     due: Instant,
+    has_ticked: bool,
     frames: u32,
     repeated: u32,
 }
@@ -99,6 +100,7 @@ impl Reporter {
         Self {
             rate,
             due: now + INTERVAL,
+            has_ticked: false,
             frames: 0,
             repeated: 0,
         }
@@ -112,6 +114,12 @@ impl Reporter {
         is_repeated: bool,
         gauges: &Gauges,
     ) -> Option<Report> {
+        if !std::mem::replace(&mut self.has_ticked, true) && now >= self.due {
+            // A worker that is prepared decodes for seconds before it is asked for
+            // anything: that is no speed.
+            gauges.take_busiest();
+            self.due = now + INTERVAL;
+        }
         self.frames += 1;
         self.repeated += u32::from(is_repeated);
         if now < self.due {
@@ -173,5 +181,20 @@ mod tests {
         gauges.tick_came(0b01);
         gauges.rung_answered(0, Duration::ZERO);
         assert_eq!(gauges.queued_ticks(), 0, "rung 1 is not asked");
+    }
+
+    #[test]
+    fn what_a_prepared_worker_did_before_its_first_tick_is_no_speed() {
+        let gauges = Gauges::new(1);
+        let start = inlet_common::clock::now();
+        let mut reporter = Reporter::new(FrameRate::DEFAULT, start);
+        gauges.rung_answered(0, Duration::from_secs(5));
+        let begin = start + INTERVAL * 5;
+        for _ in 0..30 {
+            gauges.rung_answered(0, Duration::from_millis(10));
+            assert_eq!(reporter.handle_tick(begin, false, &gauges), None);
+        }
+        let report = reporter.handle_tick(begin + INTERVAL, false, &gauges);
+        assert!(report.unwrap().speed > 3.0);
     }
 }
