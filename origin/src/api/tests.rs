@@ -260,6 +260,10 @@ async fn a_stream_remembers_its_last_session() {
                 width: 640,
                 height: 360,
             },
+            Resolution {
+                width: 640,
+                height: 360,
+            },
         )
         .await
         .unwrap();

@@ -288,6 +288,7 @@ impl Intake {
     /// Goes on with the worker of another session, and its slots.
     pub(super) fn take_over(&mut self, other: Self) {
         self.feed = other.feed;
+        self.growth = other.growth;
         self.flush();
     }
 

@@ -18,17 +18,17 @@ pub(super) fn started(settings: &Settings, stream: StreamId, at: UtcTime, region
 }
 
 /// Notes the size of the picture of the session that began at `started_at`, and
-/// the one that its ladder is made for.
+/// the two that its ladder is made for.
 pub(super) fn source(
     settings: &Settings,
     stream: StreamId,
     started_at: UtcTime,
     source: Resolution,
-    canvas: Resolution,
+    (first, canvas): (Resolution, Resolution),
 ) {
     write(settings, move |registry| async move {
         registry
-            .mark_source(stream, started_at, source, canvas)
+            .mark_source(stream, started_at, source, first, canvas)
             .await
     });
 }

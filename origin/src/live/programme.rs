@@ -20,10 +20,18 @@ use crate::{
     },
 };
 
+/// In which a picture that began small may grow: a browser's takes some seconds.
+const GROWS_WITHIN_MICROS: i64 = 10_000_000;
+
 /// A ladder, its packager, and where viewers find the result.
 #[derive(Debug)]
 pub(super) struct Programme {
+    /// The source's size that it began with, and the one that its ladder is made
+    /// for by now.
+    first: Resolution,
     canvas: Resolution,
+    /// Until when it may grow; `None` for one that viewers know from before.
+    grows_until: Option<UtcTime>,
     qualities: Ladder,
     ladder: Vec<Rung>,
     rate: FrameRate,
@@ -47,9 +55,10 @@ impl Programme {
         now: UtcTime,
     ) -> Result<Self, package::SpecError> {
         let continued = continued(authorised, settings, now);
-        let canvas = continued.unwrap_or(source);
+        let (first, canvas) = continued.unwrap_or((source, source));
         let qualities = qualities(authorised);
-        let (ladder, rate) = asked_for(authorised, canvas);
+        let (ladder, rate) = asked_for(authorised, first);
+        let ladder = qualities.enlarged(&ladder, canvas).unwrap_or(ladder);
         let spec = package::Spec {
             segment: settings.media.segment,
             part: settings.media.part,
@@ -74,7 +83,12 @@ impl Programme {
             .insert(authorised.client, authorised.stream, Arc::clone(&stream));
         Ok(Self {
             made: vec![true; ladder.len()],
+            first,
             canvas,
+            grows_until: match continued {
+                Some(_) => None,
+                None => Some(now.plus_micros(GROWS_WITHIN_MICROS)),
+            },
             qualities,
             ladder,
             rate,
@@ -95,6 +109,11 @@ impl Programme {
             .flatten()
     }
 
+    /// Whether it is young enough to grow, and has not yet.
+    pub(super) fn may_grow(&self, now: UtcTime) -> bool {
+        self.grows_until.is_some_and(|until| now < until)
+    }
+
     /// The short side from which a larger source gets no more rungs.
     pub(super) fn tallest_quality(&self) -> u32 {
         self.qualities.tallest()
@@ -107,9 +126,15 @@ impl Programme {
         self.packager.enlarge(ladder.clone());
         self.stream.enlarge(&self.packager);
         self.canvas = source;
+        self.grows_until = None;
         self.made = vec![true; ladder.len()];
         self.ladder = ladder;
         self.resume();
+    }
+
+    /// The source's size that it began with.
+    pub(super) fn first(&self) -> Resolution {
+        self.first
     }
 
     /// The source's size that the ladder was made for.
@@ -200,12 +225,16 @@ impl Programme {
     }
 }
 
-/// The source's size of a playlist that viewers may still have before them.
-fn continued(authorised: &Authorised, settings: &Settings, now: UtcTime) -> Option<Resolution> {
+/// The two sizes of a playlist that viewers may still have before them.
+fn continued(
+    authorised: &Authorised,
+    settings: &Settings,
+    now: UtcTime,
+) -> Option<(Resolution, Resolution)> {
     let canvas = authorised.canvas?;
     let away = canvas.left_at.map_or(0, |left| now.micros_since(left));
     let linger = i64::try_from(settings.media.linger.as_micros()).unwrap_or(i64::MAX);
-    (away <= linger).then_some(canvas.size)
+    (away <= linger).then_some((canvas.first, canvas.size))
 }
 
 /// The ladder that a stream gets for a source of this size, and its frame rate.

@@ -35,7 +35,8 @@ impl Registry {
         let id = path.stream.0;
         let select = sqlx::query_as::<_, Row>(
             "SELECT client_id, token, active, epoch, quality_set, \
-             canvas_width, canvas_height, finished_at_primary FROM streams WHERE id = ?1",
+             canvas_first_width, canvas_first_height, canvas_width, canvas_height, \
+             finished_at_primary FROM streams WHERE id = ?1",
         )
         .bind(id)
         .fetch_optional(&self.pool);
@@ -108,7 +109,8 @@ impl Registry {
     }
 
     /// Notes the size of the picture of the session that began at
-    /// `started_at`, and the one that the ladder of its playlist is made for.
+    /// `started_at`, the one that the ladder of its playlist began with, and the
+    /// one that it is made for by now.
     ///
     /// # Errors
     ///
@@ -118,11 +120,13 @@ impl Registry {
         stream: StreamId,
         started_at: UtcTime,
         source: Resolution,
+        first: Resolution,
         canvas: Resolution,
     ) -> Result<(), Error> {
         let update = sqlx::query(
             "UPDATE streams SET source_width = ?3, source_height = ?4, \
-             canvas_width = ?5, canvas_height = ?6 \
+             canvas_width = ?5, canvas_height = ?6, \
+             canvas_first_width = ?7, canvas_first_height = ?8 \
              WHERE id = ?1 AND started_at_primary = ?2",
         )
         .bind(stream.0)
@@ -131,6 +135,8 @@ impl Registry {
         .bind(source.height)
         .bind(canvas.width)
         .bind(canvas.height)
+        .bind(first.width)
+        .bind(first.height)
         .execute(&self.pool);
         self.run(Kind::Write, update).await?;
         Ok(())
@@ -199,6 +205,8 @@ struct Row {
     active: bool,
     epoch: i64,
     quality_set: Option<String>,
+    canvas_first_width: Option<u32>,
+    canvas_first_height: Option<u32>,
     canvas_width: Option<u32>,
     canvas_height: Option<u32>,
     finished_at_primary: Option<i64>,
@@ -206,9 +214,12 @@ struct Row {
 
 impl Row {
     fn canvas(&self) -> Option<Canvas> {
-        let (width, height) = self.canvas_width.zip(self.canvas_height)?;
+        let size = |(width, height)| Resolution { width, height };
+        let now = self.canvas_width.zip(self.canvas_height).map(size)?;
+        let first = self.canvas_first_width.zip(self.canvas_first_height);
         Some(Canvas {
-            size: Resolution { width, height },
+            first: first.map_or(now, size),
+            size: now,
             left_at: self.finished_at_primary.map(UtcTime::from_unix_micros),
         })
     }
@@ -217,7 +228,9 @@ impl Row {
 /// What the last playlist was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canvas {
-    /// The source's size.
+    /// The source's size at its beginning.
+    pub first: Resolution,
+    /// The size that its ladder has grown with; the same where it has not.
     pub size: Resolution,
     /// When its last presenter left; `None` when one is on air.
     pub left_at: Option<UtcTime>,

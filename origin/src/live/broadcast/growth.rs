@@ -81,6 +81,7 @@ impl Broadcast {
             status.is_shedding = false;
             status.cores = cores;
         });
-        notes::source(&self.settings, stream, on_air.started_at, source, source);
+        let canvas = (programme.first(), source);
+        notes::source(&self.settings, stream, on_air.started_at, source, canvas);
     }
 }

@@ -25,8 +25,7 @@ impl Broadcast {
             self.ended_at = Some(utc);
             self.authorised.canvas = None;
         }
-        let is_new = self.programme.is_none();
-        if is_new {
+        if self.programme.is_none() {
             // What was made before, here or by another process, is not made again.
             let taken = self.ended_at.unwrap_or(self.settings.started_at);
             match Programme::new(&self.authorised, &self.settings, source, taken, utc) {
@@ -50,8 +49,8 @@ impl Broadcast {
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         self.outputs = Some(outputs);
         on_air.start(worker, rate, self.schedule.as_ref(), utc);
-        if is_new && programme.canvas() == source {
-            on_air.watch_growth(source, programme.tallest_quality());
+        if programme.may_grow(utc) {
+            on_air.watch_growth(programme.canvas(), programme.tallest_quality());
         }
         let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
         tracing::info!(
@@ -68,7 +67,7 @@ impl Broadcast {
             status.frame_rate = Some(rate.as_u32());
             status.cores = cores;
         });
-        let (settings, canvas) = (&self.settings, programme.canvas());
+        let (settings, canvas) = (&self.settings, (programme.first(), programme.canvas()));
         notes::source(settings, stream, on_air.started_at, source, canvas);
     }
 

@@ -88,7 +88,7 @@ async fn a_session_is_noted_from_start_to_end() {
     let id = create(&registry, "s").await.id;
     registry.mark_started(id, NOW, "fra").await.unwrap();
     registry
-        .mark_source(id, NOW, size(1280, 720), size(1280, 720))
+        .mark_source(id, NOW, size(1280, 720), size(1280, 720), size(1280, 720))
         .await
         .unwrap();
     let running = registry.stream(CLIENT, id).await.unwrap().unwrap();
@@ -113,7 +113,7 @@ async fn an_older_session_does_not_end_the_one_that_took_over() {
     registry.mark_started(id, LATER, "ams").await.unwrap();
     registry.mark_finished(id, NOW, LATER).await.unwrap();
     registry
-        .mark_source(id, NOW, size(2, 2), size(2, 2))
+        .mark_source(id, NOW, size(2, 2), size(2, 2), size(2, 2))
         .await
         .unwrap();
     let stream = registry.stream(CLIENT, id).await.unwrap().unwrap();
@@ -160,9 +160,16 @@ async fn a_playlist_is_known_until_it_ends_or_another_session_begins() {
     };
     assert_eq!(canvas().await, None);
     registry.mark_started(stream.id, NOW, "fra").await.unwrap();
-    let begun = registry.mark_source(stream.id, NOW, size(640, 360), size(1280, 720));
+    let begun = registry.mark_source(
+        stream.id,
+        NOW,
+        size(640, 360),
+        size(480, 270),
+        size(1280, 720),
+    );
     begun.await.unwrap();
     let left_at = |left_at| Canvas {
+        first: size(480, 270),
         size: size(1280, 720),
         left_at,
     };
@@ -175,7 +182,13 @@ async fn a_playlist_is_known_until_it_ends_or_another_session_begins() {
         .await
         .unwrap();
     assert_eq!(canvas().await, None, "until the new session has a picture");
-    let begun = registry.mark_source(stream.id, LATER, size(640, 360), size(1280, 720));
+    let begun = registry.mark_source(
+        stream.id,
+        LATER,
+        size(640, 360),
+        size(480, 270),
+        size(1280, 720),
+    );
     begun.await.unwrap();
     registry.mark_ended(stream.id).await.unwrap();
     assert_eq!(canvas().await, None);
