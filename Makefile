@@ -200,14 +200,19 @@ test-browser: packages-test build $(BROWSER)/node_modules/.package-lock.json ## 
 
 # --- Measuring -------------------------------------------------------------
 
-.PHONY: bench soak soak-stream soak-turn
+.PHONY: bench soak soak-stream soak-turn soak-players
 bench: packages-bench web $(BROWSER)/node_modules/.package-lock.json ## Run the benchmarks, or the one named by BENCH=.
 	$(call step,Release binaries)
 	cargo build --locked --release -p inlet-edge -p inlet-origin -p benches --bins
 	$(call step,Benchmarks)
 	$(NODE) INLET_BIN=$(BUILD)/release cargo bench --locked -p benches $(if $(BENCH),--bench $(BENCH),--benches)
 
-soak: soak-turn soak-stream ## Load both roles for minutes and watch for leaks, losses and stalls.
+soak: soak-turn soak-players soak-stream ## Load both roles for minutes and watch for leaks, losses and stalls.
+
+soak-players: packages-test build $(BROWSER)/node_modules/.package-lock.json
+	$(call step,Soak of the players: three minutes each)
+	cd $(BROWSER) && $(subst .ci/,$(CURDIR)/.ci/,$(NODE)) INLET_BIN=$(BUILD)/debug INLET_SOAK=1 \
+	    node --test --test-name-pattern='without a stall' test/players.test.js
 
 soak-turn: packages-test build
 	$(call step,Soak of TURN: $(TURN_MINUTES) minutes)

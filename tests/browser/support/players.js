@@ -12,7 +12,24 @@ const SCRIPTS = {
   shaka: join(MODULES, "shaka-player/dist/shaka-player.compiled.js"),
 };
 
-/** How each player is started on `video` with `manifest`; errors end up in `window.failure`. */
+/**
+ * Asks for a remedy as long as playback has stood still for a second and a half. Where a
+ * stream comes back behind a hole, hls.js and Shaka may wait before it for ever.
+ */
+const WHEN_STILL = `
+  function whenStill(remedy) {
+    let last = 0, looks = 0;
+    setInterval(() => {
+      looks = video.currentTime === last ? looks + 1 : 0;
+      last = video.currentTime;
+      if (last > 0 && looks >= 3) remedy();
+    }, 500);
+  }`;
+
+/**
+ * How each player is started on `video` with `manifest`; errors end up in `window.failure`,
+ * those that it gets over in `window.notes`.
+ */
 const STARTS = {
   "hls.js": `
     const patient = {
@@ -34,8 +51,15 @@ const STARTS = {
       lowLatencyMode: true,
       manifestLoadPolicy: patient,
       playlistLoadPolicy: patient,
+      fragLoadPolicy: patient,
     });
-    hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) window.failure = data.details; });
+    hls.on(Hls.Events.ERROR, (_, data) => {
+      if (data.fatal) window.failure = data.details;
+      else window.notes.push(data.details);
+    });
+    whenStill(() => {
+      if (hls.liveSyncPosition > video.currentTime) video.currentTime = hls.liveSyncPosition;
+    });
     hls.loadSource(manifest);
     hls.attachMedia(video);
     window.qualities = () => hls.levels.map(({ width, height }) => ({ width, height }));`,
@@ -60,12 +84,14 @@ const STARTS = {
     const player = new shaka.Player();
     player.addEventListener("error", ({ detail }) => {
       if (detail.severity === shaka.util.Error.Severity.CRITICAL) window.failure = "shaka " + detail.code;
+      else window.notes.push(detail.code + " " + detail.data?.slice(0, 2));
     });
     const patient = { maxAttempts: 60, baseDelay: 300, backoffFactor: 1.1, timeout: 20_000 };
     player.configure({
       manifest: { retryParameters: patient },
       streaming: { lowLatencyMode: true },
     });
+    whenStill(() => player.goToLive());
     player.attach(video)
       .then(() => player.load(manifest))
       .catch((error) => { window.failure = "shaka " + error.code + " " + error.message; });
@@ -92,6 +118,8 @@ export async function servePlayers() {
           const video = document.querySelector("video");
           const manifest = decodeURIComponent(location.search.slice(1));
           window.failure = null;
+          window.notes = [];
+          ${WHEN_STILL}
           ${STARTS[name]}
         </script>`);
     } else {
