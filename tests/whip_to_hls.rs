@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
 use tests::{
     playlist::{self, Multivariant, Variant},
     publisher::{Codec, Publisher},
@@ -71,6 +72,43 @@ async fn ffprobe_understands_every_manifest() {
                 "{manifest}: {streams:?}"
             );
         }
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gets_the_rungs_the_rate_and_the_parts_that_it_asks_for() {
+    scenario(async |rig: &mut Rig| {
+        let stream = rig.api.create("asked for").await?;
+        let rungs = json!([
+            {"height": 240, "bitrate": 250_000},
+            {"height": 144, "bitrate": 120_000},
+        ]);
+        let set = json!({"rungs": rungs, "fps": 25, "part_ms": 330});
+        rig.api
+            .patch(stream.id, json!({ "quality_set": set }))
+            .await?;
+        let publisher = Publisher::start(stage::options(&stream)).await?;
+        let playlist = stage::complete(&stream).await?;
+        let sides: Vec<_> = playlist.variants.iter().map(|it| it.resolution.1).collect();
+        ensure!(sides == [240, 144], "{sides:?}");
+        let renditions = playlist.variants.iter().map(|variant| &variant.url);
+        for url in renditions.chain(&playlist.audio) {
+            let text = reqwest::get(url.clone()).await?.text().await?;
+            // Eight of 25 frames in a second are the nearest to 330 ms.
+            ensure!(text.contains("PART-TARGET=0.320000\n"), "{url}: {text}");
+        }
+        let [taller, _] = &playlist.variants[..] else {
+            bail!("{playlist:?}");
+        };
+        let watched = viewer::watch(taller.url.as_str(), 75, PATIENCE).await?;
+        let readings = watched.readings()?;
+        let (first, last) = (readings.first(), readings.last());
+        let (first, last) = first.zip(last).context("no frame")?;
+        // Of the 30 frames that the camera sends in a second every sixth is left out.
+        let sent = last.counter - first.counter;
+        ensure!((86..=92).contains(&sent), "{sent} of 75 frames");
         publisher.stop().await
     })
     .await;

@@ -103,8 +103,8 @@ fn data(value: Value, errors: &mut FieldErrors) -> Option<Value> {
     Some(value).filter(|value| !value.is_null())
 }
 
-/// Reads `{"rungs": [{"height", "bitrate"}, …], "fps"}`; `null` asks for the
-/// default ladder.
+/// Reads `{"rungs": [{"height", "bitrate"}, …], "fps", "part_ms"}`; `null` asks for
+/// the default ladder.
 fn quality_set(value: Value, errors: &mut FieldErrors) -> Option<QualitySet> {
     let mut set = match value {
         Value::Null => return None,
@@ -120,11 +120,23 @@ fn quality_set(value: Value, errors: &mut FieldErrors) -> Option<QualitySet> {
     let fps = set
         .remove("fps")
         .and_then(|value| frame_rate(&value, errors));
+    let part = set.remove("part_ms").unwrap_or_default();
     let rungs = rungs(set.remove("rungs"), errors);
     no_more(&set, "quality_set", errors);
     // Rungs that are unsound by themselves are told one by one above.
-    let set = QualitySet::new(rungs?, fps);
-    set.map_err(|problem| errors.add("quality_set.rungs", problem.to_string()))
+    let set = QualitySet::new(rungs?, fps)
+        .map_err(|problem| errors.add("quality_set.rungs", problem.to_string()));
+    with_part(set.ok()?, &part, errors)
+}
+
+fn with_part(set: QualitySet, value: &Value, errors: &mut FieldErrors) -> Option<QualitySet> {
+    if value.is_null() {
+        return Some(set);
+    }
+    // What is no number of milliseconds is out of bounds too.
+    let part = value.as_u64().and_then(|ms| u32::try_from(ms).ok());
+    set.with_part(Some(part.unwrap_or(0)))
+        .map_err(|problem| errors.add("quality_set.part_ms", problem.to_string()))
         .ok()
 }
 

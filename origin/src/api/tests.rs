@@ -290,6 +290,7 @@ async fn every_settable_field_is_set() {
         "quality_set": {
             "rungs": [{"height": 360, "bitrate": 450_000}, {"height": 720, "bitrate": 1_800_000}],
             "fps": 25,
+            "part_ms": 400,
         },
     });
     let stream = api.call_with("POST", STREAMS, &body).await.body;
@@ -298,6 +299,7 @@ async fn every_settable_field_is_set() {
     let set = json!({
         "rungs": [{"height": 720, "bitrate": 1_800_000}, {"height": 360, "bitrate": 450_000}],
         "fps": 25,
+        "part_ms": 400,
     });
     assert_eq!(stream["quality_set"], set);
 }

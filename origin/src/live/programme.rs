@@ -11,7 +11,7 @@ use inlet_common::clock::{self, UtcTime};
 use super::broadcast::Settings;
 use crate::{
     package::{self, Packager},
-    registry::Authorised,
+    registry::{Authorised, QualitySet},
     store,
     timeline::FrameRate,
     transcode::{
@@ -59,9 +59,12 @@ impl Programme {
         let qualities = qualities(authorised);
         let (ladder, rate) = asked_for(authorised, first);
         let ladder = qualities.enlarged(&ladder, canvas).unwrap_or(ladder);
+        let asked = authorised.quality_set.as_ref();
         let spec = package::Spec {
             segment: settings.media.segment,
-            part: settings.media.part,
+            part: asked
+                .and_then(QualitySet::part)
+                .unwrap_or(settings.media.part),
             chunk: settings.media.chunk,
             window: settings.media.window,
             latency: settings.media.latency,

@@ -4,6 +4,8 @@
 //! serves a presenter who holds a phone upright. What is asked for is an upper
 //! bound: rungs above the source's initial resolution are left out.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -57,6 +59,7 @@ impl Quality {
 pub struct QualitySet {
     rungs: Vec<Quality>,
     fps: Option<FrameRate>,
+    part_ms: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,12 +68,18 @@ struct Raw {
     rungs: Vec<Quality>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fps: Option<FrameRate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part_ms: Option<u32>,
 }
 
 impl QualitySet {
     /// Most rungs in a set. Each costs an encoder for as long as the stream
     /// is live.
     pub const MAX_RUNGS: usize = 6;
+    /// Shortest LL-HLS part in milliseconds: players ask for ten in a second then.
+    pub const MIN_PART_MS: u32 = 100;
+    /// Longest LL-HLS part in milliseconds, that of the shortest segment.
+    pub const MAX_PART_MS: u32 = 1000;
 
     /// Makes a set of rungs in any order, each sound by itself.
     ///
@@ -100,7 +109,25 @@ impl QualitySet {
                 return Err(InvalidQualitySet::Inverted(shorter.height, taller.height));
             }
         }
-        Ok(Self { rungs, fps })
+        let part_ms = None;
+        Ok(Self {
+            rungs,
+            fps,
+            part_ms,
+        })
+    }
+
+    /// The same set with LL-HLS parts of this length in milliseconds, or of the
+    /// server's.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQualitySet::Part`].
+    pub fn with_part(self, part_ms: Option<u32>) -> Result<Self, InvalidQualitySet> {
+        match part_ms.filter(|it| !(Self::MIN_PART_MS..=Self::MAX_PART_MS).contains(it)) {
+            Some(_) => Err(InvalidQualitySet::Part),
+            None => Ok(Self { part_ms, ..self }),
+        }
     }
 
     /// The set as the transcoder takes it.
@@ -125,13 +152,19 @@ impl QualitySet {
     pub const fn fps(&self) -> Option<FrameRate> {
         self.fps
     }
+
+    /// Length of an LL-HLS part, which becomes the nearest whole number of frames;
+    /// `None` means the server's.
+    pub fn part(&self) -> Option<Duration> {
+        self.part_ms.map(|ms| Duration::from_millis(ms.into()))
+    }
 }
 
 impl TryFrom<Raw> for QualitySet {
     type Error = InvalidQualitySet;
 
     fn try_from(raw: Raw) -> Result<Self, InvalidQualitySet> {
-        Self::new(raw.rungs, raw.fps)
+        Self::new(raw.rungs, raw.fps)?.with_part(raw.part_ms)
     }
 }
 
@@ -140,6 +173,7 @@ impl From<QualitySet> for Raw {
         Self {
             rungs: set.rungs,
             fps: set.fps,
+            part_ms: set.part_ms,
         }
     }
 }
@@ -159,4 +193,8 @@ pub enum InvalidQualitySet {
     /// The first height has at least the rate of the second, taller one.
     #[error("must give the rung of height {0} a lower bitrate than that of height {1}")]
     Inverted(u32, u32),
+    /// The part is shorter than [`QualitySet::MIN_PART_MS`], or longer than
+    /// [`QualitySet::MAX_PART_MS`].
+    #[error("must be from {min} to {max} milliseconds", min = QualitySet::MIN_PART_MS, max = QualitySet::MAX_PART_MS)]
+    Part,
 }

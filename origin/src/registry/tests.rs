@@ -365,10 +365,11 @@ proptest! {
     fn a_sound_set_is_stored_and_read_back(
         heights in proptest::collection::btree_set(50_u32..=1080, 1..=6),
         fps in proptest::option::of(proptest::sample::select(&FrameRate::ALLOWED[..])),
+        part_ms in proptest::option::of(100_u32..=1000),
     ) {
         let rungs = heights.iter().map(|half| Quality { height: half * 2, bitrate: half * 1000 });
         let set = QualitySet::new(rungs.collect(), fps.map(|fps| FrameRate::try_from(fps).unwrap()));
-        let set = set.unwrap();
+        let set = set.and_then(|set| set.with_part(part_ms)).unwrap();
         prop_assert!(set.rungs().windows(2).all(|pair| pair[0].height > pair[1].height));
         let text = serde_json::to_string(&set).unwrap();
         prop_assert_eq!(serde_json::from_str::<QualitySet>(&text).unwrap(), set);

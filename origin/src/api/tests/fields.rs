@@ -67,6 +67,14 @@ async fn bad_quality_sets_are_told_by_rung() {
         ),
         (json!({"rungs": [good], "fps": 7}), vec!["quality_set.fps"]),
         (
+            json!({"rungs": [good], "part_ms": 99}),
+            vec!["quality_set.part_ms"],
+        ),
+        (
+            json!({"rungs": [good], "part_ms": "200"}),
+            vec!["quality_set.part_ms"],
+        ),
+        (
             json!({"rungs": [good], "rate": 30}),
             vec!["quality_set.rate"],
         ),
