@@ -22,8 +22,10 @@ use super::{
 };
 use crate::transcode::{VideoCodec, ladder::Resolution};
 
-/// How long a missing packet is waited for before the link's round trip is
-/// known: a NACK to a presenter 80 ms away and back.
+/// How long a missing packet is waited for before the link's round trip is known, and
+/// beside it afterwards: 1.2 round trips and 30 ms for a NACK to a presenter who is 75 ms
+/// away from its edge, there and back. One who is further away teaches
+/// [`super::reorder`] to wait longer.
 const PATIENCE: Duration = Duration::from_millis(120);
 
 /// A key frame is asked for again after so long without one.
@@ -98,6 +100,7 @@ pub struct Track {
     payload_types: Vec<u8>,
     orientation_id: Option<u8>,
     quarter_turns: u8,
+    patience: Duration,
     reorder: Reorder,
     depacketizer: Depacketizer,
     source: Option<Ssrc>,
@@ -126,6 +129,7 @@ impl Track {
             payload_types: track.payload_types.clone(),
             orientation_id,
             quarter_turns: 0,
+            patience: PATIENCE,
             reorder: Reorder::new(PATIENCE),
             depacketizer: Depacketizer::new(track.codec, track.fmtp.as_deref()),
             source: track.ssrc,
@@ -162,8 +166,8 @@ impl Track {
     /// Tells how far away the edge is, which decides how long a missing packet
     /// is waited for.
     pub fn set_round_trip(&mut self, round_trip: Duration) {
-        self.reorder
-            .set_patience(PATIENCE + round_trip.mul_f64(1.2));
+        self.patience = PATIENCE + round_trip.mul_f64(1.2);
+        self.reorder.set_patience(self.patience);
     }
 
     /// Takes an RTP or RTCP packet of this track's flow.
@@ -243,7 +247,7 @@ impl Track {
     /// replaced, or the presenter's page was loaded again.
     fn follow_source(&mut self, ssrc: Ssrc, clock: &mut Clock) {
         if self.source.is_some_and(|source| source != ssrc) {
-            self.reorder = Reorder::new(PATIENCE);
+            self.reorder = Reorder::new(self.patience);
             self.depacketizer.reset();
             clock.reset(self.which);
             // Another camera is upright until it says otherwise.
@@ -333,101 +337,4 @@ fn quarter_turns(value: u8) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use inlet_common::{
-        clock,
-        roq::FlowId,
-        rtp::{Header, Ssrc},
-    };
-
-    use super::*;
-
-    /// A frame of VP8 in one packet, a key frame where it begins as one.
-    fn vp8(sequence: u16, payload: &[u8]) -> Bytes {
-        packet(Ssrc(7), sequence, &[], payload)
-    }
-
-    fn packet(ssrc: Ssrc, sequence: u16, extensions: &[(u8, &[u8])], payload: &[u8]) -> Bytes {
-        let header = Header {
-            marker: true,
-            payload_type: 96,
-            sequence,
-            timestamp: 0,
-            ssrc,
-        };
-        let mut wire = Vec::new();
-        header.encode(extensions, &mut wire);
-        wire.extend_from_slice(payload);
-        wire.into()
-    }
-
-    fn described(extensions: Vec<control::HeaderExtension>) -> control::Track {
-        control::Track {
-            flow: FlowId(1),
-            codec: Codec::Vp8,
-            payload_types: vec![96],
-            clock_rate: 90_000,
-            fmtp: None,
-            ssrc: Some(Ssrc(7)),
-            extensions,
-        }
-    }
-
-    /// A key frame of 1280×720, as far as it is looked at.
-    const KEY: [u8; 11] = [0x10, 0x02, 0, 0, 0x9D, 0x01, 0x2A, 0x00, 0x05, 0xD0, 0x02];
-
-    fn requests(track: &mut Track) -> (usize, Option<Instant>) {
-        let mut requests = 0;
-        loop {
-            match track.poll_output() {
-                Output::KeyFrameWanted(ssrc) => {
-                    assert_eq!(ssrc, Ssrc(7));
-                    requests += 1;
-                }
-                Output::Frame(_) => {}
-                Output::Timeout(timeout) => return (requests, timeout),
-            }
-        }
-    }
-
-    #[test]
-    fn a_key_frame_is_asked_for_until_one_comes() {
-        let (now, utc) = (clock::now(), clock::utc());
-        let mut clock = Clock::default();
-        let mut track = Track::new(&described(Vec::new()));
-        track.handle_packet(now, utc, &mut clock, &vp8(1, &KEY));
-        assert_eq!(requests(&mut track), (0, None));
-
-        track.want_key_frame(now);
-        track.want_key_frame(now);
-        let (asked, again) = requests(&mut track);
-        assert_eq!((asked, again), (1, Some(now + KEY_FRAME_INTERVAL)));
-        track.handle_timeout(now + KEY_FRAME_INTERVAL, utc, &mut clock);
-        assert_eq!(requests(&mut track).0, 1);
-
-        track.handle_packet(now, utc, &mut clock, &vp8(2, &KEY));
-        assert_eq!(requests(&mut track), (0, None));
-    }
-
-    #[test]
-    fn a_turn_lasts_until_it_is_told_anew_or_another_source_comes() {
-        let (now, utc) = (clock::now(), clock::utc());
-        let mut clock = Clock::default();
-        let mut track = Track::new(&described(vec![control::HeaderExtension {
-            id: 4,
-            uri: VIDEO_ORIENTATION.to_owned(),
-        }]));
-        let mut turns = |packet: Bytes| {
-            track.handle_packet(now, utc, &mut clock, &packet);
-            let Output::Frame(frame) = track.poll_output() else {
-                panic!("no frame")
-            };
-            frame.quarter_turns
-        };
-        // Mirrored, from the back camera, turned once.
-        assert_eq!(turns(packet(Ssrc(7), 1, &[(4, &[0b1101])], &KEY)), 1);
-        assert_eq!(turns(vp8(2, &KEY)), 1);
-        assert_eq!(turns(packet(Ssrc(7), 3, &[(4, &[2])], &KEY)), 2);
-        assert_eq!(turns(packet(Ssrc(8), 900, &[], &KEY)), 0);
-    }
-}
+mod tests;
