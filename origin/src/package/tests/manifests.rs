@@ -163,6 +163,74 @@ fn bandwidth_follows_the_largest_segment() {
     );
 }
 
+/// Bytes and seconds of each complete segment of a rendition.
+fn sizes(feed: &Feed, index: usize) -> Vec<(f64, f64)> {
+    let layout = feed.packager.layout();
+    let scale = if index == 2 {
+        layout.audio.timescale
+    } else {
+        layout.video.timescale
+    };
+    let segments = feed.snapshot(index).segments.iter();
+    let sizes = segments.map(|it| (it.size() as f64, it.duration as f64 / f64::from(scale)));
+    sizes.collect()
+}
+
+#[test]
+fn bandwidths_are_those_of_the_real_bytes() {
+    // What `Feed` makes of a second: an IDR of 4,000 bytes and 29 pictures of 900, and
+    // AAC frames of 300.
+    let mut spec = super::spec(30);
+    for rung in &mut spec.ladder {
+        rung.bitrate = (4_000 + 29 * 900) * 8;
+    }
+    spec.audio_bitrate = 300 * 8 * 48_000 / 1_024;
+    let mut feed = Feed::with(spec, 900);
+    // Once a segment is much larger.
+    feed.run(30 * 8 + 7);
+    for rung in 0..2 {
+        let (number, data) = (feed.frame, bytes::Bytes::from(vec![0; 30_000]));
+        let idr = false;
+        feed.give(&crate::transcode::Output::Video {
+            rung,
+            number,
+            idr,
+            data,
+        });
+    }
+    feed.frame += 1;
+    feed.run(30 * 12);
+    let text = hls::master(feed.presentation.as_ref().unwrap());
+    let told = |name: &str| -> f64 {
+        let (_, rest) = text.split_once("#EXT-X-STREAM-INF:").unwrap();
+        let variant = playlist::attributes(rest.lines().next().unwrap());
+        playlist::find(&variant, name).parse().unwrap()
+    };
+    let (video, audio) = (sizes(&feed, 0), sizes(&feed, 2));
+    let rates = |sizes: &[(f64, f64)]| -> Vec<f64> {
+        sizes
+            .iter()
+            .map(|(bytes, time)| bytes * 8.0 / time)
+            .collect()
+    };
+    let pairs = rates(&video).into_iter().zip(rates(&audio));
+    let peak = pairs
+        .map(|(video, audio)| video + audio)
+        .fold(0.0, f64::max);
+    assert!(
+        (peak..peak * 1.1).contains(&told("BANDWIDTH")),
+        "{peak} {text}"
+    );
+    let mean = |sizes: &[(f64, f64)]| {
+        let bytes: f64 = sizes.iter().map(|it| it.0).sum();
+        bytes * 8.0 / sizes.iter().map(|it| it.1).sum::<f64>()
+    };
+    // The large picture stands out of twenty seconds.
+    let average = mean(&video) + mean(&audio) - 30_000.0 * 8.0 / 20.0;
+    let off = told("AVERAGE-BANDWIDTH") / average - 1.0;
+    assert!(off.abs() < 0.03, "{average} {text}");
+}
+
 fn attribute<'a>(xml: &'a str, element: &str, name: &str) -> Vec<&'a str> {
     let open = format!("<{element} ");
     let inside = xml
