@@ -5,21 +5,26 @@
 //! | [`strip`] | the frame strip: a counter and a capture time drawn into each frame |
 //! | [`publisher`] | a WHIP client on an independent WebRTC stack, with picture and sound |
 //! | [`brake`] | a process that is too slow |
+//! | [`boxes`] | a reader of CMAF's boxes |
 //! | [`by_tcp`] | a presenter's way by TCP |
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
+//! | [`moment`] | moments of UTC, as manifests write them |
 //! | [`playlist`] | an HLS reader that tests compare with |
 //! | [`sdp`] | an SDP reader that tests compare answers with offers by |
 //! | [`stage`] | a stream on air, as most system tests begin |
 //! | [`turn`] | TURN clients on a codec of their own, and a load of them |
 //! | [`viewer`] | a viewer without a screen: FFmpeg, reading each frame's strip |
+//! | [`walk`] | a viewer that looks at every tag, byte and moment of it |
 //!
 //! The publisher and the TURN clients share no code with `inlet-edge`: what both got wrong in the
 //! same way, no test would see.
 
+pub mod boxes;
 pub mod brake;
 pub mod by_tcp;
 pub mod impairment;
+pub mod moment;
 pub mod playlist;
 pub mod publisher;
 pub mod rig;
@@ -28,3 +33,4 @@ pub mod stage;
 pub mod strip;
 pub mod turn;
 pub mod viewer;
+pub mod walk;
