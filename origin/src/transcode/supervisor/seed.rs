@@ -41,7 +41,9 @@ impl Seed {
                 }
                 if !self.is_cut {
                     self.bytes += data.len();
-                    self.frames.push(data.clone());
+                    // Each lies in a read buffer of 64 KiB, which it would pin for as
+                    // long as a segment lasts: 2 MB a second of them.
+                    self.frames.push(Bytes::copy_from_slice(data));
                 }
             }
             _ => {}
@@ -105,6 +107,20 @@ mod tests {
         assert!(matches!(messages[0], ToWorker::SeedConfig { .. }));
         seed.clear();
         assert_eq!(seed.messages().count(), 0);
+    }
+
+    #[test]
+    fn a_seed_pins_no_buffer() {
+        let mut seed = Seed::default();
+        let buffer = Bytes::from(vec![7; 100]);
+        seed.handle_output(&Output::Video {
+            rung: 0,
+            number: 0,
+            idr: true,
+            data: buffer.slice(10..20),
+        });
+        assert!(buffer.is_unique());
+        assert_eq!(seed.frames, [&[7; 10][..]]);
     }
 
     #[test]
