@@ -27,6 +27,7 @@ fn main() -> anyhow::Result<ExitCode> {
         .nth(1)
         .is_some_and(|first| first == worker::SUBCOMMAND)
     {
+        logging::init_child();
         let Err(error) = worker::run();
         return Err(error.into());
     }

@@ -42,6 +42,19 @@ pub fn init(config: &Log) -> Result<Handle, Error> {
     Ok(Handle { filter: handle })
 }
 
+/// Starts logging of warnings as plain lines without time, for a process whose
+/// standard error goes into the log of the one that started it. Does nothing the
+/// second time.
+pub fn init_child() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .without_time();
+    let registry = tracing_subscriber::registry().with(filter).with(layer);
+    registry.try_init().ok();
+}
+
 impl Handle {
     /// Takes the filter of a configuration that was read anew.
     ///

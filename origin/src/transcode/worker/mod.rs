@@ -105,6 +105,11 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     let ToWorker::Configure(spec) = first else {
         return Err(Error::Order);
     };
+    // Without it FFmpeg's errors have no text.
+    ffmpeg_next::init().map_err(|source| Error::Codec {
+        what: "FFmpeg",
+        source,
+    })?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Warning);
     ffi::lower_priority(NICE);
     lock_up(spec.memory_limit)?;
