@@ -19,7 +19,7 @@ pub mod file;
 #[cfg(test)]
 mod tests;
 
-use crate::transcode::Preset;
+use crate::transcode::{Encoder, Preset};
 pub use file::ConfigFile;
 
 /// A sound configuration.
@@ -123,7 +123,9 @@ pub struct Media {
     pub latency: Duration,
     /// What DASH's availability times allow for publishing a chunk.
     pub publish_margin: Duration,
-    /// How much CPU the video encoders may spend.
+    /// Which encoder makes the rungs.
+    pub encoder: Encoder,
+    /// How much CPU libx264 may spend.
     pub preset: Preset,
     /// Rate of the AAC track.
     pub audio_bitrate: Bitrate,
@@ -359,6 +361,7 @@ impl From<file::Media> for Media {
             linger: file.linger,
             latency: file.latency,
             publish_margin: file.publish_margin,
+            encoder: file.encoder,
             preset: file.preset,
             audio_bitrate: file.audio_bitrate,
             worker_memory: file.worker_memory,

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use inlet_common::config::{BaseUrl, Bitrate, Bytes, Log, duration};
 use serde::{Deserialize, Serialize};
 
-use crate::transcode::Preset;
+use crate::transcode::{Encoder, Preset};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -212,7 +212,10 @@ pub struct Media {
     /// chunk. Default 50 ms.
     #[serde(with = "duration")]
     pub publish_margin: Duration,
-    /// libx264's preset. Default `superfast`.
+    /// Which encoder of FFmpeg's makes the rungs: `libx264`, the default, or in
+    /// hardware `h264_nvenc`, `h264_vaapi` or `h264_qsv`.
+    pub encoder: Encoder,
+    /// libx264's preset; the others have none. Default `superfast`.
     pub preset: Preset,
     /// Rate of the AAC track, 32–320 kbps. Default 128 kbps.
     pub audio_bitrate: Bitrate,
@@ -235,6 +238,7 @@ impl Default for Media {
             linger: Duration::from_secs(60),
             latency: Duration::from_millis(800),
             publish_margin: Duration::from_millis(50),
+            encoder: Encoder::default(),
             preset: Preset::default(),
             audio_bitrate: Bitrate::from_kbps(128),
             worker_memory: Bytes::from_mib(768),

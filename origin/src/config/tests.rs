@@ -84,6 +84,14 @@ fn the_registry_lies_in_the_state_directory() {
 }
 
 #[test]
+fn every_encoder_can_be_chosen() {
+    for encoder in Encoder::ALL {
+        let text = format!("[media]\nencoder = \"{}\"", encoder.as_str());
+        assert_eq!(load(&text).unwrap().media.encoder, encoder);
+    }
+}
+
+#[test]
 fn https_takes_a_certificate_and_its_key() {
     let config = load("[http]\ncertificate = \"/a.pem\"\nkey = \"/a.key\"").unwrap();
     assert_eq!(config.http.tls.unwrap().key, Path::new("/a.key"));
@@ -179,6 +187,7 @@ fn a_misspelt_key_is_refused() {
         "[http]\nlisen = \"[::]:443\"",
         "[htpp]",
         "[media]\npreset = \"placebo\"",
+        "[media]\nencoder = \"openh264\"",
     ] {
         assert!(matches!(load(text), Err(Error::Parse { .. })), "{text}");
     }

@@ -305,7 +305,8 @@ impl Gate {
             height: size.height,
         });
         let (ladder, rate) = programme::asked_for(authorised, source);
-        cost::of(source, &ladder, rate, self.settings.media.preset)
+        let media = &self.settings.media;
+        cost::of(source, &ladder, rate, (media.encoder, media.preset))
     }
 
     /// Enters a presenter who asked at `asked` into the directory.

@@ -15,7 +15,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{
-    Input, Output, Preset, Report, Spec, VideoCodec,
+    Encoder, Input, Output, Preset, Report, Spec, VideoCodec,
     ladder::{MAX_RUNGS, Resolution, Rung},
 };
 use crate::timeline::{FrameRate, MediaTime};
@@ -269,6 +269,7 @@ fn put_spec(head: &mut Head, spec: &Spec) {
         head.0.put_u32(rung.bitrate);
     }
     head.0.put_u32(spec.rate.as_u32());
+    head.0.put_u8(encoder_code(spec.encoder));
     head.0.put_u8(preset_code(spec.preset));
     head.0.put_u32(spec.audio_bitrate);
     head.0.put_u64(spec.memory_limit);
@@ -291,6 +292,10 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
         });
     }
     let rate = FrameRate::try_from(fields.u32()?).map_err(|_| DecodeError::Range("frame rate"))?;
+    let encoder = fields.u8()?;
+    let encoder = Encoder::ALL
+        .into_iter()
+        .find(|each| encoder_code(*each) == encoder);
     let preset = fields.u8()?;
     let preset = Preset::ALL
         .into_iter()
@@ -298,11 +303,21 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
     Ok(Spec {
         ladder,
         rate,
+        encoder: encoder.ok_or(DecodeError::Range("encoder"))?,
         preset: preset.ok_or(DecodeError::Range("preset"))?,
         audio_bitrate: fields.u32()?,
         memory_limit: fields.u64()?,
         shedding: None,
     })
+}
+
+fn encoder_code(encoder: Encoder) -> u8 {
+    match encoder {
+        Encoder::Libx264 => 0,
+        Encoder::H264Nvenc => 1,
+        Encoder::H264Vaapi => 2,
+        Encoder::H264Qsv => 3,
+    }
 }
 
 fn preset_code(preset: Preset) -> u8 {

@@ -25,6 +25,7 @@ use self::ladder::Rung;
 use crate::timeline::{FrameRate, MediaTime};
 
 pub mod cost;
+mod encoder;
 pub mod ffi;
 pub mod ipc;
 pub mod keyframe;
@@ -33,6 +34,8 @@ pub mod metrics;
 pub mod supervisor;
 pub mod worker;
 
+pub use self::encoder::{Device, Encoder, Preset};
+
 /// What a worker makes, fixed for its stream's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -40,7 +43,9 @@ pub struct Spec {
     pub ladder: Vec<Rung>,
     /// Frames per second of every rung.
     pub rate: FrameRate,
-    /// How much CPU the video encoders may spend.
+    /// Which encoder makes the rungs.
+    pub encoder: Encoder,
+    /// How much CPU libx264 may spend; nothing to the others.
     pub preset: Preset,
     /// Rate of the AAC track, in bits per second.
     pub audio_bitrate: u32,
@@ -75,54 +80,11 @@ impl Spec {
         Self {
             ladder,
             rate,
+            encoder: Encoder::default(),
             preset: Preset::default(),
             audio_bitrate: Self::DEFAULT_AUDIO_BITRATE,
             memory_limit: Self::DEFAULT_MEMORY_LIMIT,
             shedding: None,
-        }
-    }
-}
-
-/// libx264's presets that run in real time: later ones cost more CPU and give
-/// a better picture at the same rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// No CABAC, no deblocking.
-    Ultrafast,
-    /// The default: 40 % more CPU than `Ultrafast`, a third less rate.
-    #[default]
-    Superfast,
-    /// A quarter more CPU than `Superfast`.
-    Veryfast,
-    /// For machines with cores to spare.
-    Faster,
-    /// For machines with cores to spare.
-    Fast,
-    /// libx264's own default.
-    Medium,
-}
-
-impl Preset {
-    /// Every preset, cheapest first.
-    pub const ALL: [Self; 6] = [
-        Self::Ultrafast,
-        Self::Superfast,
-        Self::Veryfast,
-        Self::Faster,
-        Self::Fast,
-        Self::Medium,
-    ];
-
-    /// Its name in libx264.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ultrafast => "ultrafast",
-            Self::Superfast => "superfast",
-            Self::Veryfast => "veryfast",
-            Self::Faster => "faster",
-            Self::Fast => "fast",
-            Self::Medium => "medium",
         }
     }
 }

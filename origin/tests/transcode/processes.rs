@@ -2,7 +2,10 @@
 
 use std::{
     io::{BufRead, BufReader},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        net::UnixStream,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -10,7 +13,7 @@ use std::{
 
 use inlet_common::clock;
 use inlet_origin::transcode::{
-    Input, VideoCodec,
+    Device, Input, VideoCodec,
     supervisor::{HANG_LIMIT, Pool, Program},
     worker,
 };
@@ -235,11 +238,25 @@ pub(crate) fn the_worker_is_locked_up() {
             .status()
             .unwrap()
     };
-    assert!(locked_up("thread").success());
-    for what in ["read", "write", "memory", "signal", "process"] {
+    for what in ["thread", "driver"] {
+        assert!(locked_up(what).success(), "{what} was impossible");
+    }
+    for what in [
+        "read",
+        "write",
+        "memory",
+        "signal",
+        "process",
+        "ioctl",
+        "descriptor",
+        "early",
+        "driver-read",
+        "driver-memory",
+        "driver-ioctl",
+    ] {
         assert!(locked_up(what).success(), "{what} was possible");
     }
-    for what in ["socket", "program"] {
+    for what in ["socket", "program", "driver-socket", "driver-program"] {
         assert_eq!(
             locked_up(what).signal(),
             Some(Signal::SIGSYS as i32),
@@ -248,12 +265,27 @@ pub(crate) fn the_worker_is_locked_up() {
     }
 }
 
-/// Locks this process up and tries something; success means it went as it has
-/// to.
+/// Locks this process up and tries something, as one with a device if it begins
+/// with `driver`; success means it went as it has to.
 pub(crate) fn try_locked_up(what: &str) -> ExitCode {
     let parent = nix::unistd::getppid();
-    worker::lock_up(256 << 20).unwrap();
-    let went_well = match what {
+    let (open, _other) = UnixStream::pair().unwrap();
+    // What a driver does that has a thread of its own.
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    let early = std::thread::spawn(move || {
+        is_locked.recv().unwrap();
+        std::fs::read("/etc/passwd").is_err()
+    });
+    let device = what.starts_with("driver").then_some(Device::Render);
+    worker::lock_up(256 << 20, device).unwrap();
+    locked.send(()).unwrap();
+    let is_early_locked = early.join().unwrap();
+    let went_well = match what.strip_prefix("driver-").unwrap_or(what) {
+        "early" => is_early_locked,
+        "driver" => nix::unistd::dup(&open).is_ok(),
+        "descriptor" => nix::unistd::dup(&open).is_err(),
+        // FIONBIO, which is a terminal's by its number.
+        "ioctl" => open.set_nonblocking(true).is_err(),
         "thread" => std::thread::spawn(|| 7).join().unwrap() == 7,
         "read" => std::fs::read("/etc/passwd").is_err(),
         "write" => std::fs::write("/tmp/inlet-locked-up", "x").is_err(),

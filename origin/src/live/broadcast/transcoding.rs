@@ -150,6 +150,7 @@ pub(super) fn worker_spec(
     ladder: Vec<Rung>,
 ) -> transcode::Spec {
     transcode::Spec {
+        encoder: media.encoder,
         preset: media.preset,
         audio_bitrate: media.audio_bitrate.as_bps().try_into().unwrap_or(u32::MAX),
         memory_limit: media.worker_memory.as_u64(),

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use ffmpeg_next::{Error, codec, ffi, frame};
 use nix::libc;
 
+pub mod device;
+
 /// A second owner of the picture in `frame`: the pixels are shared, while time
 /// and picture type are its own.
 ///

@@ -21,6 +21,7 @@ proptest! {
     fn configuration_and_seed_survive_the_round_trip(
         sizes in proptest::collection::vec((any::<u32>(), any::<u32>(), any::<u32>()), 1..=MAX_RUNGS),
         fps in proptest::sample::select(FrameRate::ALLOWED.to_vec()),
+        encoder in proptest::sample::select(Encoder::ALL.to_vec()),
         preset in proptest::sample::select(Preset::ALL.to_vec()),
         audio_bitrate: u32,
         memory_limit: u64,
@@ -35,7 +36,7 @@ proptest! {
             })
             .collect();
         let rate = FrameRate::try_from(fps).unwrap();
-        let spec = Spec { preset, audio_bitrate, memory_limit, ..Spec::new(ladder, rate) };
+        let spec = Spec { encoder, preset, audio_bitrate, memory_limit, ..Spec::new(ladder, rate) };
         for message in [
             ToWorker::Configure(spec),
             ToWorker::SeedConfig { sps, pps: pps.clone() },

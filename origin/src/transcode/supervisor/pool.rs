@@ -70,8 +70,16 @@ impl Program {
     }
 }
 
-/// Variables that a worker inherits.
-const PASSED_ON: [&str; 3] = ["LD_LIBRARY_PATH", "RUST_LOG", "RUST_BACKTRACE"];
+/// Variables that a worker inherits: those of libraries, and which device and
+/// driver to take where there are several.
+const PASSED_ON: [&str; 6] = [
+    "LD_LIBRARY_PATH",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "LIBVA_DRIVER_NAME",
+    "LIBVA_DRIVERS_PATH",
+    "CUDA_VISIBLE_DEVICES",
+];
 
 /// Where workers come from; one per origin, cheap to clone. The spare lives as
 /// long as a clone does.

@@ -46,8 +46,11 @@ mod screen;
 mod sink;
 mod still;
 
-pub use self::sandbox::{Error as SandboxError, lock_up};
-use self::{gauge::Gauges, sink::Sink};
+pub use self::{
+    encode::Breach,
+    sandbox::{Error as SandboxError, lock_up},
+};
+use self::{encode::Opened, gauge::Gauges, sink::Sink};
 
 /// The argument that makes `inlet-origin` a worker.
 pub const SUBCOMMAND: &str = "transcode-worker";
@@ -75,6 +78,14 @@ pub enum Error {
         /// FFmpeg's answer.
         #[source]
         source: ffmpeg_next::Error,
+    },
+    /// An encoder broke a rule that the ladder is built on.
+    #[error("{encoder} {breach}")]
+    Breach {
+        /// Which one.
+        encoder: &'static str,
+        /// Which rule.
+        breach: Breach,
     },
     /// A thread could not be started, or is gone.
     #[error("a thread of the pipeline ended")]
@@ -112,8 +123,11 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     })?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Warning);
     ffi::lower_priority(NICE);
-    lock_up(spec.memory_limit)?;
-    let pipeline = Pipeline::start(spec, sink)?;
+    // Nothing of a stranger's has come yet; afterwards no device can be opened.
+    let open = |rung| encode::open(&spec, rung);
+    let encoders: Vec<_> = spec.ladder.iter().map(open).collect::<Result<_, _>>()?;
+    lock_up(spec.memory_limit, spec.encoder.device())?;
+    let pipeline = Pipeline::start(spec, encoders, sink)?;
     while let Some(message) = messages.next()? {
         pipeline.handle_message(message)?;
     }
@@ -191,22 +205,22 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn start(spec: Spec, sink: Sink) -> Result<Self, Error> {
+    fn start(spec: Spec, encoders: Vec<Opened>, sink: Sink) -> Result<Self, Error> {
         let gauges = Arc::new(Gauges::new(spec.ladder.len()));
         let mut rungs = Vec::with_capacity(spec.ladder.len());
-        for (index, rung) in spec.ladder.iter().enumerate() {
+        for (index, (rung, encoder)) in spec.ladder.iter().zip(encoders).enumerate() {
             let (jobs, receiver) = sync_channel(encode::QUEUE);
             let task = encode::Task {
                 index,
                 rung: rung.clone(),
                 rate: spec.rate,
-                preset: spec.preset,
+                encoder,
                 // The last one is the cheapest, and is always made.
                 makes_stills: index + 1 == spec.ladder.len(),
             };
             let (sink, gauges) = (sink.clone(), gauges.clone());
             spawn(&format!("rung-{}", rung.name()), move || {
-                encode::run(&task, receiver, &sink, &gauges)
+                encode::run(task, receiver, &sink, &gauges)
             })?;
             rungs.push(jobs);
         }

@@ -1,10 +1,14 @@
 //! What the worker may still do once it meets a stranger's bytes.
 //!
-//! Applied while the process has one thread; later threads inherit all of it.
 //! Three layers: resource limits, landlock (no file at all), and seccomp: what
 //! is not needed fails with EPERM, what only an attacker would try (programs,
 //! sockets, tracing) kills the process. No namespaces, so it works for an
 //! unprivileged service and inside a container alike.
+//!
+//! The filters hold for all threads: drivers of devices that encode have some of
+//! their own by now. Landlock holds for the caller's thread and those that it
+//! starts. A worker whose encoder has a device may in addition speak to what is
+//! open already, by that device's own ioctls, and to no other.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +28,8 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use crate::transcode::Device;
+
 /// A layer could not be put in place.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,36 +45,46 @@ pub enum Error {
 }
 
 /// Takes away from this process everything but memory, up to `memory_limit`
-/// bytes, threads and the descriptors that are open. There is no way back. The
-/// process must have one thread: others would stay free.
+/// bytes, threads and the descriptors that are open, `device`'s among them.
+/// There is no way back.
 ///
 /// # Errors
 ///
 /// Which layer the kernel refused; the process must end then.
-pub fn lock_up(memory_limit: u64) -> Result<(), Error> {
+pub fn lock_up(memory_limit: u64, device: Option<Device>) -> Result<(), Error> {
     prctl::set_no_new_privs()?;
     prctl::set_dumpable(false)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    setrlimit(Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS, MAX_DESCRIPTORS)?;
+    let descriptors = match device {
+        None => MAX_DESCRIPTORS,
+        Some(_) => MAX_DESCRIPTORS_OF_A_DRIVER,
+    };
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors)?;
     // Private writable memory is what is really used; the address space holds
     // a hundred shared libraries and 64 MiB of reserve per thread besides.
     setrlimit(Resource::RLIMIT_DATA, memory_limit, memory_limit)?;
-    let address_space = memory_limit.saturating_add(ADDRESS_SPACE_BESIDE_DATA);
-    setrlimit(Resource::RLIMIT_AS, address_space, address_space)?;
+    if device.is_none() {
+        // Drivers map their devices, CUDA reserves as much as there is.
+        let address_space = memory_limit.saturating_add(ADDRESS_SPACE_BESIDE_DATA);
+        setrlimit(Resource::RLIMIT_AS, address_space, address_space)?;
+    }
     forbid_files();
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     for filter in [
         clone_filter(arch)?,
         attack_filter(arch)?,
-        allowed_filter(arch)?,
+        allowed_filter(arch, device)?,
     ] {
-        seccompiler::apply_filter(&filter)?;
+        seccompiler::apply_filter_all_threads(&filter)?;
     }
     Ok(())
 }
 
 /// Standard streams, the socket twice, and some air.
 const MAX_DESCRIPTORS: u64 = 16;
+
+/// A driver has one for each buffer that it shares and each fence.
+const MAX_DESCRIPTORS_OF_A_DRIVER: u64 = 256;
 
 /// Mapped libraries and the reserves of malloc's arenas.
 const ADDRESS_SPACE_BESIDE_DATA: u64 = 2 << 30;
@@ -138,7 +154,7 @@ fn attack_filter(arch: TargetArch) -> Result<BpfProgram, Error> {
 }
 
 /// All that is needed after set-up; anything else gets EPERM.
-fn allowed_filter(arch: TargetArch) -> Result<BpfProgram, Error> {
+fn allowed_filter(arch: TargetArch, device: Option<Device>) -> Result<BpfProgram, Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().map(|&call| (call, vec![])).collect();
     let flags = |value: libc::c_int| u64::from(value.unsigned_abs());
@@ -156,6 +172,9 @@ fn allowed_filter(arch: TargetArch) -> Result<BpfProgram, Error> {
         libc::SYS_tgkill,
         vec![equal(0, u64::from(std::process::id()))?],
     );
+    if let Some(device) = device {
+        allow_device(&mut rules, device)?;
+    }
     let eperm = u32::try_from(libc::EPERM).unwrap_or(1);
     filter(
         rules,
@@ -164,6 +183,45 @@ fn allowed_filter(arch: TargetArch) -> Result<BpfProgram, Error> {
         arch,
     )
 }
+
+/// What a driver does with descriptors that are open.
+fn allow_device(rules: &mut BTreeMap<i64, Vec<SeccompRule>>, device: Device) -> Result<(), Error> {
+    let types = match device {
+        Device::Render => RENDER_IOCTLS,
+        Device::Nvidia => NVIDIA_IOCTLS,
+    };
+    // The second byte of an ioctl's number says whose it is: ioctl(2).
+    let of = |kind: &u8| -> Result<SeccompRule, Error> {
+        let operator = SeccompCmpOp::MaskedEq(0xff00);
+        let value = u64::from(*kind) << 8;
+        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, operator, value)?;
+        Ok(SeccompRule::new(vec![condition])?)
+    };
+    let ioctls: Vec<_> = types.iter().map(of).collect::<Result<_, _>>()?;
+    rules.insert(libc::SYS_ioctl, ioctls);
+    // Other commands of fcntl could send signals to other processes.
+    let duplicate = u64::from(libc::F_DUPFD_CLOEXEC.unsigned_abs());
+    rules.insert(libc::SYS_fcntl, vec![equal(1, duplicate)?]);
+    rules.extend(ALLOWED_TO_DRIVERS.iter().map(|&call| (call, vec![])));
+    Ok(())
+}
+
+/// Of DRM, of the buffers that it shares, and of their fences: `drm.h`,
+/// `dma-buf.h` and `sync_file.h` of Linux.
+const RENDER_IOCTLS: &[u8] = b"db>";
+
+/// `NV_IOCTL_MAGIC` of NVIDIA's kernel modules, and the bare numbers that
+/// `nvidia-uvm` takes.
+const NVIDIA_IOCTLS: &[u8] = b"F\0";
+
+/// Waiting for a device, and handing on what is open.
+const ALLOWED_TO_DRIVERS: &[i64] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_eventfd2,
+    libc::SYS_dup,
+    libc::SYS_lseek,
+];
 
 /// Calls allowed whatever their arguments.
 const ALLOWED: &[i64] = &[
