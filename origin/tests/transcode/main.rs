@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test, though without `#[test]`")]
 
 mod checks;
+mod encoders;
 mod media;
 mod overload;
 mod processes;
@@ -81,6 +82,14 @@ const CHECKS: &[Check] = &[
     (
         "a_worker_that_keeps_up_sheds_nothing",
         overload::a_quick_worker_sheds_nothing,
+    ),
+    (
+        "no_window_exceeds_rate_and_buffer",
+        encoders::no_window_exceeds_rate_and_buffer,
+    ),
+    (
+        "each_rung_has_one_thread",
+        encoders::each_rung_has_one_thread,
     ),
     (
         "the_worker_is_locked_up",

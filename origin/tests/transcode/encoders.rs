@@ -1,0 +1,81 @@
+//! Encoders, and what they keep to.
+
+use std::{collections::BTreeSet, fs};
+
+use inlet_origin::{
+    timeline::FrameRate,
+    transcode::{
+        Spec, VideoCodec,
+        ladder::{Resolution, Rung},
+    },
+};
+
+use crate::{
+    media,
+    rig::{POOL, Script, Stream},
+};
+
+/// Noise that moves, and a cut to something else every half second, in a quality
+/// that a rung has no room for.
+const HARD: &str = "-f lavfi -i testsrc2=s=640x360:r=30:d=8,noise=alls=60:allf=t,\
+                    negate=enable='lt(mod(n,30),15)' -pix_fmt yuv420p -c:v libx264 \
+                    -profile:v baseline -preset ultrafast -tune zerolatency -g 30 -crf 12";
+
+pub(crate) fn no_window_exceeds_rate_and_buffer() {
+    let rung = Rung {
+        resolution: Resolution {
+            width: 640,
+            height: 360,
+        },
+        bitrate: 450_000,
+    };
+    let mut stream = Stream::with_spec(&POOL, Spec::new(vec![rung.clone()], FrameRate::DEFAULT));
+    let coded = media::packets(HARD, "h264");
+    let script = Script::default().video(VideoCodec::H264, 0, 0, &coded);
+    stream.play(script.ticks(240).inputs());
+    stream.finish();
+    let sizes: Vec<f64> = stream.frames[0]
+        .iter()
+        .map(|frame| 8.0 * frame.data.len() as f64)
+        .collect();
+    // One second of rate in the buffer, and what flows in meanwhile.
+    let rate = f64::from(rung.bitrate);
+    let mut fullest: f64 = 0.0;
+    for begin in 0..sizes.len() {
+        let mut sum = 0.0;
+        for (frames, size) in (1_u32..).zip(&sizes[begin..]) {
+            sum += size;
+            let bound = rate + rate * f64::from(frames) / 30.0;
+            assert!(
+                sum <= bound,
+                "{sum} of {bound} bits in {frames} frames from {begin} on"
+            );
+            fullest = fullest.max(sum / bound);
+        }
+    }
+    let mean = sizes.iter().sum::<f64>() / (sizes.len() as f64 / 30.0);
+    println!(
+        "{mean:.0} bit/s, {:.0} % of what the buffer allows",
+        100.0 * fullest
+    );
+    assert!(mean > 0.8 * rate, "the scene is not hard: {mean} bit/s");
+}
+
+pub(crate) fn each_rung_has_one_thread() {
+    let mut stream = Stream::start(&POOL, 1280, 720);
+    stream.play(Script::default().ticks(30).inputs());
+    stream.finish();
+    let pid = stream.pid();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names: Vec<String> = tasks
+        .map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap())
+        .map(|name| name.trim_end().to_owned())
+        .collect();
+    let rungs: BTreeSet<_> = names
+        .iter()
+        .filter(|name| name.starts_with("rung-"))
+        .collect();
+    assert_eq!(rungs.len(), 3, "{names:?}");
+    // The reader, decoding and audio beside them: encoders start none.
+    assert_eq!(names.len(), 3 + 3, "{names:?}");
+}
