@@ -213,7 +213,8 @@ pub struct Media {
     #[serde(with = "duration")]
     pub publish_margin: Duration,
     /// Which encoder of FFmpeg's makes the rungs: `libx264`, the default, or in
-    /// hardware `h264_nvenc`, `h264_vaapi` or `h264_qsv`.
+    /// hardware `h264_nvenc`, `h264_vaapi` or `h264_qsv`. It is tried when the
+    /// origin starts, which fails where it does not work.
     pub encoder: Encoder,
     /// libx264's preset; the others have none. Default `superfast`.
     pub preset: Preset,

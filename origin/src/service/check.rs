@@ -11,7 +11,11 @@ use inlet_common::{
     },
 };
 
-use crate::{config::Config, metrics, playback};
+use crate::{
+    config::Config,
+    metrics, playback,
+    transcode::{supervisor::Program, trial},
+};
 
 /// `EX_CONFIG` of `sysexits.h`, which systemd shows by name.
 const EX_CONFIG: u8 = 78;
@@ -29,6 +33,9 @@ pub fn check(path: &Path) -> ExitCode {
     note(logging::check_filter(&config.log.filter).map_err(|error| explain(&error)));
     note(certificates(&config));
     note(link(&config));
+    let (encoder, preset) = (config.media.encoder, config.media.preset);
+    let tried = trial::run(&Program::current(), encoder, preset);
+    note(tried.map_err(|error| explain(&error)));
     if let Some(file) = &config.admin.token_file {
         note(
             Secret::load(file)

@@ -45,7 +45,7 @@ use crate::{
     registry::{self, Registry},
     roq::{Metrics as RoqMetrics, receiver, reset},
     store,
-    transcode::{self, supervisor},
+    transcode::{self, supervisor, trial},
 };
 
 /// How often drain looks whether the last stream has ended.
@@ -60,6 +60,9 @@ pub enum Error {
     /// Something in this process exports metrics already.
     #[error("cannot export metrics")]
     Metrics(#[from] prometheus::Error),
+    /// The encoder of `media.encoder` does not work here.
+    #[error(transparent)]
+    Encoder(#[from] trial::Error),
     /// The thread that starts workers cannot be started.
     #[error("cannot start workers")]
     Workers(#[source] std::io::Error),
@@ -113,6 +116,8 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let prometheus =
         prometheus::install("inlet_origin", env!("CARGO_PKG_VERSION"), metrics::BUCKETS)?;
     transcode::metrics::describe();
+    let (encoder, preset) = (config.media.encoder, config.media.preset);
+    trial::run(&supervisor::Program::current(), encoder, preset)?;
     let origin = Origin::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     let certificates = origin.certificates.clone();

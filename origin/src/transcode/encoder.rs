@@ -4,7 +4,7 @@
 ///
 /// libx264 is the default: it runs anywhere and is what Inlet's figures were
 /// measured with. Those in hardware leave the cores to decoding and scaling; they
-/// need a device and its driver.
+/// need a device and its driver, which [`super::trial`] looks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoder {

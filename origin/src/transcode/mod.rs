@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`ladder`] | which rungs a stream gets, from its initial resolution |
 //! | [`cost`] | what a stream takes of the machine, before it has begun |
+//! | [`trial`] | whether the chosen encoder works here, before any stream comes |
 //! | [`supervisor`] | starts, seeds, watches and restarts the worker |
 //! | [`ipc`] | the messages on the socket pair |
 //! | [`keyframe`] | where decoding can begin, from a coded picture's headers |
@@ -32,6 +33,7 @@ pub mod keyframe;
 pub mod ladder;
 pub mod metrics;
 pub mod supervisor;
+pub mod trial;
 pub mod worker;
 
 pub use self::encoder::{Device, Encoder, Preset};

@@ -1,12 +1,14 @@
-//! Encoders, and what they keep to.
+//! Encoders: which work here, and what they keep to.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use inlet_origin::{
     timeline::FrameRate,
     transcode::{
-        Spec, VideoCodec,
+        Device, Encoder, Preset, Spec, VideoCodec,
         ladder::{Resolution, Rung},
+        supervisor::Program,
+        trial,
     },
 };
 
@@ -14,6 +16,33 @@ use crate::{
     media,
     rig::{POOL, Script, Stream},
 };
+
+pub(crate) fn an_encoder_is_tried_before_it_is_used() {
+    let program = Program::current();
+    for preset in [Preset::Ultrafast, Preset::Medium] {
+        trial::run(&program, Encoder::Libx264, preset).unwrap();
+    }
+    for encoder in Encoder::ALL {
+        let nodes = match encoder.device() {
+            None => continue,
+            Some(Device::Nvidia) => "/dev/nvidiactl",
+            Some(Device::Render) => "/dev/dri",
+        };
+        if Path::new(nodes).exists() {
+            println!(
+                "{encoder:?}: {:?}",
+                trial::run(&program, encoder, Preset::default())
+            );
+            continue;
+        }
+        let refused = trial::run(&program, encoder, Preset::default()).unwrap_err();
+        let text = refused.to_string();
+        println!("{text}");
+        for part in [encoder.as_str(), "does not work here", "there is no", nodes] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+}
 
 /// Noise that moves, and a cut to something else every half second, in a quality
 /// that a rung has no room for.

@@ -84,6 +84,10 @@ const CHECKS: &[Check] = &[
         overload::a_quick_worker_sheds_nothing,
     ),
     (
+        "an_encoder_is_tried_before_it_is_used",
+        encoders::an_encoder_is_tried_before_it_is_used,
+    ),
+    (
         "no_window_exceeds_rate_and_buffer",
         encoders::no_window_exceeds_rate_and_buffer,
     ),

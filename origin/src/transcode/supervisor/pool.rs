@@ -50,7 +50,8 @@ impl Program {
         }
     }
 
-    fn start(&self) -> io::Result<(Child, UnixStream)> {
+    /// A running worker and our end of its socket; its standard error is piped.
+    pub(in crate::transcode) fn start(&self) -> io::Result<(Child, UnixStream)> {
         // Both ends are close-on-exec; the worker gets its own as fd 0.
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.path);
