@@ -1,6 +1,6 @@
 //! Encoders: which work here, and what they keep to.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use inlet_origin::{
     timeline::FrameRate,
@@ -41,7 +41,29 @@ pub(crate) fn an_encoder_is_tried_before_it_is_used() {
         for part in [encoder.as_str(), "does not work here", "there is no", nodes] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        assert!(checked(encoder).contains(&format!("media.encoder: {}", encoder.as_str())));
     }
+    assert!(!checked(Encoder::Libx264).contains("media.encoder"));
+}
+
+/// What `--check` tells of a configuration with this encoder, among other things.
+fn checked(encoder: Encoder) -> String {
+    let name = format!("inlet-{}-{}.toml", std::process::id(), encoder.as_str());
+    let path = std::env::temp_dir().join(name);
+    fs::write(
+        &path,
+        format!("[media]\nencoder = \"{}\"", encoder.as_str()),
+    )
+    .unwrap();
+    let check = Command::new(env!("CARGO_BIN_EXE_inlet-origin"))
+        .args(["--check", "--config"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    fs::remove_file(path).unwrap();
+    // There are no certificates, at least.
+    assert_eq!(check.status.code(), Some(78));
+    String::from_utf8(check.stderr).unwrap()
 }
 
 /// Noise that moves, and a cut to something else every half second, in a quality
