@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::Url;
 use serde_json::json;
 use tests::{
     playlist::{self, Multivariant, Variant},
@@ -152,6 +153,71 @@ async fn a_screenshot_shows_what_is_on_air() {
         publisher.stop().await
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thumbnails_lie_where_the_playlist_says() {
+    scenario(async |rig: &mut Rig| {
+        let (stream, publisher, playlist) = stage::on_air(rig, "thumbnails").await?;
+        let base: Url = stream.hls.parse()?;
+        let list = until("thumbnails of four seconds", PATIENCE, async || {
+            let response = reqwest::get(base.join("thumbnails.vtt")?).await?;
+            let text = response.error_for_status()?.text().await?;
+            ensure!(text.matches(".jpg").count() >= 4, "{text}");
+            Ok(text)
+        })
+        .await?;
+        let epoch = list
+            .lines()
+            .find_map(|it| it.strip_prefix("NOTE Times count from "));
+        let epoch = of_day(epoch.context("no epoch")?)?;
+        let smallest = playlist.variants.last().context("no variant")?;
+        let media = reqwest::get(smallest.url.clone()).await?.text().await?;
+        let lines: Vec<&str> = list.lines().collect();
+        let cues = lines.windows(2).filter(|pair| pair[1].ends_with(".jpg"));
+        let mut compared = 0;
+        // The first one may show the middle of its segment, the last ones lie in
+        // segments that are not complete.
+        for cue in cues.skip(1) {
+            let start = cue[0].split(' ').next().context("no time")?;
+            let uri = cue[1].replace("thumbnails/", "\n").replace("jpg", "m4s");
+            let Some((before, _)) = media.split_once(&uri) else {
+                continue;
+            };
+            let dated = before.rsplit("PROGRAM-DATE-TIME:").next();
+            let dated = dated.and_then(|it| it.lines().next()).context("no date")?;
+            let since = (of_day(dated)? - epoch).rem_euclid(DAY);
+            ensure!(since == of_day(start)?.rem_euclid(DAY), "{cue:?} {since}");
+            compared += 1;
+        }
+        ensure!(compared >= 2, "{list}: {media}");
+        let newest = lines.last().context("an empty list")?;
+        let watched = viewer::watch(base.join(newest)?.as_str(), 1, PATIENCE).await?;
+        let seen = watched.frames.first().context("no picture")?;
+        ensure!(seen.size == (192, 108), "{seen:?}");
+        publisher.stop().await
+    })
+    .await;
+}
+
+const DAY: i64 = 86_400_000;
+
+/// Milliseconds of `12:34:56.789`, or of such a time after a date.
+fn of_day(text: &str) -> Result<i64> {
+    let time = text
+        .rsplit('T')
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches('Z');
+    let [hours, minutes, seconds]: [&str; 3] = time
+        .split(':')
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()
+        .context("no time")?;
+    let (seconds, millis) = seconds.split_once('.').context("no milliseconds")?;
+    let minutes = hours.parse::<i64>()? * 60 + minutes.parse::<i64>()?;
+    Ok((minutes * 60 + seconds.parse::<i64>()?) * 1000 + millis.parse::<i64>()?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

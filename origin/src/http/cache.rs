@@ -2,10 +2,10 @@
 //!
 //! | answer | a CDN | a browser |
 //! |---|---|---|
-//! | playlist or MPD without directives | half a target duration, at least 1 s | not |
+//! | playlist, MPD or `thumbnails.vtt` without directives | half a target duration, at least 1 s | not |
 //! | playlist after a blocking request | six target durations | not |
 //! | picture | 2 s | not |
-//! | init segment, segment, part | an hour, as `immutable` | likewise |
+//! | init segment, segment, part, thumbnail | an hour, as `immutable` | likewise |
 //! | 404 for what never was or is gone | one target duration | not |
 //! | 404 with a code: nobody live, not ready yet | 1 s | not |
 //! | 404 for what is still to come | not | not |

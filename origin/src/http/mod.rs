@@ -4,7 +4,9 @@
 //!  /cmaf/{client}_{id}/master.m3u8                playlist   rendered text
 //!  /cmaf/{client}_{id}/index.mpd                  playlist   rendered text
 //!  /cmaf/{client}_{id}/time                       clock for DASH players
-//!  /cmaf/{client}_{id}/screenshot.jpg             a picture, every few seconds another
+//!  /cmaf/{client}_{id}/screenshot.jpg             picture    every few seconds another
+//!  /cmaf/{client}_{id}/thumbnails.vtt             playlist   which small picture lies where
+//!  /cmaf/{client}_{id}/thumbnails/{n}.jpg         picture    the small one of segment n
 //!  /cmaf/{client}_{id}/{rendition}/media.m3u8     playlist   blocking reload (reload)
 //!  /cmaf/{client}_{id}/{rendition}/init-….mp4     segment
 //!  /cmaf/{client}_{id}/{rendition}/{n}.m4s        segment    chunk by chunk while it grows (growing)
@@ -24,6 +26,7 @@ mod growing;
 mod hold;
 mod metrics;
 pub mod pages;
+mod picture;
 mod playlist;
 mod reload;
 mod respond;
@@ -198,6 +201,8 @@ impl Request<'_> {
             File::Manifest => self.manifest(stream),
             File::Clock => Ok(clock_reading()),
             File::Still => self.still(stream),
+            File::ThumbnailList => self.thumbnail_list(stream),
+            File::Thumbnail { segment } => self.thumbnail(stream, segment),
             File::Media { track } => self.media(stream, track, query).await,
             File::Init { track, name } => self.init(stream, track, name),
             File::Segment { track, number } => self.segment(stream, track, number).await,

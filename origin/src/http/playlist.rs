@@ -97,7 +97,12 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn text(&self, rendered: &Rendered, kind: HeaderValue, cache: HeaderValue) -> Response {
+    pub(super) fn text(
+        &self,
+        rendered: &Rendered,
+        kind: HeaderValue,
+        cache: HeaderValue,
+    ) -> Response {
         let mut headers = HeaderMap::with_capacity(respond::MAX_HEADERS);
         headers.insert(header::CACHE_CONTROL, cache);
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -137,6 +142,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
         .is_some_and(|q| q > 0.0)
 }
 
-fn momentary(stream: &Stream) -> HeaderValue {
+/// How long caches may keep what the stream's next segment changes.
+pub(super) fn momentary(stream: &Stream) -> HeaderValue {
     cache::momentary(stream.layout().target_duration())
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     Request,
-    cache::{self, IMMUTABLE, NOWHERE},
+    cache::{IMMUTABLE, NOWHERE},
     growing::{Growing, Pieces},
     hold::{Look, hold},
     not_modified,
@@ -22,8 +22,6 @@ use crate::{
     package::{Init, Snapshot, State},
     store::{Stream, Track},
 };
-
-const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
 const TRANSPORT_STREAM: HeaderValue = HeaderValue::from_static("video/mp2t");
 
@@ -146,21 +144,6 @@ impl Request<'_> {
         Ok(self.whole(TRANSPORT_STREAM, vec![segment], &etag))
     }
 
-    /// The newest picture; whoever asks again with its tag gets 304.
-    pub(super) fn still(&self, stream: &Stream) -> Result<Response, Refusal> {
-        let still = stream
-            .still()
-            .ok_or(Refusal::not_found(Some(ErrCode::NotReady)))?;
-        let mut response = self.whole(JPEG, vec![still.data.clone()], &still.etag);
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, cache::shared(2));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        Ok(response)
-    }
-
     async fn held<T>(
         &self,
         stream: &Stream,
@@ -180,7 +163,7 @@ impl Request<'_> {
     }
 
     /// A complete file, or the range of it that was asked for.
-    fn whole(&self, kind: HeaderValue, pieces: Vec<Bytes>, etag: &str) -> Response {
+    pub(super) fn whole(&self, kind: HeaderValue, pieces: Vec<Bytes>, etag: &str) -> Response {
         let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
         headers.insert(header::CACHE_CONTROL, IMMUTABLE);
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

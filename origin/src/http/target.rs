@@ -25,6 +25,12 @@ pub(super) enum File<'a> {
     Clock,
     /// The newest picture.
     Still,
+    /// The list of small pictures.
+    ThumbnailList,
+    /// The small picture of a segment.
+    Thumbnail {
+        segment: u64,
+    },
     Media {
         track: &'a str,
     },
@@ -93,9 +99,14 @@ impl<'a> File<'a> {
             "index.mpd" => return Some(Self::Manifest),
             "time" => return Some(Self::Clock),
             "screenshot.jpg" => return Some(Self::Still),
+            "thumbnails.vtt" => return Some(Self::ThumbnailList),
             _ => {}
         }
         let (track, name) = file.split_once('/')?;
+        if track == "thumbnails" {
+            let segment = number(name.strip_suffix(".jpg")?)?;
+            return Some(Self::Thumbnail { segment });
+        }
         if name == "media.m3u8" {
             return Some(Self::Media { track });
         }
@@ -131,12 +142,14 @@ impl<'a> File<'a> {
     /// The file's kind as a metric's label.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Master | Self::Media { .. } | Self::LegacyMaster | Self::LegacyMedia { .. } => {
-                "playlist"
-            }
+            Self::Master
+            | Self::Media { .. }
+            | Self::LegacyMaster
+            | Self::LegacyMedia { .. }
+            | Self::ThumbnailList => "playlist",
             Self::Manifest => "manifest",
             Self::Clock => "time",
-            Self::Still => "still",
+            Self::Still | Self::Thumbnail { .. } => "still",
             Self::Init { .. } => "init",
             Self::Segment { .. } | Self::Transport { .. } => "segment",
             Self::Part { .. } => "part",
@@ -169,6 +182,11 @@ mod tests {
         assert_eq!(file("/cmaf/1_17/index.mpd"), Ok(File::Manifest));
         assert_eq!(file("/cmaf/1_17/time"), Ok(File::Clock));
         assert_eq!(file("/cmaf/1_17/screenshot.jpg"), Ok(File::Still));
+        assert_eq!(file("/cmaf/1_17/thumbnails.vtt"), Ok(File::ThumbnailList));
+        assert_eq!(
+            file("/cmaf/1_17/thumbnails/12.jpg"),
+            Ok(File::Thumbnail { segment: 12 })
+        );
         assert_eq!(
             file("/cmaf/1_17/720p/media.m3u8"),
             Ok(File::Media { track: "720p" })
@@ -240,6 +258,10 @@ mod tests {
             "/cmaf/1_2/a/99999999999999999999999.m4s",
             "/cmaf/1_2/a/1.2.3.m4s",
             "/cmaf/1_2/a/1.ts",
+            "/cmaf/1_2/a/1.jpg",
+            "/cmaf/1_2/thumbnails/01.jpg",
+            "/cmaf/1_2/thumbnails/1.m4s",
+            "/mpegts/1_2/thumbnails.vtt",
             "/cmaf/1_2/master_mpegts.m3u8",
             "/mpegts/1_2/a/1.m4s",
             "/mpegts/1_2/a/01.ts",

@@ -159,6 +159,13 @@ impl Programme {
         }
     }
 
+    /// Frames that share a thumbnail.
+    pub(super) fn thumbnail_frames(&self) -> u32 {
+        let layout = self.packager.layout();
+        let frames = layout.video.first_unit(layout.thumbnail_segments);
+        u32::try_from(frames).unwrap_or(u32::MAX)
+    }
+
     /// Frames per second of every rung. A quality set that is changed while it lasts
     /// counts from the next programme on, as its ladder does.
     pub(super) fn rate(&self) -> FrameRate {

@@ -11,8 +11,8 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{Init, Kind, Period, Presentation, Rendition, State, iso8601};
-use crate::timeline::MediaTime;
+use super::{Init, Kind, Layout, Period, Presentation, Rendition, State, iso8601};
+use crate::{timeline::MediaTime, transcode::ladder::Resolution};
 
 /// How often players look for a new period. An unneeded look costs one small
 /// request; a presenter's return is seen this late.
@@ -20,6 +20,12 @@ const MINIMUM_UPDATE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How far a player may speed up or slow down to hold the latency target.
 const PLAYBACK_RATE: (&str, &str) = ("0.90", "1.10");
+
+/// `@id` of the pictures' adaptation set; video and audio have those before it.
+const THUMBNAILS: u32 = 9;
+
+/// `@bandwidth` of the small pictures: 8 kB in a second.
+const THUMBNAIL_RATE: u32 = 64_000;
 
 /// Beside the manifest, so that what stands in its path for access counts too.
 const CLOCK_URL: &str = "time";
@@ -117,7 +123,34 @@ fn write_period(
             write_adaptation_set(xml, presentation, period, start, (id, kind), &members)?;
         }
     }
+    if let Some(size) = presentation.thumbnails {
+        write_thumbnails(xml, &presentation.layout, period, size)?;
+    }
     writeln!(xml, "</Period>")
+}
+
+/// One small picture per segment (DASH-IF IOP part 3 §6.2.6), after all others, so
+/// that it moves none of them where it comes later.
+fn write_thumbnails(
+    xml: &mut String,
+    layout: &Layout,
+    period: &Period,
+    size: Resolution,
+) -> std::fmt::Result {
+    let (number, seconds) = (period.first_segment, layout.segment_seconds);
+    writeln!(
+        xml,
+        "<AdaptationSet id=\"{THUMBNAILS}\" contentType=\"image\" mimeType=\"image/jpeg\">\n\
+         <Representation id=\"thumbnails\" bandwidth=\"{THUMBNAIL_RATE}\" width=\"{}\" \
+         height=\"{}\">\n<EssentialProperty \
+         schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\" value=\"1x1\"/>\n\
+         <SegmentTemplate timescale=\"1\" duration=\"{seconds}\" startNumber=\"{number}\" \
+         presentationTimeOffset=\"{}\" media=\"$RepresentationID$/$Number$.jpg\"/>\n\
+         </Representation>\n</AdaptationSet>",
+        size.width,
+        size.height,
+        number.saturating_mul(u64::from(seconds)),
+    )
 }
 
 fn write_adaptation_set(

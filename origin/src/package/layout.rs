@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::thumbnails::MAX_STRETCHES;
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, Epoch, FrameRate, MediaTime, VIDEO_TIMESCALE},
     transcode::ladder::Rung,
@@ -91,6 +92,8 @@ pub struct Layout {
     pub segment_seconds: u32,
     /// Complete segments in a playlist.
     pub window_segments: usize,
+    /// Segments that share a small picture; see [`super::Thumbnails`].
+    pub thumbnail_segments: u64,
     /// The video renditions' beat.
     pub video: Beat,
     /// The audio rendition's beat.
@@ -130,6 +133,7 @@ impl Layout {
         Ok(Self {
             segment_seconds,
             window_segments,
+            thumbnail_segments: window_segments.div_ceil(MAX_STRETCHES) as u64,
             video,
             audio: Beat::audio(spec, segment_seconds, video.part_target_micros()),
             latency: spec.latency,

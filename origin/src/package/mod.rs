@@ -14,11 +14,12 @@
 //!  Window                      window       the segments that viewers may still fetch
 //!    │
 //!    ▼
-//!  Output::{Rendition, Presentation}        immutable snapshots, which `store` hands to HTTP
+//!  Output::{Rendition, Presentation, Thumbnails}   immutable, which `store` hands to HTTP
 //!    │
 //!    ▼
 //!  hls::media, hls::master, dash::manifest  pure text from a snapshot
 //!  ts::segment                 ts/          a transport stream from the same chunks, on request
+//!  Thumbnails::webvtt          thumbnails   which small picture lies where
 //! ```
 //!
 //! One chunk stream backs both protocols: a DASH client gets a segment chunk
@@ -41,6 +42,7 @@ mod silence;
 mod stand_in;
 #[cfg(test)]
 pub(crate) mod tests;
+mod thumbnails;
 pub mod ts;
 mod window;
 
@@ -49,4 +51,5 @@ pub use fmp4::{Config, Init};
 pub use layout::{Beat, Layout, Spec, SpecError};
 pub use packager::{Dropped, Output, Packager};
 pub use presentation::{Kind, Period, Presentation, Rendition};
+pub use thumbnails::{Thumbnail, Thumbnails};
 pub use window::{Edge, Part, Segment, Snapshot, State};

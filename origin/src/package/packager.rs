@@ -20,6 +20,7 @@ use super::{
     segmenter::{Configured, Growth, Opened, Pushed, Segmenter},
     silence,
     stand_in::{Frame, StandIns},
+    thumbnails::{Album, Thumbnails},
 };
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, Epoch, MediaTime},
@@ -28,6 +29,7 @@ use crate::{
 
 mod growth;
 mod rungs;
+mod thumbnails;
 
 /// AAC frames that wait for the first IDR: 5 s, far beyond an encoder's delay.
 /// Beyond it the oldest go, which nobody would hear anyway.
@@ -55,6 +57,8 @@ pub enum Output {
         /// was finished.
         part_ends: Option<MediaTime>,
     },
+    /// There is one more small picture.
+    Thumbnails(Arc<Thumbnails>),
 }
 
 /// Why a sample was not packaged.
@@ -87,6 +91,7 @@ pub struct Packager {
     break_at: Option<u64>,
     periods: Periods,
     stand_ins: StandIns,
+    album: Album,
     peaks: Vec<u64>,
     has_part: Vec<bool>,
     presentation_changed: bool,
@@ -143,6 +148,7 @@ impl Packager {
             break_at: None,
             periods: Periods::default(),
             stand_ins: StandIns::new(spec.ladder.len()),
+            album: Album::new(layout, first),
             peaks,
             presentation_changed: false,
             dropped: BTreeMap::new(),
@@ -177,6 +183,9 @@ impl Packager {
                 is_made,
                 from,
             } => self.plan_rung(*rung, *is_made, *from),
+            transcode::Output::Thumbnail { number, data } => {
+                self.handle_thumbnail(*number, data);
+            }
             transcode::Output::Report(_)
             | transcode::Output::Still { .. }
             | transcode::Output::KeyFrameNeeded => {}
@@ -484,6 +493,7 @@ impl Packager {
             epoch: self.spec.epoch,
             renditions: self.renditions(),
             periods: self.periods.iter().cloned().collect(),
+            thumbnails: self.thumbnail_size(),
             state: self.state,
             published: self.spec.epoch.utc(self.newest_time()),
         });

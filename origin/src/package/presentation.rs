@@ -24,6 +24,8 @@ pub struct Presentation {
     /// Unbroken stretches of media, oldest first; never empty. The last ones may
     /// be yet to come.
     pub periods: Vec<Period>,
+    /// Size of the small pictures beside the media; `None` where there are none.
+    pub thumbnails: Option<Resolution>,
     /// Whether more is to come.
     pub state: State,
     /// When this presentation was made, on the stream's own clock.

@@ -7,6 +7,7 @@
 
 mod rendered;
 mod stream;
+mod thumbnails;
 mod transport;
 
 use std::{

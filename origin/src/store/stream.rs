@@ -17,9 +17,11 @@ use bytes::Bytes;
 use inlet_common::clock::UtcTime;
 use tokio::sync::watch;
 
-use super::{Rendered, transport::Transport};
+use super::{Rendered, thumbnails::Listing, transport::Transport};
 use crate::{
-    package::{self, Beat, Layout, Packager, Presentation, Snapshot, State, dash, hls, ts},
+    package::{
+        self, Beat, Layout, Packager, Presentation, Snapshot, State, Thumbnails, dash, hls, ts,
+    },
     timeline::Epoch,
 };
 
@@ -32,6 +34,7 @@ pub struct Stream {
     /// Video tallest first, then audio; a track that there is never goes.
     tracks: ArcSwap<Vec<Arc<Track>>>,
     still: ArcSwapOption<Still>,
+    thumbnails: ArcSwap<Listing>,
     is_retired: AtomicBool,
     part_delay: metrics::Histogram,
 }
@@ -85,6 +88,7 @@ impl Stream {
             presentation: ArcSwapOption::empty(),
             tracks: ArcSwap::from_pointee(tracks(packager, &[])),
             still: ArcSwapOption::empty(),
+            thumbnails: ArcSwap::default(),
             is_retired: AtomicBool::new(false),
             part_delay,
         }
@@ -107,6 +111,9 @@ impl Stream {
                     manifest: OnceLock::new(),
                 })));
             }
+            package::Output::Thumbnails(thumbnails) => {
+                self.thumbnails.store(Arc::new(Listing::new(thumbnails)));
+            }
             package::Output::Rendition {
                 index,
                 snapshot,
@@ -127,6 +134,16 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// The small pictures of the window.
+    pub fn thumbnails(&self) -> Arc<Thumbnails> {
+        Arc::clone(&self.thumbnails.load().thumbnails)
+    }
+
+    /// The WebVTT file that lists them; `None` before the first.
+    pub fn thumbnail_list(&self) -> Option<Arc<Rendered>> {
+        self.thumbnails.load().text(self.epoch)
     }
 
     /// Publishes a picture, in the place of the one before.

@@ -202,6 +202,11 @@ impl Output {
                 head.kind(STILL);
                 data.clone()
             }
+            Self::Thumbnail { number, data } => {
+                head.kind(THUMBNAIL);
+                head.0.put_u64(*number);
+                data.clone()
+            }
             Self::Report(report) => {
                 head.kind(REPORT);
                 put_report(&mut head, report);
@@ -250,7 +255,11 @@ impl Output {
                 data: fields.rest(),
             },
             STILL => Self::Still {
-                data: take_still(&fields.rest())?,
+                data: take_picture(&fields.rest(), MAX_STILL)?,
+            },
+            THUMBNAIL => Self::Thumbnail {
+                number: fields.u64()?,
+                data: take_picture(&fields.rest(), MAX_THUMBNAIL)?,
             },
             REPORT => Self::Report(take_report(&mut fields)?),
             KEY_FRAME_NEEDED => Self::KeyFrameNeeded,
@@ -272,6 +281,7 @@ fn put_spec(head: &mut Head, spec: &Spec) {
     head.0.put_u8(encoder_code(spec.encoder));
     head.0.put_u8(preset_code(spec.preset));
     head.0.put_u32(spec.audio_bitrate);
+    head.0.put_u32(spec.thumbnail_frames);
     head.0.put_u64(spec.memory_limit);
 }
 
@@ -306,6 +316,7 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
         encoder: encoder.ok_or(DecodeError::Range("encoder"))?,
         preset: preset.ok_or(DecodeError::Range("preset"))?,
         audio_bitrate: fields.u32()?,
+        thumbnail_frames: fields.u32()?,
         memory_limit: fields.u64()?,
         shedding: None,
     })
@@ -400,16 +411,19 @@ fn take_input(kind: u8, fields: &mut Fields) -> Result<Input, DecodeError> {
     })
 }
 
-/// A still is kept for seconds: it must not pin the buffer.
-fn take_still(data: &Bytes) -> Result<Bytes, DecodeError> {
-    if data.len() > MAX_STILL {
-        return Err(DecodeError::Range("size of a still"));
+/// A picture is kept for long: it must not pin the buffer.
+fn take_picture(data: &Bytes, max: usize) -> Result<Bytes, DecodeError> {
+    if data.len() > max {
+        return Err(DecodeError::Range("size of a picture"));
     }
     Ok(Bytes::copy_from_slice(data))
 }
 
 /// Largest still: a JPEG of the lowest rung has a twentieth of it.
 const MAX_STILL: usize = 1 << 20;
+
+/// Largest thumbnail: its pixels have half of it before they are compressed.
+const MAX_THUMBNAIL: usize = 64 << 10;
 
 fn put_report(head: &mut Head, report: &Report) {
     head.0.put_f64(report.speed);
@@ -548,6 +562,7 @@ const REPORT: u8 = 69;
 const KEY_FRAME_NEEDED: u8 = 70;
 const RESTARTED: u8 = 71;
 const STILL: u8 = 72;
+const THUMBNAIL: u8 = 73;
 
 #[cfg(test)]
 mod tests;

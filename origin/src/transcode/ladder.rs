@@ -184,6 +184,18 @@ impl Default for Ladder {
     }
 }
 
+/// The size of a rung's thumbnails: the rung's shape within [`THUMBNAIL_SIDE`], each
+/// side even.
+pub fn thumbnail(rung: Resolution) -> Resolution {
+    let long = rung.width.max(rung.height).max(1);
+    let short = rung.short_side() * THUMBNAIL_SIDE.min(long) / long;
+    scaled(rung, short)
+}
+
+/// Longest side of a thumbnail, in pixels: what a preview over a seek bar shows on a
+/// common screen. A larger one would cost memory with each second of the window.
+pub const THUMBNAIL_SIDE: u32 = 192;
+
 /// Most rungs of one stream: each costs a thread and an encoder.
 pub const MAX_RUNGS: usize = 8;
 
@@ -233,6 +245,21 @@ mod tests {
             names(3840, 2160),
             ["1920x1080", "1280x720", "832x468", "640x360"]
         );
+    }
+
+    #[test]
+    fn thumbnails_are_small_and_shaped_like_the_rung() {
+        for (rung, expected) in [
+            ((640, 360), (192, 108)),
+            ((360, 640), (108, 192)),
+            ((480, 360), (192, 144)),
+            ((64, 36), (64, 36)),
+            ((8192, 360), (182, 8)),
+        ] {
+            let [rung, expected] =
+                [rung, expected].map(|(width, height)| Resolution { width, height });
+            assert_eq!(thumbnail(rung), expected, "{rung:?}");
+        }
     }
 
     #[test]

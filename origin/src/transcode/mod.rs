@@ -51,6 +51,9 @@ pub struct Spec {
     pub preset: Preset,
     /// Rate of the AAC track, in bits per second.
     pub audio_bitrate: u32,
+    /// Frames of a stretch that has one thumbnail, its first; stretches begin at
+    /// multiples of it.
+    pub thumbnail_frames: u32,
     /// Bytes of memory that the worker may hold; above it allocations fail
     /// and the worker is replaced.
     pub memory_limit: u64,
@@ -85,6 +88,7 @@ impl Spec {
             encoder: Encoder::default(),
             preset: Preset::default(),
             audio_bitrate: Self::DEFAULT_AUDIO_BITRATE,
+            thumbnail_frames: rate.as_u32(),
             memory_limit: Self::DEFAULT_MEMORY_LIMIT,
             shedding: None,
         }
@@ -176,6 +180,15 @@ pub enum Output {
     },
     /// The programme's picture as a JPEG, every few seconds.
     Still {
+        /// The whole file.
+        data: Bytes,
+    },
+    /// A small picture of the programme as a JPEG, one in each stretch of
+    /// [`Spec::thumbnail_frames`]; its size is [`ladder::thumbnail`] of the lowest
+    /// rung's.
+    Thumbnail {
+        /// The frame that it shows.
+        number: u64,
         /// The whole file.
         data: Bytes,
     },

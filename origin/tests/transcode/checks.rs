@@ -57,6 +57,22 @@ pub(crate) fn h264_and_opus_become_two_aligned_rungs() {
     assert_eq!(stream.stills.len(), 1);
     let still = &stream.stills[0];
     assert!(still.starts_with(&[0xff, 0xd8]) && still.ends_with(&[0xff, 0xd9]));
+    // A thumbnail of each second's first frame.
+    let numbers: Vec<u64> = stream
+        .thumbnails
+        .iter()
+        .map(|(number, _)| number - FIRST_FRAME)
+        .collect();
+    assert_eq!(numbers, [0, 30, 60]);
+    for (_, thumbnail) in &stream.thumbnails {
+        let shown = media::jpeg(thumbnail);
+        assert_eq!((shown.width, shown.height), (192, 108));
+        assert!(
+            shown.mean() > 60.0 && thumbnail.len() < 16_000,
+            "{}",
+            thumbnail.len()
+        );
+    }
 }
 
 pub(crate) fn vp8_and_vp9_take_over_in_the_middle() {
@@ -256,6 +272,7 @@ pub(crate) fn nothing_at_all_is_black_and_silent() {
     );
     assert!(stream.sound().iter().all(|sample| sample.abs() < 1e-4));
     assert!(stream.stills.is_empty(), "there is nothing to show");
+    assert!(stream.thumbnails.is_empty(), "there is nothing to show");
 }
 
 /// A beep in the middle of each of four seconds, on one channel or two.

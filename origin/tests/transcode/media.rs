@@ -129,20 +129,33 @@ impl Decoder {
             rest = after;
         }
         self.decoder.send_packet(&Packet::copy(&unit)).unwrap();
-        let mut frame = frame::Video::empty();
-        self.decoder.receive_frame(&mut frame).unwrap();
-        assert!(!frame.is_corrupt() && !frame.has_decode_errors());
-        let (width, height) = (frame.width(), frame.height());
-        let rows = frame.data(0).chunks(frame.stride(0)).take(height as usize);
-        let luma = rows
-            .flat_map(|row| &row[..width as usize])
-            .copied()
-            .collect();
-        Shown {
-            width,
-            height,
-            luma,
-        }
+        shown(&mut self.decoder)
+    }
+}
+
+/// Decodes a JPEG.
+pub(crate) fn jpeg(data: &[u8]) -> Shown {
+    let codec = decoder::find(codec::Id::MJPEG).unwrap();
+    let context = codec::Context::new_with_codec(codec);
+    let mut decoder = context.decoder().video().unwrap();
+    decoder.send_packet(&Packet::copy(data)).unwrap();
+    shown(&mut decoder)
+}
+
+fn shown(decoder: &mut decoder::Video) -> Shown {
+    let mut frame = frame::Video::empty();
+    decoder.receive_frame(&mut frame).unwrap();
+    assert!(!frame.is_corrupt() && !frame.has_decode_errors());
+    let (width, height) = (frame.width(), frame.height());
+    let rows = frame.data(0).chunks(frame.stride(0)).take(height as usize);
+    let luma = rows
+        .flat_map(|row| &row[..width as usize])
+        .copied()
+        .collect();
+    Shown {
+        width,
+        height,
+        luma,
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) struct Stream {
     pub(crate) restarts: usize,
     pub(crate) key_frames_needed: usize,
     pub(crate) stills: Vec<Bytes>,
+    pub(crate) thumbnails: Vec<(u64, Bytes)>,
     pub(crate) reports: Vec<Report>,
     /// Rungs that leave or return: which, whether it returns, and from which frame on.
     pub(crate) planned: Vec<(usize, bool, u64)>,
@@ -72,6 +73,7 @@ impl Stream {
             restarts: 0,
             key_frames_needed: 0,
             stills: Vec::new(),
+            thumbnails: Vec::new(),
             reports: Vec::new(),
             planned: Vec::new(),
             ticks: Vec::new(),
@@ -152,6 +154,7 @@ impl Stream {
             Output::AudioConfig { asc } => self.asc = Some(asc),
             Output::Audio { number, data } => self.audio.push((number, data)),
             Output::Still { data } => self.stills.push(data),
+            Output::Thumbnail { number, data } => self.thumbnails.push((number, data)),
             Output::Report(report) => self.reports.push(report),
             Output::KeyFrameNeeded => self.key_frames_needed += 1,
             Output::RungPlanned {

@@ -43,8 +43,12 @@ async fn ask(live: &Live, path: &str, from: &str, forwarded: &str) -> Response {
 
 #[tokio::test]
 async fn whatever_a_good_url_names_can_be_fetched_by_relative_uris() {
-    let live = live(None);
+    let mut live = live(None);
+    live.feed.run_with_thumbnails(1);
+    live.apply();
     let base = format!("/cmaf/1_7/{}", sign("/cmaf/1_7", 60, None));
+    let list = live.text(&format!("{base}/thumbnails.vtt")).await;
+    assert!(list.ends_with("\nthumbnails/33.jpg\n"), "relative: {list}");
     let master = live.text(&format!("{base}/master.m3u8")).await;
     assert!(master.contains("\n720p/media.m3u8\n"), "relative");
     let media = live.text(&format!("{base}/720p/media.m3u8")).await;
@@ -56,6 +60,7 @@ async fn whatever_a_good_url_names_can_be_fetched_by_relative_uris() {
         "audio/30.m4s",
         "index.mpd",
         "time",
+        "thumbnails/33.jpg",
     ] {
         assert_eq!(
             live.status(&format!("{base}/{file}")).await,

@@ -6,7 +6,7 @@ use std::{pin::pin, time::Duration};
 use axum::body::Body;
 use http::Request;
 
-use super::{Access, Live, MEDIA, header, poll_once};
+use super::{Access, Live, MEDIA, STREAM, body, header, poll_once};
 use crate::package::tests::{Feed, spec};
 
 /// A live stream of segments that are this long, in the middle of one.
@@ -73,6 +73,39 @@ async fn a_picture_is_kept_until_the_next_one_may_be_there() {
     let tag = header(&live.get(path).await, "etag").unwrap();
     let again = Request::get(path).header("if-none-match", tag);
     assert_eq!(kept_of(&live, again).await.0, 304);
+}
+
+#[tokio::test]
+async fn thumbnails_are_kept_like_segments_and_their_list_like_a_playlist() {
+    let mut live = live(1);
+    for file in ["thumbnails.vtt", "thumbnails/32.jpg"] {
+        let path = format!("/cmaf/1_7/{file}");
+        assert_eq!(kept(&live, &path).await, shared(404, 1), "none yet");
+        let code = live.status(&path).await.1;
+        assert_eq!(code.as_deref(), Some("3000"));
+    }
+    live.run(20); // to the end of segment 32
+    live.feed.run_with_thumbnails(2);
+    live.apply();
+    let list = "/cmaf/1_7/thumbnails.vtt";
+    assert_eq!(kept(&live, list).await, shared(200, 1));
+    let text = live.text(list).await;
+    let mut uris = text.lines().filter(|line| line.ends_with(".jpg"));
+    let path = format!("/cmaf/1_7/{}", uris.next().unwrap());
+    assert_eq!(path, "/cmaf/1_7/thumbnails/33.jpg");
+    assert_eq!(kept(&live, &path).await, immutable(200));
+    let response = live.get(&path).await;
+    let kind = header(&response, "content-type");
+    assert_eq!(kind.as_deref(), Some("image/jpeg"));
+    let sniff = header(&response, "x-content-type-options");
+    assert_eq!(sniff.as_deref(), Some("nosniff"));
+    assert_eq!(body(response).await, "jpeg 990");
+    let gone = kept(&live, "/cmaf/1_7/thumbnails/32.jpg").await;
+    assert_eq!(gone, shared(404, 1), "was never made");
+    let ahead = kept(&live, "/cmaf/1_7/thumbnails/35.jpg").await;
+    assert_eq!(ahead, nowhere(404), "is still to come");
+    live.directory.remove(STREAM.0, STREAM.1);
+    assert_eq!(live.status(list).await, (404, Some("1000".into())));
 }
 
 #[tokio::test]

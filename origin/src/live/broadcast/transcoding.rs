@@ -153,6 +153,7 @@ pub(super) fn worker_spec(
         encoder: media.encoder,
         preset: media.preset,
         audio_bitrate: media.audio_bitrate.as_bps().try_into().unwrap_or(u32::MAX),
+        thumbnail_frames: programme.thumbnail_frames(),
         memory_limit: media.worker_memory.as_u64(),
         shedding: media.shed_rungs.then(|| programme.beat()),
         ..transcode::Spec::new(ladder, programme.rate())

@@ -11,6 +11,7 @@ mod manifests;
 pub(crate) mod playlist;
 mod real;
 mod shed;
+mod thumbnails;
 
 use std::{ops::Range, sync::Arc};
 
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use inlet_common::clock::UtcTime;
 use mp4_atom::{Any, Decode, Moof};
 
-use super::{Output, Packager, Presentation, Segment, Snapshot, Spec};
+use super::{Output, Packager, Presentation, Segment, Snapshot, Spec, Thumbnails};
 use crate::{
     timeline::{Epoch, FrameRate},
     transcode::{
@@ -58,6 +59,7 @@ pub(crate) struct Feed {
     pub(crate) snapshots: Vec<Option<Arc<Snapshot>>>,
     /// Every snapshot that changed a playlist, with its rendition.
     pub(crate) playlists: Vec<(usize, Arc<Snapshot>)>,
+    pub(crate) thumbnails: Option<Arc<Thumbnails>>,
     /// What was drained and not yet taken by a test.
     pub(crate) outputs: Vec<Output>,
 }
@@ -79,6 +81,7 @@ impl Feed {
             presentation: None,
             snapshots: vec![None; 3],
             playlists: Vec::new(),
+            thumbnails: None,
             outputs: Vec::new(),
         };
         feed.configure(SPS);
@@ -135,6 +138,9 @@ impl Feed {
                 Output::Presentation(presentation) => {
                     self.presentation = Some(Arc::clone(presentation));
                 }
+                Output::Thumbnails(thumbnails) => {
+                    self.thumbnails = Some(Arc::clone(thumbnails));
+                }
                 Output::Rendition {
                     index,
                     snapshot,
@@ -148,6 +154,20 @@ impl Feed {
                 }
             }
             self.outputs.push(output);
+        }
+    }
+
+    /// So many segments of a second, with the picture that a worker makes of the first
+    /// frame of each.
+    pub(crate) fn run_with_thumbnails(&mut self, segments: u64) {
+        for _ in 0..segments {
+            let number = self.frame;
+            self.run(1);
+            self.give(&transcode::Output::Thumbnail {
+                number,
+                data: Bytes::from(format!("jpeg {number}")),
+            });
+            self.run(self.fps - number % self.fps - 1);
         }
     }
 

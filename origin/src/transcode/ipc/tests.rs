@@ -172,6 +172,7 @@ fn output() -> impl Strategy<Value = Output> {
             })
         }),
         bytes(2000).prop_map(|data| Output::Still { data }),
+        (any::<u64>(), bytes(2000)).prop_map(|(number, data)| Output::Thumbnail { number, data }),
         Just(Output::KeyFrameNeeded),
         Just(Output::Restarted),
     ]

@@ -189,6 +189,7 @@ impl Ledger {
             Output::AudioConfig { .. }
             | Output::Report(_)
             | Output::Still { .. }
+            | Output::Thumbnail { .. }
             | Output::KeyFrameNeeded => Verdict::Deliver,
             Output::VideoConfig { .. }
             | Output::Video { .. }

@@ -216,7 +216,7 @@ impl Pipeline {
                 rate: spec.rate,
                 encoder,
                 // The last one is the cheapest, and is always made.
-                makes_stills: index + 1 == spec.ladder.len(),
+                thumbnail_frames: (index + 1 == spec.ladder.len()).then_some(spec.thumbnail_frames),
             };
             let (sink, gauges) = (sink.clone(), gauges.clone());
             spawn(&format!("rung-{}", rung.name()), move || {

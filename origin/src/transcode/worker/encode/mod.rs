@@ -70,8 +70,9 @@ pub(super) struct Task {
     pub(super) rung: Rung,
     pub(super) rate: FrameRate,
     pub(super) encoder: Opened,
-    /// Whether the stream's stills come from it.
-    pub(super) makes_stills: bool,
+    /// Frames between two thumbnails, if the stream's stills and thumbnails come
+    /// from it.
+    pub(super) thumbnail_frames: Option<u32>,
 }
 
 /// Answers each job with one frame until the sender is gone.
@@ -86,10 +87,10 @@ pub(super) fn run(
         rung,
         rate,
         encoder,
-        makes_stills,
+        thumbnail_frames,
     } = task;
-    let stills = || Stills::new(rung.resolution, rate);
-    let stills = makes_stills.then(stills).transpose();
+    let stills = |every| Stills::new(rung.resolution, rate, every);
+    let stills = thumbnail_frames.map(stills).transpose();
     let mut stills = stills.map_err(failed("JPEG"))?;
     let parameter_sets = encoder.parameter_sets().clone();
     let mut encoding = Encoding::new(encoder)?;
@@ -109,9 +110,9 @@ pub(super) fn run(
         let frame = render(&mut canvas, &job, gauges)?;
         let idr = std::mem::take(&mut idr_owed) || job.idr;
         let slices = encoding.encode(&frame, job.number, idr)?;
-        let still = match stills.as_mut().filter(|_| job.picture.is_some()) {
+        let pictures = match stills.as_mut().filter(|_| job.picture.is_some()) {
             Some(stills) => stills.take(job.number, &frame).map_err(failed("JPEG"))?,
-            None => None,
+            None => [None, None],
         };
         drop(frame);
         let output = Output::Video {
@@ -122,8 +123,8 @@ pub(super) fn run(
         };
         gauges.rung_answered(index, clock::now().saturating_duration_since(begin));
         send(sink, &output)?;
-        if let Some(data) = still {
-            send(sink, &Output::Still { data })?;
+        for picture in pictures.iter().flatten() {
+            send(sink, picture)?;
         }
     }
     Ok(())
