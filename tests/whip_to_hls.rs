@@ -221,6 +221,44 @@ fn of_day(text: &str) -> Result<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn opus_is_offered_beside_aac_where_it_is_wanted() {
+    scenario(async |rig: &mut Rig| {
+        let wanted = "[media]\nopus_bitrate = \"96 kbps\"\n";
+        rig.reconfigure_origin(|text| text.replacen("[media]\n", wanted, 1))
+            .await?;
+        rig.link_up().await?;
+        let stream = rig.api.create("opus").await?;
+        let publisher = Publisher::start(stage::options(&stream)).await?;
+        let playlist = stage::complete(&stream).await?;
+        ensure!(playlist.audio.len() == 2, "{playlist:?}");
+        let (aac, opus) = playlist.variants.split_at(RUNGS.len());
+        let is_opus = |it: &Variant| it.codecs.ends_with(",opus");
+        ensure!(!aac.iter().any(is_opus), "{playlist:?}");
+        ensure!(opus.iter().all(is_opus), "{playlist:?}");
+        let urls = |all: &[Variant]| all.iter().map(|it| it.url.clone()).collect::<Vec<_>>();
+        ensure!(urls(aac) == urls(opus), "{playlist:?}");
+        for manifest in [&stream.hls, &stream.dash, &stream.transport] {
+            let streams = viewer::probe(manifest, PATIENCE).await?;
+            let sound = streams.iter().filter(|it| it["codec_type"] == "audio");
+            let codecs: Vec<_> = sound.map(|it| it["codec_name"].clone()).collect();
+            ensure!(
+                codecs.first() == Some(&"aac".into()),
+                "{manifest}: {codecs:?}"
+            );
+            let has_opus = codecs.contains(&"opus".into());
+            ensure!(
+                has_opus != (*manifest == stream.transport),
+                "{manifest}: {codecs:?}"
+            );
+        }
+        let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
+        watched.ensure_together()?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transport_streams_run_on_with_sound_and_picture_together() {
     scenario(async |rig: &mut Rig| {
         let (stream, publisher, _) = stage::on_air(rig, "transport").await?;

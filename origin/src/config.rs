@@ -129,6 +129,8 @@ pub struct Media {
     pub preset: Preset,
     /// Rate of the AAC track.
     pub audio_bitrate: Bitrate,
+    /// Rate of the Opus track; `None` for no such track.
+    pub opus_bitrate: Option<Bitrate>,
     /// Memory that one stream's worker process may hold.
     pub worker_memory: Bytes,
     /// Whether rungs are shed when the machine cannot keep up.
@@ -273,6 +275,13 @@ impl ConfigFile {
             media.audio_bitrate,
             Bitrate::from_kbps(32)..=Bitrate::from_kbps(320),
         );
+        if media.opus_bitrate.as_bps() > 0 {
+            check.range(
+                "media.opus_bitrate",
+                media.opus_bitrate,
+                Bitrate::from_kbps(16)..=Bitrate::from_kbps(320),
+            );
+        }
         check.range(
             "media.worker_memory",
             media.worker_memory,
@@ -364,6 +373,7 @@ impl From<file::Media> for Media {
             encoder: file.encoder,
             preset: file.preset,
             audio_bitrate: file.audio_bitrate,
+            opus_bitrate: Some(file.opus_bitrate).filter(|rate| rate.as_bps() > 0),
             worker_memory: file.worker_memory,
             shed_rungs: file.shed_rungs,
         }

@@ -18,6 +18,9 @@ pub const AUDIO_TIMESCALE: u32 = 48_000;
 /// Samples in one AAC-LC frame.
 pub const AAC_FRAME_SAMPLES: u64 = 1024;
 
+/// Samples in one of our Opus packets, which last 20 ms. A segment has whole ones.
+pub const OPUS_FRAME_SAMPLES: u64 = 960;
+
 /// A moment of a stream, in microseconds since its epoch.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,

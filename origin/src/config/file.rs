@@ -221,6 +221,9 @@ pub struct Media {
     pub preset: Preset,
     /// Rate of the AAC track, 32–320 kbps. Default 128 kbps.
     pub audio_bitrate: Bitrate,
+    /// Rate of an Opus track beside it, 16–320 kbps, for players that take it. Default
+    /// 0: none.
+    pub opus_bitrate: Bitrate,
     /// Memory of one stream's worker process, 256 MiB to 16 GiB; above it the
     /// worker is replaced. Default 768 MiB.
     pub worker_memory: Bytes,
@@ -243,6 +246,7 @@ impl Default for Media {
             encoder: Encoder::default(),
             preset: Preset::default(),
             audio_bitrate: Bitrate::from_kbps(128),
+            opus_bitrate: Bitrate::from_kbps(0),
             worker_memory: Bytes::from_mib(768),
             shed_rungs: true,
         }

@@ -102,6 +102,13 @@ fn https_takes_a_certificate_and_its_key() {
     );
 }
 
+#[test]
+fn there_is_no_opus_unless_it_has_a_rate() {
+    assert_eq!(load("").unwrap().media.opus_bitrate, None);
+    let config = load("[media]\nopus_bitrate = \"96 kbps\"").unwrap();
+    assert_eq!(config.media.opus_bitrate, Some(Bitrate::from_kbps(96)));
+}
+
 /// Files with one fault each, and how its problem begins.
 const FAULTS: &[(&str, &str)] = &[
     (
@@ -111,6 +118,10 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[media]\nsegment = \"1500ms\"\nwindow = \"30s\"",
         "media.segment: must be whole seconds",
+    ),
+    (
+        "[media]\nopus_bitrate = \"8 kbps\"",
+        "media.opus_bitrate: 8 kbps is out of range: use 16 kbps to 320 kbps",
     ),
     (
         "[media]\npart = \"2s\"",

@@ -28,7 +28,7 @@ mod query;
 
 use super::{Access, Metrics, router};
 use crate::{
-    package::tests::{Feed, playlist},
+    package::tests::{Feed, playlist, spec},
     store::{Directory, Stream},
 };
 
@@ -144,6 +144,38 @@ async fn everything_that_the_playlists_name_can_be_fetched() {
         }
     }
     assert!(live.text("/cmaf/1_7/index.mpd").await.starts_with("<?xml"));
+}
+
+#[tokio::test]
+async fn opus_is_fetched_like_the_others_and_is_in_no_transport_stream() {
+    let mut spec = spec(30);
+    spec.opus_bitrate = Some(96_000);
+    let mut live = Live::of(Feed::with(spec, 900), Access::free());
+    live.run(100);
+    let parsed = playlist::parse(&live.text("/cmaf/1_7/opus/media.m3u8").await);
+    let reports: Vec<_> = parsed
+        .reports
+        .iter()
+        .map(|it| playlist::find(it, "URI"))
+        .collect();
+    let others = ["720p", "360p", "audio"].map(|it| format!("../{it}/media.m3u8"));
+    assert_eq!(reports, others);
+    for file in [parsed.maps[0].as_str(), "31.m4s", "31.0.m4s"] {
+        let response = live.get(&format!("/cmaf/1_7/opus/{file}")).await;
+        assert_eq!(response.status(), StatusCode::OK, "{file}");
+        assert_eq!(
+            header(&response, "content-type").as_deref(),
+            Some("audio/mp4")
+        );
+    }
+    let legacy = "/mpegts/1_7";
+    assert_eq!(
+        live.status(&format!("{legacy}/opus/media.m3u8")).await.0,
+        404
+    );
+    assert_eq!(live.status(&format!("{legacy}/720p/31.ts")).await.0, 200);
+    let master = live.text(&format!("{legacy}/master_mpegts.m3u8")).await;
+    assert!(!master.contains("opus"));
 }
 
 #[tokio::test]

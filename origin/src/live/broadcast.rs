@@ -43,6 +43,8 @@ use crate::{
 mod growth;
 mod transcoding;
 
+pub(super) use self::transcoding::bits;
+
 /// A session that is silent for so long is over, whatever its edge believes.
 const SILENCE_MICROS: i64 = 30_000_000;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use inlet_common::clock::{self, UtcTime};
 
-use super::broadcast::Settings;
+use super::broadcast::{Settings, bits};
 use crate::{
     package::{self, Packager},
     registry::{Authorised, QualitySet},
@@ -69,12 +69,8 @@ impl Programme {
             window: settings.media.window,
             latency: settings.media.latency,
             publish_margin: settings.media.publish_margin,
-            audio_bitrate: settings
-                .media
-                .audio_bitrate
-                .as_bps()
-                .try_into()
-                .unwrap_or(u32::MAX),
+            audio_bitrate: bits(settings.media.audio_bitrate),
+            opus_bitrate: settings.media.opus_bitrate.map(bits),
             is_continued: continued.is_some(),
             taken_until: authorised.epoch.at(taken_until),
             ..package::Spec::new(ladder.clone(), rate, authorised.epoch)

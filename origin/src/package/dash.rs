@@ -11,7 +11,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{Init, Kind, Layout, Period, Presentation, Rendition, State, iso8601};
+use super::{AudioCodec, Init, Kind, Layout, Period, Presentation, Rendition, State, iso8601};
 use crate::{timeline::MediaTime, transcode::ladder::Resolution};
 
 /// How often players look for a new period. An unneeded look costs one small
@@ -116,12 +116,12 @@ fn write_period(
     let with_init = made.filter_map(|(rendition, init)| Some((rendition, init.as_ref()?)));
     let made: Vec<_> = with_init.collect();
     let with_init = || made.iter().copied();
-    let video: Vec<_> = with_init().filter(|(r, _)| r.kind != Kind::Audio).collect();
-    let audio: Vec<_> = with_init().filter(|(r, _)| r.kind == Kind::Audio).collect();
-    for (id, (kind, members)) in [("video", video), ("audio", audio)].into_iter().enumerate() {
-        if !members.is_empty() {
-            write_adaptation_set(xml, presentation, period, start, (id, kind), &members)?;
-        }
+    let video: Vec<_> = with_init().filter(|(r, _)| !r.kind.is_audio()).collect();
+    let sounds = with_init().filter(|(r, _)| r.kind.is_audio());
+    // A player switches within a set, so each coding has one of its own.
+    let sets = std::iter::once(video).chain(sounds.map(|it| vec![it]));
+    for (id, members) in sets.enumerate() {
+        write_adaptation_set(xml, presentation, period, start, id, &members)?;
     }
     if let Some(size) = presentation.thumbnails {
         write_thumbnails(xml, &presentation.layout, period, size)?;
@@ -158,11 +158,18 @@ fn write_adaptation_set(
     presentation: &Presentation,
     period: &Period,
     start: MediaTime,
-    (id, kind): (usize, &str),
+    id: usize,
     members: &[(&Rendition, &std::sync::Arc<Init>)],
 ) -> std::fmt::Result {
     let Some((first, _)) = members.first() else {
         return Ok(());
+    };
+    // Players that know both codings and have no wish begin with AAC, as they do
+    // where there is no other.
+    let (kind, priority) = match first.kind {
+        Kind::Video { .. } => ("video", ""),
+        Kind::Audio(AudioCodec::Aac) => ("audio", ""),
+        Kind::Audio(AudioCodec::Opus) => ("audio", " selectionPriority=\"0\""),
     };
     let offset = period
         .first_segment
@@ -170,7 +177,7 @@ fn write_adaptation_set(
     writeln!(
         xml,
         "<AdaptationSet id=\"{id}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" lang=\"und\" \
-         segmentAlignment=\"true\" startWithSAP=\"1\">"
+         segmentAlignment=\"true\" startWithSAP=\"1\"{priority}>"
     )?;
     writeln!(
         xml,
@@ -204,14 +211,14 @@ fn write_representation(
             resolution.height,
             rate.as_u32()
         ),
-        Kind::Audio => format!(" audioSamplingRate=\"{}\"", beat.timescale),
+        Kind::Audio(_) => format!(" audioSamplingRate=\"{}\"", beat.timescale),
     };
     writeln!(
         xml,
         "<Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{}\"{shape}>",
         rendition.name, init.codec, rendition.peak
     )?;
-    if rendition.kind == Kind::Audio {
+    if rendition.kind.is_audio() {
         writeln!(
             xml,
             "<AudioChannelConfiguration \
@@ -237,14 +244,15 @@ fn write_representation(
 }
 
 /// A segment can be asked for when its first chunk is published: a segment
-/// less a chunk and the margin before its nominal end. An audio segment may
-/// begin one frame late, as AAC frames do not fit into a second.
+/// less a chunk and the margin before its nominal end. A segment may begin one frame
+/// late where frames do not fit into a second, as AAC's do not.
 fn availability_time_offset(presentation: &Presentation, rendition: &Rendition) -> String {
     let beat = &rendition.beat;
-    let drift = if rendition.kind == Kind::Audio {
-        u64::from(beat.unit_ticks)
-    } else {
+    let unit = u64::from(beat.unit_ticks);
+    let drift = if beat.segment_ticks.is_multiple_of(unit) {
         0
+    } else {
+        unit
     };
     let early = beat
         .segment_ticks

@@ -1,14 +1,17 @@
 //! How long chunks, parts and segments are, for a stream's whole life.
 //!
-//! Everything is counted in *units*: one unit is one video frame or one AAC
-//! frame. A rendition's [`Beat`] says how many units make a chunk and a part,
+//! Everything is counted in *units*: one unit is one video frame, one AAC frame or one
+//! Opus packet. A rendition's [`Beat`] says how many units make a chunk and a part,
 //! and which segment a unit belongs to; video and audio differ in nothing else.
 
 use std::time::Duration;
 
-use super::thumbnails::MAX_STRETCHES;
+use super::{AudioCodec, thumbnails::MAX_STRETCHES};
 use crate::{
-    timeline::{AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, Epoch, FrameRate, MediaTime, VIDEO_TIMESCALE},
+    timeline::{
+        AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, Epoch, FrameRate, MediaTime, OPUS_FRAME_SAMPLES,
+        VIDEO_TIMESCALE,
+    },
     transcode::ladder::Rung,
 };
 
@@ -39,6 +42,9 @@ pub struct Spec {
     pub publish_margin: Duration,
     /// Rate of the AAC encoder in bits per second; default 128,000.
     pub audio_bitrate: u32,
+    /// Rate of the Opus encoder in bits per second; `None`, the default, where there is
+    /// no such rendition.
+    pub opus_bitrate: Option<u32>,
     /// Whether players may hold segments of the same stream that an earlier
     /// process made: then it begins with a discontinuity. Default false.
     pub is_continued: bool,
@@ -62,6 +68,7 @@ impl Spec {
             latency: Duration::from_millis(800),
             publish_margin: Duration::from_millis(50),
             audio_bitrate: 128_000,
+            opus_bitrate: None,
             is_continued: false,
             taken_until: MediaTime::from_micros(-1),
         }
@@ -96,8 +103,10 @@ pub struct Layout {
     pub thumbnail_segments: u64,
     /// The video renditions' beat.
     pub video: Beat,
-    /// The audio rendition's beat.
+    /// The AAC rendition's beat.
     pub audio: Beat,
+    /// The Opus rendition's beat.
+    pub opus: Beat,
     /// See [`Spec::latency`].
     pub latency: Duration,
     /// See [`Spec::publish_margin`].
@@ -130,15 +139,26 @@ impl Layout {
             .filter(|n| (10..=3600).contains(n))
             .ok_or(SpecError::Window)?;
         let video = Beat::video(spec, segment_seconds);
+        let target = video.part_target_micros();
+        let sound = |samples| Beat::sound(spec, segment_seconds, target, samples);
         Ok(Self {
             segment_seconds,
             window_segments,
             thumbnail_segments: window_segments.div_ceil(MAX_STRETCHES) as u64,
             video,
-            audio: Beat::audio(spec, segment_seconds, video.part_target_micros()),
+            audio: sound(AAC_FRAME_SAMPLES),
+            opus: sound(OPUS_FRAME_SAMPLES),
             latency: spec.latency,
             publish_margin: spec.publish_margin,
         })
+    }
+
+    /// The beat of the sound that is coded so.
+    pub fn sound(&self, codec: AudioCodec) -> Beat {
+        match codec {
+            AudioCodec::Aac => self.audio,
+            AudioCodec::Opus => self.opus,
+        }
     }
 
     /// One target duration.
@@ -191,23 +211,38 @@ impl Beat {
 
     /// Audio parts may not be longer than the video's and not shorter than
     /// 85 % of them, and the segment's last one should not be a splinter: of
-    /// the counts allowed, takes the smallest.
-    fn audio(spec: &Spec, segment_seconds: u32, part_target_micros: u64) -> Self {
-        let frame = AAC_FRAME_SAMPLES * 1_000_000;
+    /// the counts allowed, takes the largest that fills a segment with whole parts,
+    /// else the smallest.
+    fn sound(
+        spec: &Spec,
+        segment_seconds: u32,
+        part_target_micros: u64,
+        frame_samples: u64,
+    ) -> Self {
+        let frame = frame_samples * 1_000_000;
         let scale = u64::from(AUDIO_TIMESCALE);
+        let segment_ticks = u64::from(segment_seconds) * scale;
         let longest = (part_target_micros * scale / frame).max(1);
         let shortest = (part_target_micros * 85 * scale)
             .div_ceil(frame * 100)
             .max(1);
-        let part_units = shortest.min(longest);
+        let fills = |n: &u64| segment_ticks.is_multiple_of(n * frame_samples);
+        let part_units = (shortest..=longest).rev().find(fills);
+        let part_units = part_units.unwrap_or(shortest.min(longest));
         let chunk = u64::try_from(spec.chunk.as_micros()).unwrap_or(u64::MAX);
         Self {
             timescale: AUDIO_TIMESCALE,
-            unit_ticks: 1024,
-            segment_ticks: u64::from(segment_seconds) * scale,
+            unit_ticks: u32::try_from(frame_samples).unwrap_or(u32::MAX),
+            segment_ticks,
             part_units,
             chunk_units: largest_divisor(part_units, |n| n * frame <= chunk * scale),
         }
+    }
+
+    /// Units that a span takes, the last one perhaps in part.
+    pub(super) fn units(&self, span: Duration) -> u64 {
+        let ticks = span.as_secs().saturating_mul(u64::from(self.timescale));
+        ticks.div_ceil(u64::from(self.unit_ticks))
     }
 
     /// When unit `number` begins, in ticks.
@@ -299,6 +334,10 @@ mod tests {
             );
             let audio = (layout.audio.part_units, layout.audio.chunk_units);
             assert_eq!(audio, (audio_part, audio_chunk), "{fps}");
+            // Opus: 200 ms in chunks of 100 ms, and so five parts a second.
+            let opus = (layout.opus.part_units, layout.opus.chunk_units);
+            assert_eq!(opus, (10, 5), "{fps}");
+            assert_eq!(layout.opus.first_unit(1), 50);
         }
     }
 

@@ -50,6 +50,6 @@ pub use calendar::iso8601;
 pub use fmp4::{Config, Init};
 pub use layout::{Beat, Layout, Spec, SpecError};
 pub use packager::{Dropped, Output, Packager};
-pub use presentation::{Kind, Period, Presentation, Rendition};
+pub use presentation::{AudioCodec, Kind, Period, Presentation, Rendition};
 pub use thumbnails::{Thumbnail, Thumbnails};
 pub use window::{Edge, Part, Segment, Snapshot, State};

@@ -14,29 +14,25 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec, SpecError, State,
+    AudioCodec, Beat, Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec,
+    SpecError, State,
     periods::Periods,
     presentation,
     segmenter::{Configured, Growth, Opened, Pushed, Segmenter},
-    silence,
     stand_in::{Frame, StandIns},
     thumbnails::{Album, Thumbnails},
 };
 use crate::{
-    timeline::{AAC_FRAME_SAMPLES, Epoch, MediaTime},
+    timeline::{Epoch, MediaTime},
     transcode::{self, ladder::Rung},
 };
 
 mod growth;
 mod rungs;
+mod sound;
 mod thumbnails;
 
-/// AAC frames that wait for the first IDR: 5 s, far beyond an encoder's delay.
-/// Beyond it the oldest go, which nobody would hear anyway.
-const MAX_WAITING_AUDIO: usize = 235;
-
-/// Lost AAC frames replaced by silence: 3 s. A longer hole stays a hole.
-const MAX_SILENT_FRAMES: u64 = 141;
+use self::sound::Sound;
 
 /// What a packager produced.
 #[derive(Clone, Debug)]
@@ -82,12 +78,12 @@ pub struct Packager {
     spec: Spec,
     layout: Layout,
     names: Vec<String>,
-    /// One per rung, then the audio's.
+    /// One per rung, then one per coding of the sound.
     segmenters: Vec<Segmenter>,
     state: State,
     /// When the current run's first frame is shown; `None` before it.
     run_start: Option<MediaTime>,
-    waiting_audio: VecDeque<(u64, Bytes)>,
+    sounds: Vec<Sound>,
     break_at: Option<u64>,
     periods: Periods,
     stand_ins: StandIns,
@@ -117,12 +113,19 @@ impl Packager {
                 false,
             ));
         }
-        segmenters.push(Segmenter::new(
-            layout.audio,
-            spec.epoch,
-            layout.window_segments,
-            true,
-        ));
+        let mut sounds = vec![Sound::new(AudioCodec::Aac, spec.audio_bitrate)];
+        sounds.extend(
+            spec.opus_bitrate
+                .map(|rate| Sound::new(AudioCodec::Opus, rate)),
+        );
+        for sound in &sounds {
+            segmenters.push(Segmenter::new(
+                layout.sound(sound.codec),
+                spec.epoch,
+                layout.window_segments,
+                true,
+            ));
+        }
         let first = layout.first_segment_after(spec.taken_until);
         for segmenter in &mut segmenters {
             segmenter.refuse_before(first);
@@ -134,17 +137,20 @@ impl Packager {
             .ladder
             .iter()
             .map(|rung| rung.bitrate)
-            .chain([spec.audio_bitrate]);
+            .chain(sounds.iter().map(|sound| sound.bitrate));
         // Where peaks begin: what a rate controller overshoots in one second.
         let peaks = rates.map(|rate| u64::from(rate) * 5 / 4).collect();
-        Ok(Self {
+        let mut packager = Self {
             layout,
-            names: presentation::names(spec.ladder.iter().map(Rung::name)),
+            names: presentation::names(
+                spec.ladder.iter().map(Rung::name),
+                spec.opus_bitrate.is_some(),
+            ),
             has_part: vec![false; segmenters.len()],
             segmenters,
             state: State::Live,
             run_start: None,
-            waiting_audio: VecDeque::new(),
+            sounds,
             break_at: None,
             periods: Periods::default(),
             stand_ins: StandIns::new(spec.ladder.len()),
@@ -154,7 +160,9 @@ impl Packager {
             dropped: BTreeMap::new(),
             outputs: VecDeque::new(),
             spec,
-        })
+        };
+        packager.configure_opus();
+        Ok(packager)
     }
 
     /// Takes what the worker made.
@@ -172,7 +180,12 @@ impl Packager {
                 self.handle_video(*rung, *number, *idr, data);
             }
             transcode::Output::AudioConfig { asc } => self.handle_audio_config(asc),
-            transcode::Output::Audio { number, data } => self.handle_audio(*number, data),
+            transcode::Output::Audio { number, data } => {
+                self.handle_audio(AudioCodec::Aac, *number, data);
+            }
+            transcode::Output::Opus { number, data } => {
+                self.handle_audio(AudioCodec::Opus, *number, data);
+            }
             transcode::Output::Restarted => {
                 for segmenter in &mut self.segmenters {
                     segmenter.await_sync();
@@ -210,7 +223,7 @@ impl Packager {
         }
         self.state = State::Live;
         self.run_start = None;
-        self.waiting_audio.clear();
+        self.sounds.iter_mut().for_each(Sound::forget);
         if let Some(segment) = self.next_common_segment() {
             self.break_at = Some(segment);
             for segmenter in &mut self.segmenters {
@@ -245,9 +258,22 @@ impl Packager {
         self.spec.epoch
     }
 
-    /// The renditions' names in URLs, in order, `audio` last.
+    /// The renditions' names in URLs, in order, those of the sound last.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The renditions in order: name, coding of the sound or `None` for pictures, and
+    /// lengths.
+    pub fn tracks(&self) -> impl Iterator<Item = (&str, Option<AudioCodec>, Beat)> {
+        let pictures = self.spec.ladder.iter().map(|_| None);
+        let codecs = pictures.chain(self.sounds.iter().map(|sound| Some(sound.codec)));
+        let lengths = self.segmenters.iter().map(|segmenter| *segmenter.beat());
+        let names = self.names.iter().map(String::as_str);
+        names
+            .zip(codecs)
+            .zip(lengths)
+            .map(|((name, codec), beat)| (name, codec, beat))
     }
 
     /// How many samples were dropped for a reason.
@@ -268,13 +294,6 @@ impl Packager {
                 self.announce_periods();
             }
             Err(error) => tracing::warn!(%error, rung, "video configuration refused"),
-        }
-    }
-
-    fn handle_audio_config(&mut self, asc: &[u8]) {
-        match Init::audio(asc, self.spec.audio_bitrate) {
-            Ok(init) => self.configure(self.audio_index(), init),
-            Err(error) => tracing::warn!(%error, "audio configuration refused"),
         }
     }
 
@@ -317,49 +336,6 @@ impl Packager {
         }
     }
 
-    fn handle_audio(&mut self, number: u64, data: &Bytes) {
-        if self.state != State::Live {
-            return self.count(Dropped::NotLive);
-        }
-        self.waiting_audio.push_back((number, data.clone()));
-        if self.run_start.is_some() {
-            self.release_audio();
-        } else if self.waiting_audio.len() > MAX_WAITING_AUDIO {
-            self.waiting_audio.pop_front();
-        }
-    }
-
-    /// Packages the audio from the run's first frame on, one frame that
-    /// reaches into it included.
-    fn release_audio(&mut self) {
-        let Some(start) = self.run_start else { return };
-        while let Some((number, data)) = self.waiting_audio.pop_front() {
-            let end = number.saturating_add(1).saturating_mul(AAC_FRAME_SAMPLES);
-            if self.layout.audio.time(end) > start {
-                self.fill_with_silence(number);
-                self.push(self.audio_index(), number, data, true);
-            }
-        }
-    }
-
-    fn fill_with_silence(&mut self, until: u64) {
-        let index = self.audio_index();
-        let Some(audio) = self.segmenters.get(index) else {
-            return;
-        };
-        let (Some(next), Some(init)) = (audio.next(), audio.upcoming()) else {
-            return;
-        };
-        let Some(frame) = silence::frame(init.channels()) else {
-            return;
-        };
-        if until.saturating_sub(next) <= MAX_SILENT_FRAMES {
-            for number in next..until {
-                self.push(index, number, frame.clone(), true);
-            }
-        }
-    }
-
     fn push(&mut self, index: usize, number: u64, data: Bytes, sync: bool) {
         if self.state != State::Live {
             return self.count(Dropped::NotLive);
@@ -373,7 +349,7 @@ impl Packager {
         }
         match segmenter.push(number, data, sync) {
             Ok(Pushed { growth, opened }) => {
-                if let Some(opened) = opened.filter(|_| index != self.audio_index()) {
+                if let Some(opened) = opened.filter(|_| index < self.audio_index()) {
                     self.handle_opened(index, number, opened);
                 }
                 self.publish(index, growth);
@@ -406,10 +382,10 @@ impl Packager {
         if self.run_start.is_none() {
             let beat = self.segmenters.get(index).map(Segmenter::beat);
             self.run_start = beat.map(|beat| beat.time(beat.ticks(number)));
-            if let Some(audio) = self.segmenters.last_mut() {
-                audio.refuse_before(opened.segment);
+            for sound in self.sound_segmenters() {
+                sound.refuse_before(opened.segment);
             }
-            self.release_audio();
+            self.release_sounds();
         }
     }
 
@@ -418,7 +394,7 @@ impl Packager {
             return;
         }
         self.state = state;
-        self.waiting_audio.clear();
+        self.sounds.iter_mut().for_each(Sound::forget);
         for index in 0..self.segmenters.len() {
             let growth = self
                 .segmenters
@@ -522,7 +498,8 @@ impl Packager {
                 rung.bitrate,
             )
         });
-        let all = video.chain([(Kind::Audio, self.spec.audio_bitrate)]);
+        let sounds = self.sounds.iter();
+        let all = video.chain(sounds.map(|it| (Kind::Audio(it.codec), it.bitrate)));
         let facts = self.names.iter().zip(&self.segmenters).zip(&self.peaks);
         all.zip(facts)
             .map(|((kind, bitrate), ((name, segmenter), peak))| {
@@ -556,6 +533,7 @@ impl Packager {
             .map(|newest| newest + 1)
     }
 
+    /// Index of the first rendition of the sound, which is AAC's.
     fn audio_index(&self) -> usize {
         self.spec.ladder.len()
     }
@@ -567,7 +545,7 @@ impl Packager {
 
 /// What the boxes of a rendition's chunks cost: about 132 bytes for each chunk
 /// and 4 for each sample.
-fn box_bits_per_second(beat: &super::Beat) -> u64 {
+fn box_bits_per_second(beat: &Beat) -> u64 {
     let bytes = 132 + 4 * beat.chunk_units;
     bytes * 8 * u64::from(beat.timescale) / beat.chunk_ticks()
 }

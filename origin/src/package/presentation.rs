@@ -19,7 +19,7 @@ pub struct Presentation {
     pub layout: Layout,
     /// Where the stream's time begins.
     pub epoch: Epoch,
-    /// Video renditions, tallest first, then the audio one.
+    /// Video renditions, tallest first, then those of the sound, AAC's first.
     pub renditions: Vec<Rendition>,
     /// Unbroken stretches of media, oldest first; never empty. The last ones may
     /// be yet to come.
@@ -33,11 +33,13 @@ pub struct Presentation {
 }
 
 impl Presentation {
-    /// The audio rendition.
-    pub fn audio(&self) -> Option<&Rendition> {
-        self.renditions
-            .iter()
-            .find(|r| matches!(r.kind, Kind::Audio))
+    /// The renditions of the sound with their indices, AAC's first.
+    pub fn sounds(&self) -> impl Iterator<Item = (usize, &Rendition, AudioCodec)> {
+        let all = self.renditions.iter().enumerate();
+        all.filter_map(|(index, rendition)| match rendition.kind {
+            Kind::Audio(codec) => Some((index, rendition, codec)),
+            Kind::Video { .. } => None,
+        })
     }
 
     /// Whether a rendition has pictures of its own in the newest period.
@@ -55,7 +57,7 @@ impl Presentation {
 /// A rendition's fixed facts.
 #[derive(Clone, Debug)]
 pub struct Rendition {
-    /// Its name in URLs, `720p` or `audio`.
+    /// Its name in URLs, `720p`, `audio` or `opus`.
     pub name: String,
     /// Video or audio.
     pub kind: Kind,
@@ -77,8 +79,24 @@ pub enum Kind {
         /// Its frames per second.
         rate: FrameRate,
     },
-    /// The shared audio track.
-    Audio,
+    /// The sound, which all rungs share.
+    Audio(AudioCodec),
+}
+
+impl Kind {
+    /// Whether it is one of the sound.
+    pub fn is_audio(self) -> bool {
+        matches!(self, Self::Audio(_))
+    }
+}
+
+/// How a rendition of the sound is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioCodec {
+    /// AAC-LC, which every player takes.
+    Aac,
+    /// Opus, for those that take it.
+    Opus,
 }
 
 /// An unbroken stretch of media, which DASH calls a period.
@@ -95,8 +113,8 @@ pub struct Period {
     pub absent: Vec<usize>,
 }
 
-/// Names for a ladder's renditions, each once, `audio` last.
-pub(super) fn names(rungs: impl Iterator<Item = String>) -> Vec<String> {
+/// Names for a ladder's renditions, each once, those of the sound last.
+pub(super) fn names(rungs: impl Iterator<Item = String>, has_opus: bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in rungs {
         let same = |taken: &&String| **taken == name || taken.starts_with(&format!("{name}-"));
@@ -108,6 +126,7 @@ pub(super) fn names(rungs: impl Iterator<Item = String>) -> Vec<String> {
         });
     }
     names.push("audio".into());
+    names.extend(has_opus.then(|| "opus".into()));
     names
 }
 
@@ -116,7 +135,7 @@ mod tests {
     #[test]
     fn two_rungs_of_one_height_get_two_names() {
         let rungs = ["720p", "720p", "360p", "720p"].map(String::from);
-        let names = super::names(rungs.into_iter());
-        assert_eq!(names, ["720p", "720p-2", "360p", "720p-3", "audio"]);
+        let names = super::names(rungs.into_iter(), true);
+        assert_eq!(names, ["720p", "720p-2", "360p", "720p-3", "audio", "opus"]);
     }
 }

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use super::{Rendered, thumbnails::Listing, transport::Transport};
 use crate::{
     package::{
-        self, Beat, Layout, Packager, Presentation, Snapshot, State, Thumbnails, dash, hls, ts,
+        self, AudioCodec, Beat, Layout, Packager, Presentation, Snapshot, State, Thumbnails, dash,
+        hls, ts,
     },
     timeline::Epoch,
 };
@@ -31,7 +32,7 @@ pub struct Stream {
     layout: Layout,
     epoch: Epoch,
     presentation: ArcSwapOption<Announced>,
-    /// Video tallest first, then audio; a track that there is never goes.
+    /// Video tallest first, then the sound, AAC's first; a track that there is never goes.
     tracks: ArcSwap<Vec<Arc<Track>>>,
     still: ArcSwapOption<Still>,
     thumbnails: ArcSwap<Listing>,
@@ -52,7 +53,8 @@ pub struct Still {
 #[derive(Debug)]
 pub struct Track {
     name: String,
-    is_audio: bool,
+    /// How its sound is coded; `None` for pictures.
+    codec: Option<AudioCodec>,
     beat: Beat,
     /// As of the last part: what the playlist shows.
     listed: ArcSwap<Listed>,
@@ -222,7 +224,7 @@ impl Stream {
     /// segment, and for audio, which has none.
     pub fn legacy_media(&self, track: &Track) -> Option<Arc<Rendered>> {
         let tracks = self.tracks.load();
-        let audio = tracks.last().filter(|_| !track.is_audio)?;
+        let audio = carried(&tracks).filter(|_| !track.is_audio())?;
         let (video, audio) = (track.newest(), audio.newest());
         let last = hls::legacy::newest(&video, &audio)?;
         let render = || hls::legacy::media(&video, last, &track.beat, &self.layout, self.epoch);
@@ -241,7 +243,7 @@ impl Stream {
         number: u64,
     ) -> Result<Option<Bytes>, ts::Error> {
         let tracks = self.tracks.load();
-        let Some(sound) = tracks.last().filter(|_| !track.is_audio) else {
+        let Some(sound) = carried(&tracks).filter(|_| !track.is_audio()) else {
             return Ok(None);
         };
         let (video, audio) = (track.newest(), sound.newest());
@@ -287,21 +289,22 @@ impl Stream {
 
 /// A track for each rendition of the packager: the known one, or an empty one.
 fn tracks(packager: &Packager, known: &[Arc<Track>]) -> Vec<Arc<Track>> {
-    let layout = packager.layout();
-    let last = packager.names().len().saturating_sub(1);
-    let track = |(index, name): (usize, &String)| {
-        let (is_audio, beat) = match index == last {
-            true => (true, layout.audio),
-            false => (false, layout.video),
-        };
-        let known = known.iter().find(|track| track.name == *name).cloned();
-        known.unwrap_or_else(|| Arc::new(Track::new(name.clone(), is_audio, beat)))
+    let track = |(name, codec, beat): (&str, _, _)| {
+        let known = known.iter().find(|track| track.name == name).cloned();
+        known.unwrap_or_else(|| Arc::new(Track::new(name.to_owned(), codec, beat)))
     };
-    packager.names().iter().enumerate().map(track).collect()
+    packager.tracks().map(track).collect()
+}
+
+/// The sound that a transport stream carries.
+fn carried(tracks: &[Arc<Track>]) -> Option<&Arc<Track>> {
+    tracks
+        .iter()
+        .find(|track| track.codec == Some(AudioCodec::Aac))
 }
 
 impl Track {
-    fn new(name: String, is_audio: bool, beat: Beat) -> Self {
+    fn new(name: String, codec: Option<AudioCodec>, beat: Beat) -> Self {
         let empty = Arc::new(Snapshot {
             segments: Vec::new(),
             first_listed: 0,
@@ -312,7 +315,7 @@ impl Track {
         });
         Self {
             name,
-            is_audio,
+            codec,
             beat,
             listed: ArcSwap::from_pointee(Listed::new(Arc::clone(&empty))),
             newest: ArcSwap::new(empty),
@@ -327,9 +330,9 @@ impl Track {
         &self.name
     }
 
-    /// Whether it is the audio rendition.
+    /// Whether it is a rendition of the sound.
     pub fn is_audio(&self) -> bool {
-        self.is_audio
+        self.codec.is_some()
     }
 
     /// The rendition as its playlist shows it.

@@ -198,6 +198,11 @@ impl Output {
                 head.0.put_u64(*number);
                 data.clone()
             }
+            Self::Opus { number, data } => {
+                head.kind(OPUS_PACKET);
+                head.0.put_u64(*number);
+                data.clone()
+            }
             Self::Still { data } => {
                 head.kind(STILL);
                 data.clone()
@@ -254,6 +259,10 @@ impl Output {
                 number: fields.u64()?,
                 data: fields.rest(),
             },
+            OPUS_PACKET => Self::Opus {
+                number: fields.u64()?,
+                data: fields.rest(),
+            },
             STILL => Self::Still {
                 data: take_picture(&fields.rest(), MAX_STILL)?,
             },
@@ -281,6 +290,7 @@ fn put_spec(head: &mut Head, spec: &Spec) {
     head.0.put_u8(encoder_code(spec.encoder));
     head.0.put_u8(preset_code(spec.preset));
     head.0.put_u32(spec.audio_bitrate);
+    head.0.put_u32(spec.opus_bitrate.unwrap_or(0));
     head.0.put_u32(spec.thumbnail_frames);
     head.0.put_u64(spec.memory_limit);
 }
@@ -316,6 +326,7 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
         encoder: encoder.ok_or(DecodeError::Range("encoder"))?,
         preset: preset.ok_or(DecodeError::Range("preset"))?,
         audio_bitrate: fields.u32()?,
+        opus_bitrate: Some(fields.u32()?).filter(|rate| *rate > 0),
         thumbnail_frames: fields.u32()?,
         memory_limit: fields.u64()?,
         shedding: None,
@@ -563,6 +574,7 @@ const KEY_FRAME_NEEDED: u8 = 70;
 const RESTARTED: u8 = 71;
 const STILL: u8 = 72;
 const THUMBNAIL: u8 = 73;
+const OPUS_PACKET: u8 = 74;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@
 //! and *ticks* that say which frame number is due. The worker answers each
 //! video tick with exactly one encoded frame per rung (the last picture
 //! repeated when nothing newer came) and each audio tick with exactly one AAC
-//! frame (silence where nothing came), so output is constant whatever the
+//! frame (silence where nothing came), and with the Opus packets that it
+//! completes where those are wanted. So output is constant whatever the
 //! presenter does, and a crash costs only what was in flight. When the machine
 //! cannot keep up, ticks ask fewer rungs: see [`supervisor`].
 //!
@@ -51,6 +52,8 @@ pub struct Spec {
     pub preset: Preset,
     /// Rate of the AAC track, in bits per second.
     pub audio_bitrate: u32,
+    /// Rate of the Opus track beside it; `None` for no such track.
+    pub opus_bitrate: Option<u32>,
     /// Frames of a stretch that has one thumbnail, its first; stretches begin at
     /// multiples of it.
     pub thumbnail_frames: u32,
@@ -88,6 +91,7 @@ impl Spec {
             encoder: Encoder::default(),
             preset: Preset::default(),
             audio_bitrate: Self::DEFAULT_AUDIO_BITRATE,
+            opus_bitrate: None,
             thumbnail_frames: rate.as_u32(),
             memory_limit: Self::DEFAULT_MEMORY_LIMIT,
             shedding: None,
@@ -176,6 +180,15 @@ pub enum Output {
         /// The tick's number.
         number: u64,
         /// The raw AAC frame, without ADTS.
+        data: Bytes,
+    },
+    /// An encoded Opus packet of 20 ms, from the same samples as the AAC frames. What
+    /// the encoder looks ahead is already taken off, so packet `number` sounds at
+    /// sample `960·number`.
+    Opus {
+        /// Packets since the epoch.
+        number: u64,
+        /// The packet.
         data: Bytes,
     },
     /// The programme's picture as a JPEG, every few seconds.

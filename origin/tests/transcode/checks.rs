@@ -1,7 +1,13 @@
 //! What the worker makes of media.
 
 use bytes::Bytes;
-use inlet_origin::transcode::{Input, VideoCodec};
+use inlet_origin::{
+    timeline::FrameRate,
+    transcode::{
+        Input, Spec, VideoCodec,
+        ladder::{Ladder, Resolution},
+    },
+};
 
 use crate::{
     media,
@@ -299,7 +305,16 @@ pub(crate) fn a_change_of_channels_is_not_heard() {
 }
 
 fn play_beside_flashes(sound: &[Bytes]) {
-    let mut stream = Stream::start(&POOL, 854, 480);
+    let resolution = Resolution {
+        width: 854,
+        height: 480,
+    };
+    let ladder = Ladder::default().for_source(resolution);
+    let spec = Spec {
+        opus_bitrate: Some(96_000),
+        ..Spec::new(ladder, FrameRate::DEFAULT)
+    };
+    let mut stream = Stream::with_spec(&POOL, spec);
     let flash = "color=black:s=854x480:r=30:d=4,drawbox=c=white:t=fill:enable='eq(mod(n,30),15)'";
     let coded = media::video(VideoCodec::H264, flash);
     stream.play(
@@ -315,9 +330,23 @@ fn play_beside_flashes(sound: &[Bytes]) {
         .filter(|&index| shown[index].mean() > 120.0)
         .collect();
     assert_eq!(flashes, [15, 45, 75, 105]);
-    let sound = stream.sound();
-    let first = stream.audio[0].0 * 1024;
-    for flash in flashes {
+    ensure_beeps(&flashes, &stream.sound(), stream.audio[0].0 * 1024);
+    let numbers: Vec<u64> = stream.opus.iter().map(|(number, _)| *number).collect();
+    let expected: Vec<u64> = (numbers[0]..).take(numbers.len()).collect();
+    assert_eq!(numbers, expected, "one after another");
+    // From the first one whose sound was asked for to the last one.
+    let (first, last) = (
+        stream.audio_ticks[0] * 1024,
+        stream.audio_ticks.last().unwrap() * 1024,
+    );
+    assert!((first - 312..first + 960).contains(&(numbers[0] * 960)));
+    assert!((numbers.last().unwrap() + 2) * 960 + 312 > last);
+    ensure_beeps(&flashes, &stream.opus_sound(), numbers[0] * 960);
+}
+
+/// Each beep begins with its flash; `first` is the number of the first sample.
+fn ensure_beeps(flashes: &[usize], sound: &[f32], first: u64) {
+    for &flash in flashes {
         let at = (FIRST_FRAME + flash as u64) * 1600;
         // The first loud sample in the quarter second around the flash.
         let from = (at - first) as usize - 6000;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ffmpeg_next::{Packet, codec, decoder, format, frame};
+use ffmpeg_next::{Dictionary, Packet, codec, decoder, format, frame};
 use inlet_origin::transcode::VideoCodec;
 
 /// Packets of a file that the `ffmpeg` command line makes.
@@ -157,6 +157,30 @@ fn shown(decoder: &mut decoder::Video) -> Shown {
         height,
         luma,
     }
+}
+
+/// Decodes Opus packets of 20 ms that follow each other to samples of the left channel,
+/// leaving nothing out.
+pub(crate) fn decode_opus<'a>(packets: impl IntoIterator<Item = &'a Bytes>) -> Vec<f32> {
+    let codec = decoder::find_by_name("libopus").unwrap();
+    let options: Dictionary<'_> = [("request_sample_fmt", "flt"), ("ac", "2")]
+        .iter()
+        .collect();
+    let context = codec::Context::new_with_codec(codec).decoder();
+    let mut decoder = context
+        .open_as_with(codec, options)
+        .unwrap()
+        .audio()
+        .unwrap();
+    let mut samples = Vec::new();
+    for data in packets {
+        decoder.send_packet(&Packet::copy(data)).unwrap();
+        let mut frame = frame::Audio::empty();
+        decoder.receive_frame(&mut frame).unwrap();
+        assert_eq!((frame.samples(), frame.channels()), (960, 2));
+        samples.extend(frame.plane::<f32>(0).iter().step_by(2));
+    }
+    samples
 }
 
 /// Decodes AAC frames that follow each other to samples of the left channel.

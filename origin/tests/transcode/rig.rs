@@ -41,6 +41,7 @@ pub(crate) struct Stream {
     pub(crate) configs: Vec<Option<(Bytes, Bytes)>>,
     pub(crate) frames: Vec<Vec<Frame>>,
     pub(crate) audio: Vec<(u64, Bytes)>,
+    pub(crate) opus: Vec<(u64, Bytes)>,
     pub(crate) asc: Option<Bytes>,
     pub(crate) restarts: usize,
     pub(crate) key_frames_needed: usize,
@@ -69,6 +70,7 @@ impl Stream {
             configs: vec![None; rungs],
             frames: vec![Vec::new(); rungs],
             audio: Vec::new(),
+            opus: Vec::new(),
             asc: None,
             restarts: 0,
             key_frames_needed: 0,
@@ -153,6 +155,7 @@ impl Stream {
             }
             Output::AudioConfig { asc } => self.asc = Some(asc),
             Output::Audio { number, data } => self.audio.push((number, data)),
+            Output::Opus { number, data } => self.opus.push((number, data)),
             Output::Still { data } => self.stills.push(data),
             Output::Thumbnail { number, data } => self.thumbnails.push((number, data)),
             Output::Report(report) => self.reports.push(report),
@@ -197,6 +200,11 @@ impl Stream {
     /// Samples of the audio, the first being number `1024 · audio[0].0`.
     pub(crate) fn sound(&self) -> Vec<f32> {
         media::decode_aac(self.audio.iter().map(|(_, data)| data))
+    }
+
+    /// Samples of the Opus track, the first being number `960 · opus[0].0`.
+    pub(crate) fn opus_sound(&self) -> Vec<f32> {
+        media::decode_opus(self.opus.iter().map(|(_, data)| data))
     }
 
     /// Waits for the worker's process id.

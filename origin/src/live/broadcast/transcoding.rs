@@ -2,6 +2,7 @@
 
 use inlet_common::{
     clock::{self, UtcTime},
+    config::Bitrate,
     roq::control::CloseReason,
 };
 
@@ -143,6 +144,11 @@ impl Broadcast {
     }
 }
 
+/// A rate, which configuration keeps far below the limit.
+pub(in crate::live) fn bits(rate: Bitrate) -> u32 {
+    u32::try_from(rate.as_bps()).unwrap_or(u32::MAX)
+}
+
 /// What a worker is to make for a programme with this ladder.
 pub(super) fn worker_spec(
     media: &config::Media,
@@ -152,7 +158,8 @@ pub(super) fn worker_spec(
     transcode::Spec {
         encoder: media.encoder,
         preset: media.preset,
-        audio_bitrate: media.audio_bitrate.as_bps().try_into().unwrap_or(u32::MAX),
+        audio_bitrate: bits(media.audio_bitrate),
+        opus_bitrate: media.opus_bitrate.map(bits),
         thumbnail_frames: programme.thumbnail_frames(),
         memory_limit: media.worker_memory.as_u64(),
         shedding: media.shed_rungs.then(|| programme.beat()),

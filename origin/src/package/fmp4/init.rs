@@ -5,15 +5,15 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Audio, Avc1, Avcc, AvccExt, Codec, Dinf, Dref, Encode, Esds, FourCC, Ftyp, Hdlr, Mdhd, Mdia,
-    Minf, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual,
-    Vmhd, esds,
+    Audio, Avc1, Avcc, AvccExt, Codec, Dinf, Dops, Dref, Encode, Esds, FourCC, Ftyp, Hdlr, Mdhd,
+    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url,
+    Visual, Vmhd, esds,
 };
 use sha2::{Digest, Sha256};
 
 use super::{Error, NON_SYNC_SAMPLE, SYNC_SAMPLE, TRACK_ID};
 use crate::{
-    timeline::{AUDIO_TIMESCALE, VIDEO_TIMESCALE},
+    timeline::{AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, OPUS_FRAME_SAMPLES, VIDEO_TIMESCALE},
     transcode::ladder::Resolution,
 };
 
@@ -25,7 +25,7 @@ const MAX_PARAMETER_SET: usize = 1024;
 pub struct Init {
     /// The file's name, `init-<hash of the content>.mp4`.
     pub name: String,
-    /// RFC 6381 codec string, `avc1.64001f` or `mp4a.40.2`.
+    /// RFC 6381 codec string, `avc1.64001f`, `mp4a.40.2` or `opus`.
     pub codec: String,
     /// What `moov` tells a decoder, for containers that say it in other words.
     pub config: Config,
@@ -43,6 +43,11 @@ pub enum Config {
         /// The picture parameter set.
         pps: Bytes,
     },
+    /// Opus.
+    Opus {
+        /// Channels, from 1.
+        channels: u8,
+    },
     /// AAC.
     Audio {
         /// MPEG-4 audio object type, 2 for AAC-LC.
@@ -57,7 +62,7 @@ impl Init {
     pub fn channels(&self) -> u8 {
         match self.config {
             Config::Video { .. } => 0,
-            Config::Audio { channels, .. } => channels,
+            Config::Audio { channels, .. } | Config::Opus { channels } => channels,
         }
     }
 
@@ -140,20 +145,43 @@ impl Init {
             btrt: None,
             taic: None,
         };
-        let mut track = track(AUDIO_TIMESCALE, b"soun", "Inlet audio", entry.into());
-        track.tkhd.volume = 1.into();
-        track.mdia.minf.smhd = Some(Smhd::default());
-        let extends = Trex {
-            default_sample_duration: 1024,
-            default_sample_flags: SYNC_SAMPLE,
-            ..EXTENDS
-        };
+        let (track, extends) = sound(entry.into(), AAC_FRAME_SAMPLES);
         let codec = format!("mp4a.40.{object_type}");
         let config = Config::Audio {
             object_type,
             channels,
         };
         Self::write(Some(FourCC::new(b"caac")), codec, config, track, extends)
+    }
+
+    /// An Opus track's init segment (*Encapsulation of Opus in ISO Base Media File
+    /// Format*, §4.3).
+    ///
+    /// `PreSkip` is 0: our packets are numbered by the moment at which they sound when
+    /// decoded, so no player has to leave anything out, and one that begins in the
+    /// middle, as all do, has no priming before it. Deviates: §4.3.2 wants 80 ms there,
+    /// which Chromium takes off the timeline.
+    pub(crate) fn opus(channels: u8) -> Result<Self, Error> {
+        let entry = Opus {
+            audio: Audio {
+                data_reference_index: 1,
+                channel_count: u16::from(channels),
+                sample_size: 16,
+                sample_rate: 48_000.into(),
+            },
+            dops: Dops {
+                output_channel_count: channels,
+                pre_skip: 0,
+                input_sample_rate: AUDIO_TIMESCALE,
+                output_gain: 0,
+                channel_mapping: None,
+            },
+            btrt: None,
+        };
+        let (track, extends) = sound(entry.into(), OPUS_FRAME_SAMPLES);
+        // There is no media profile of CMAF for it.
+        let config = Config::Opus { channels };
+        Self::write(None, "opus".to_owned(), config, track, extends)
     }
 
     fn write(
@@ -207,6 +235,19 @@ const EXTENDS: Trex = Trex {
     default_sample_size: 0,
     default_sample_flags: 0,
 };
+
+/// A track of sound, and what its samples have in common.
+fn sound(entry: Codec, frame_samples: u64) -> (Trak, Trex) {
+    let mut track = track(AUDIO_TIMESCALE, b"soun", "Inlet audio", entry);
+    track.tkhd.volume = 1.into();
+    track.mdia.minf.smhd = Some(Smhd::default());
+    let extends = Trex {
+        default_sample_duration: u32::try_from(frame_samples).unwrap_or(u32::MAX),
+        default_sample_flags: SYNC_SAMPLE,
+        ..EXTENDS
+    };
+    (track, extends)
+}
 
 fn track(timescale: u32, handler: &[u8; 4], name: &str, entry: Codec) -> Trak {
     Trak {
@@ -337,6 +378,24 @@ mod tests {
         };
         let specific = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
         assert_eq!(specific.raw, [0x11, 0x90]);
+    }
+
+    #[test]
+    fn opus_init_says_how_to_decode_without_a_pre_skip() {
+        let init = Init::opus(2).unwrap();
+        assert_eq!((init.codec.as_str(), init.channels()), ("opus", 2));
+        let mut rest = init.data.as_ref();
+        Ftyp::decode(&mut rest).unwrap();
+        let moov = Moov::decode(&mut rest).unwrap();
+        let media = &moov.trak[0].mdia;
+        assert_eq!(media.mdhd.timescale, 48_000);
+        let Some(Codec::Opus(opus)) = media.minf.stbl.stsd.codecs.first() else {
+            panic!("no Opus");
+        };
+        let dops = &opus.dops;
+        assert_eq!((dops.output_channel_count, dops.pre_skip), (2, 0));
+        assert_eq!((dops.input_sample_rate, dops.output_gain), (48_000, 0));
+        assert_eq!(moov.mvex.unwrap().trex[0].default_sample_duration, 960);
     }
 
     #[test]

@@ -17,9 +17,12 @@ const VERSION: u32 = 3;
 /// Writes the multivariant playlist: each rung with the audio in it.
 pub fn master(presentation: &Presentation) -> String {
     let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let audio_index = presentation.renditions.len().saturating_sub(1);
     let codec = |index: usize| presentation.init(index).map_or("", |init| &init.codec);
-    let (average, peak) = presentation.audio().map_or((0, 0), |a| (a.average, a.peak));
+    // AAC's comes first, and is the one that a transport stream carries.
+    let Some((audio_index, audio, _)) = presentation.sounds().next() else {
+        return text;
+    };
+    let (average, peak) = (audio.average, audio.peak);
     for (index, rendition) in presentation.renditions.iter().enumerate() {
         let Kind::Video { resolution, rate } = rendition.kind else {
             continue;

@@ -3,9 +3,7 @@
 use std::fmt::Write;
 
 use super::VERSION;
-use crate::package::{Kind, Presentation};
-
-const AUDIO_GROUP: &str = "audio";
+use crate::package::{AudioCodec, Kind, Presentation, Rendition};
 
 /// Writes the multivariant playlist.
 pub fn master(presentation: &Presentation) -> String {
@@ -14,21 +12,31 @@ pub fn master(presentation: &Presentation) -> String {
     text
 }
 
+/// Each rung with each coding of the sound, all with AAC first: a player that does not
+/// choose by codec takes what stands first.
 fn write_all(text: &mut String, presentation: &Presentation) {
-    let audio_index = presentation.renditions.len().saturating_sub(1);
-    let audio_init = presentation.init(audio_index);
-    let (mut audio_average, mut audio_peak) = (0, 0);
-    if let Some(audio) = presentation.audio() {
-        let channels = audio_init.map_or(2, |init| init.channels());
+    for (index, sound, codec) in presentation.sounds() {
+        let channels = presentation.init(index).map_or(2, |init| init.channels());
         // Writing to a string cannot fail; the result carries nothing.
         _ = writeln!(
             text,
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Main\",DEFAULT=YES,\
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"Main\",DEFAULT=YES,\
              AUTOSELECT=YES,CHANNELS=\"{channels}\",URI=\"{}/media.m3u8\"",
-            audio.name
+            group(codec),
+            sound.name
         );
-        (audio_average, audio_peak) = (audio.average, audio.peak);
     }
+    for sound in presentation.sounds() {
+        write_variants(text, presentation, sound);
+    }
+}
+
+fn write_variants(
+    text: &mut String,
+    presentation: &Presentation,
+    (sound_index, sound, coding): (usize, &Rendition, AudioCodec),
+) {
+    let codec = |index: usize| presentation.init(index).map_or("", |init| &init.codec);
     for (index, rendition) in presentation.renditions.iter().enumerate() {
         let Kind::Video { resolution, rate } = rendition.kind else {
             continue;
@@ -37,20 +45,26 @@ fn write_all(text: &mut String, presentation: &Presentation) {
         if !presentation.is_made(index) {
             continue;
         }
-        let codec = presentation
-            .init(index)
-            .map_or("", |init| init.codec.as_str());
-        let audio_codec = audio_init.map_or("", |init| init.codec.as_str());
         _ = writeln!(
             text,
-            "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codec},{audio_codec}\",\
-             RESOLUTION={}x{},FRAME-RATE={}.000,AUDIO=\"{AUDIO_GROUP}\"\n{}/media.m3u8",
-            rendition.peak + audio_peak,
-            rendition.average + audio_average,
+            "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{},{}\",\
+             RESOLUTION={}x{},FRAME-RATE={}.000,AUDIO=\"{}\"\n{}/media.m3u8",
+            rendition.peak + sound.peak,
+            rendition.average + sound.average,
+            codec(index),
+            codec(sound_index),
             resolution.width,
             resolution.height,
             rate.as_u32(),
+            group(coding),
             rendition.name,
         );
+    }
+}
+
+fn group(codec: AudioCodec) -> &'static str {
+    match codec {
+        AudioCodec::Aac => "audio",
+        AudioCodec::Opus => "opus",
     }
 }

@@ -9,6 +9,7 @@
 //!  720p/init-<hash>.mp4        init segment
 //!  720p/1234.m4s               segment, the same file that DASH fetches
 //!  720p/1234.2.m4s             part 2 of it
+//!  audio/…, opus/…             the same for the sound
 //!
 //!  master_mpegts.m3u8          multivariant playlist of transport streams
 //!  720p/media.m3u8             media playlist of a rung

@@ -11,7 +11,10 @@ impl Packager {
     /// To be called between [`Self::interrupt`] and [`Self::resume`], when all
     /// outputs have been taken: indices of renditions change.
     pub fn enlarge(&mut self, ladder: Vec<Rung>) {
-        let names = presentation::names(ladder.iter().map(Rung::name));
+        let names = presentation::names(
+            ladder.iter().map(Rung::name),
+            self.spec.opus_bitrate.is_some(),
+        );
         let position = |name| self.names.iter().position(|known| known == name);
         let before: Vec<Option<usize>> = names.iter().map(position).collect();
         // The new playlists begin where the others break.

@@ -83,14 +83,14 @@ impl Packager {
 
     pub(super) fn fill_periods(&mut self) {
         let (stand_ins, rungs) = (&self.stand_ins, self.spec.ladder.len());
-        let audio = self.segmenters.last().and_then(Segmenter::upcoming);
+        let sounds = self.sound_inits();
         self.periods
-            .fill(|segment| inits_in(stand_ins, rungs, audio, segment));
+            .fill(|segment| inits_in(stand_ins, rungs, &sounds, segment));
     }
 
     fn inits_in(&self, segment: u64) -> Vec<Option<Arc<Init>>> {
-        let audio = self.segmenters.last().and_then(Segmenter::upcoming);
-        inits_in(&self.stand_ins, self.spec.ladder.len(), audio, segment)
+        let (stand_ins, rungs) = (&self.stand_ins, self.spec.ladder.len());
+        inits_in(stand_ins, rungs, &self.sound_inits(), segment)
     }
 }
 
@@ -98,9 +98,9 @@ impl Packager {
 fn inits_in(
     stand_ins: &StandIns,
     rungs: usize,
-    audio: Option<&Arc<Init>>,
+    sounds: &[Option<Arc<Init>>],
     segment: u64,
 ) -> Vec<Option<Arc<Init>>> {
-    let video = (0..rungs).map(|rendition| stand_ins.init(rendition, segment));
-    video.chain([audio]).map(Option::<&_>::cloned).collect()
+    let video = (0..rungs).map(|rendition| stand_ins.init(rendition, segment).cloned());
+    video.chain(sounds.iter().cloned()).collect()
 }

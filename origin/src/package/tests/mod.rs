@@ -8,6 +8,7 @@ mod continuity;
 mod growth;
 mod legacy;
 mod manifests;
+mod opus;
 pub(crate) mod playlist;
 mod real;
 mod shed;
@@ -49,9 +50,11 @@ pub(crate) fn spec(fps: u32) -> Spec {
 pub(crate) struct Feed {
     pub(crate) packager: Packager,
     fps: u64,
-    /// The next frame and the next AAC frame.
+    has_opus: bool,
+    /// The next frame, the next AAC frame and the next Opus packet.
     pub(crate) frame: u64,
     pub(crate) aac: u64,
+    pub(crate) opus: u64,
     needs_idr: bool,
     /// Frames that a rung does not make.
     pub(crate) left_out: Vec<(usize, Range<u64>)>,
@@ -71,15 +74,18 @@ impl Feed {
 
     pub(crate) fn with(spec: Spec, first_frame: u64) -> Self {
         let fps = spec.rate.as_u32();
+        let (rungs, has_opus) = (spec.ladder.len(), spec.opus_bitrate.is_some());
         let mut feed = Self {
             packager: Packager::new(spec).unwrap(),
             fps: u64::from(fps),
             frame: first_frame,
+            has_opus,
             aac: first_frame * 48_000 / u64::from(fps) / 1024,
+            opus: first_frame * 48_000 / u64::from(fps) / 960,
             needs_idr: true,
             left_out: Vec::new(),
             presentation: None,
-            snapshots: vec![None; 3],
+            snapshots: vec![None; rungs + 1 + usize::from(has_opus)],
             playlists: Vec::new(),
             thumbnails: None,
             outputs: Vec::new(),
@@ -89,7 +95,7 @@ impl Feed {
     }
 
     pub(crate) fn configure(&mut self, sps: &'static [u8]) {
-        for rung in 0..self.packager.names().len() - 1 {
+        for rung in 0..self.rungs() {
             let (sps, pps) = (Bytes::from_static(sps), Bytes::from_static(PPS));
             self.give(&transcode::Output::VideoConfig { rung, sps, pps });
         }
@@ -110,6 +116,14 @@ impl Feed {
                 });
                 self.aac += 1;
             }
+            while self.has_opus && self.opus * 960 * self.fps < self.frame * 48_000 {
+                let data = Bytes::from(vec![4; 240]);
+                self.give(&transcode::Output::Opus {
+                    number: self.opus,
+                    data,
+                });
+                self.opus += 1;
+            }
         }
     }
 
@@ -117,6 +131,7 @@ impl Feed {
     pub(crate) fn jump_to(&mut self, frame: u64) {
         self.frame = frame;
         self.aac = frame * 48_000 / self.fps / 1024;
+        self.opus = frame * 48_000 / self.fps / 960;
         self.needs_idr = true;
     }
 
@@ -179,6 +194,10 @@ impl Feed {
         media(self.snapshot(index), &self.packager, index)
     }
 
+    fn rungs(&self) -> usize {
+        self.packager.names().len() - 1 - usize::from(self.has_opus)
+    }
+
     fn video_frame(&mut self) {
         let idr = self.needs_idr || self.frame.is_multiple_of(self.fps);
         self.needs_idr = false;
@@ -187,9 +206,7 @@ impl Feed {
             let mut all = self.left_out.iter();
             all.all(|(out, frames)| out != rung || !frames.contains(&number))
         };
-        let made: Vec<usize> = (0..self.packager.names().len() - 1)
-            .filter(is_made)
-            .collect();
+        let made: Vec<usize> = (0..self.rungs()).filter(is_made).collect();
         for rung in made {
             let data = picture(rung, idr);
             self.give(&transcode::Output::Video {
@@ -213,13 +230,9 @@ fn picture(rung: usize, idr: bool) -> Bytes {
 }
 
 pub(crate) fn media(snapshot: &Snapshot, packager: &Packager, index: usize) -> String {
-    let layout = packager.layout();
-    let beat = if index + 1 == packager.names().len() {
-        &layout.audio
-    } else {
-        &layout.video
-    };
-    super::hls::media(snapshot, beat, layout, packager.epoch(), &[], false)
+    let (layout, epoch) = (packager.layout(), packager.epoch());
+    let (_, _, beat) = packager.tracks().nth(index).unwrap();
+    super::hls::media(snapshot, &beat, layout, epoch, &[], false)
 }
 
 /// The samples of a segment as `(start, duration)`, decoded from its bytes.

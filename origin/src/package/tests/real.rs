@@ -1,4 +1,4 @@
-//! Real H.264 and AAC from the installed `ffmpeg`, packaged and decoded again
+//! Real H.264, AAC and Opus from the installed `ffmpeg`, packaged and decoded again
 //! by `ffprobe`.
 
 use std::{
@@ -26,7 +26,6 @@ const FRAMES: usize = 100;
 fn what_is_packaged_decodes_to_every_frame() {
     let folder = Folder::new();
     let mut packager = Packager::new(spec()).unwrap();
-    let mut snapshots: [Option<Arc<Snapshot>>; 2] = [None, None];
     let (video, audio) = (video(&folder.0), audio(&folder.0));
     assert_eq!(video.frames.len(), FRAMES);
     packager.handle_output(&transcode::Output::VideoConfig {
@@ -47,19 +46,13 @@ fn what_is_packaged_decodes_to_every_frame() {
     for (number, data) in (14_063..).zip(audio.frames) {
         packager.handle_output(&transcode::Output::Audio { number, data });
     }
-    packager.end();
-    while let Some(output) = packager.poll_output() {
-        if let Output::Rendition {
-            index, snapshot, ..
-        } = output
-        {
-            snapshots[index] = Some(snapshot);
+    // Half a second of it was lost with a worker, and is silence.
+    for (number, data) in (15_000..).zip(opus(&folder.0)) {
+        if !(15_030..15_055).contains(&number) {
+            packager.handle_output(&transcode::Output::Opus { number, data });
         }
     }
-
-    let [Some(video), Some(audio)] = snapshots else {
-        panic!("no output")
-    };
+    let [video, audio, opus] = end(&mut packager);
     assert_eq!(video.segments.len(), 4);
     let file = write(&folder.0, "video.mp4", &video);
     assert_eq!(probe(&file, "nb_read_frames"), "100");
@@ -69,6 +62,14 @@ fn what_is_packaged_decodes_to_every_frame() {
     let frames: usize = probe(&file, "nb_read_frames").parse().unwrap();
     assert!(frames > 150, "{frames}");
     assert_eq!(probe(&file, "channels"), "2");
+    let file = write(&folder.0, "opus.mp4", &opus);
+    assert_eq!(
+        probe(
+            &file,
+            "codec_name,sample_rate,channels,start_pts,nb_read_frames"
+        ),
+        format!("opus,48000,2,{},170", 15_000 * 960)
+    );
 
     let file = write_transport(&folder.0, &video, &audio, &packager.layout().audio);
     let probed = probe(&file, "codec_name,start_pts,nb_read_frames");
@@ -80,6 +81,20 @@ fn what_is_packaged_decodes_to_every_frame() {
     );
 }
 
+fn end(packager: &mut Packager) -> [Arc<Snapshot>; 3] {
+    let mut snapshots = [None, None, None];
+    packager.end();
+    while let Some(output) = packager.poll_output() {
+        if let Output::Rendition {
+            index, snapshot, ..
+        } = output
+        {
+            snapshots[index] = Some(snapshot);
+        }
+    }
+    snapshots.map(|snapshot| snapshot.expect("an output"))
+}
+
 fn spec() -> Spec {
     let rung = Rung {
         resolution: Resolution {
@@ -88,7 +103,10 @@ fn spec() -> Spec {
         },
         bitrate: 300_000,
     };
-    Spec::new(vec![rung], FrameRate::DEFAULT, EPOCH)
+    Spec {
+        opus_bitrate: Some(64_000),
+        ..Spec::new(vec![rung], FrameRate::DEFAULT, EPOCH)
+    }
 }
 
 fn write(folder: &Path, name: &str, snapshot: &Snapshot) -> PathBuf {
@@ -210,6 +228,17 @@ fn audio(folder: &Path) -> Audio {
         asc: Bytes::from_static(super::ASC),
         frames,
     }
+}
+
+/// 170 packets of 20 ms.
+fn opus(folder: &Path) -> Vec<Bytes> {
+    let file = folder.join("source.ogg");
+    let encode = "-f lavfi -i sine=frequency=440:sample_rate=48000:duration=3.39 -ac 2 \
+                  -c:a libopus -b:a 64k -frame_duration 20";
+    ffmpeg(encode, &file);
+    let mut input = ffmpeg_next::format::input(&file).unwrap();
+    let data = |packet: ffmpeg_next::Packet| Bytes::copy_from_slice(packet.data().unwrap());
+    input.packets().map(|(_, packet)| data(packet)).collect()
 }
 
 fn ffmpeg(arguments: &str, file: &Path) {

@@ -36,7 +36,17 @@ proptest! {
             })
             .collect();
         let rate = FrameRate::try_from(fps).unwrap();
-        let spec = Spec { encoder, preset, audio_bitrate, memory_limit, ..Spec::new(ladder, rate) };
+        let opus_bitrate = Some(audio_bitrate / 2).filter(|rate| *rate > 0);
+        let thumbnail_frames = fps * 12;
+        let spec = Spec {
+            encoder,
+            preset,
+            audio_bitrate,
+            opus_bitrate,
+            thumbnail_frames,
+            memory_limit,
+            ..Spec::new(ladder, rate)
+        };
         for message in [
             ToWorker::Configure(spec),
             ToWorker::SeedConfig { sps, pps: pps.clone() },
@@ -160,6 +170,7 @@ fn output() -> impl Strategy<Value = Output> {
         }),
         bytes(30).prop_map(|asc| Output::AudioConfig { asc }),
         (any::<u64>(), bytes(300)).prop_map(|(number, data)| Output::Audio { number, data }),
+        (any::<u64>(), bytes(300)).prop_map(|(number, data)| Output::Opus { number, data }),
         (-1e9..1e9f64, any::<[u32; 6]>()).prop_map(|(speed, [a, b, c, d, e, f])| {
             Output::Report(Report {
                 speed,

@@ -16,7 +16,10 @@ use std::{
 };
 
 use super::{load::Look, roster::Rungs};
-use crate::transcode::{Input, Output, ipc::ToWorker};
+use crate::{
+    timeline::{AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES},
+    transcode::{Input, Output, ipc::ToWorker},
+};
 
 /// A worker that lets ticks wait this long has hung: a frame costs some ten
 /// milliseconds.
@@ -27,6 +30,8 @@ pub const HANG_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Ledger {
     video: VecDeque<VideoTick>,
     audio: VecDeque<AudioTick>,
+    /// Where the sound ends that was asked for, in samples.
+    sound_end: u64,
     /// Last answer of each rung, and of audio at the end.
     lanes: Vec<Instant>,
     /// The next tick must be an IDR whatever it asks for.
@@ -75,6 +80,7 @@ impl Ledger {
         Self {
             video: VecDeque::new(),
             audio: VecDeque::new(),
+            sound_end: 0,
             lanes: vec![now; rungs + 1],
             owes_idr: false,
             may_skip,
@@ -121,6 +127,7 @@ impl Ledger {
             return None;
         }
         self.audio.push_back(AudioTick { number, since: now });
+        self.sound_end = number.saturating_add(1).saturating_mul(AAC_FRAME_SAMPLES);
         Some(ToWorker::Input(Input::AudioTick { number }))
     }
 
@@ -186,6 +193,12 @@ impl Ledger {
                     None => Verdict::Violation,
                 }
             }
+            // It has no ticks of its own, but its samples are those of the AAC frames.
+            Output::Opus { number, .. }
+                if number.saturating_mul(OPUS_FRAME_SAMPLES) < self.sound_end =>
+            {
+                Verdict::Deliver
+            }
             Output::AudioConfig { .. }
             | Output::Report(_)
             | Output::Still { .. }
@@ -193,6 +206,7 @@ impl Ledger {
             | Output::KeyFrameNeeded => Verdict::Deliver,
             Output::VideoConfig { .. }
             | Output::Video { .. }
+            | Output::Opus { .. }
             | Output::Restarted
             | Output::RungPlanned { .. } => Verdict::Violation,
         }
@@ -399,6 +413,24 @@ mod tests {
         };
         assert_eq!(ledger.handle_output(later, &output), Verdict::Deliver);
         assert_eq!(ledger.handle_output(later, &output), Verdict::Violation);
+    }
+
+    #[test]
+    fn opus_is_taken_as_far_as_sound_was_asked_for() {
+        let (mut ledger, now) = ledger();
+        let opus = |number| Output::Opus {
+            number,
+            data: Bytes::new(),
+        };
+        assert_eq!(ledger.handle_output(now, &opus(0)), Verdict::Violation);
+        for number in 0..15 {
+            ledger.handle_audio_tick(now, number).unwrap();
+        }
+        // 15 AAC frames are as long as 16 packets.
+        assert_eq!(ledger.handle_output(now, &opus(15)), Verdict::Deliver);
+        assert_eq!(ledger.handle_output(now, &opus(16)), Verdict::Violation);
+        let absurd = opus(u64::MAX);
+        assert_eq!(ledger.handle_output(now, &absurd), Verdict::Violation);
     }
 
     #[test]

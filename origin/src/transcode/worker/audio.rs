@@ -1,4 +1,4 @@
-//! The audio thread: Opus in, one AAC frame per tick out.
+//! The audio thread: Opus in, one AAC frame per tick out, and Opus where it is wanted.
 //!
 //! The AAC encoder needs two frames beyond the one it completes: one for the
 //! overlap of its transform (the *priming* that players would otherwise hear
@@ -19,6 +19,7 @@ use super::{
     Error,
     drift::Stereo,
     gauge::Gauges,
+    opus::Opus,
     placement::{Placer, Track},
     send,
     sink::Sink,
@@ -37,11 +38,13 @@ pub(super) enum Job {
 /// Answers each tick until the sender is gone.
 pub(super) fn run(
     bitrate: u32,
+    opus_bitrate: Option<u32>,
     jobs: Receiver<Job>,
     sink: &Sink,
     gauges: &Gauges,
 ) -> Result<(), Error> {
     let mut encoder = Encoder::open(bitrate)?;
+    let mut beside = opus_bitrate.map(Opus::open).transpose()?;
     send(
         sink,
         &Output::AudioConfig {
@@ -70,6 +73,9 @@ pub(super) fn run(
                     gauges.silent_frame();
                 }
                 encoder.encode(number, &samples, sink)?;
+                if let Some(beside) = &mut beside {
+                    beside.encode(number, &samples, sink)?;
+                }
             }
         }
     }

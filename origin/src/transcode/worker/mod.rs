@@ -39,6 +39,7 @@ mod drift;
 pub(crate) mod dry;
 mod encode;
 mod gauge;
+mod opus;
 mod placement;
 mod sandbox;
 mod scale;
@@ -230,9 +231,10 @@ impl Pipeline {
             decode::run(rate, receiver, &rungs, &video_sink, &video_gauges)
         })?;
         let (audio, receiver) = sync_channel(QUEUE);
-        let (bitrate, audio_gauges) = (spec.audio_bitrate, gauges.clone());
+        let (bitrate, opus) = (spec.audio_bitrate, spec.opus_bitrate);
+        let audio_gauges = gauges.clone();
         spawn("audio", move || {
-            audio::run(bitrate, receiver, &sink, &audio_gauges)
+            audio::run(bitrate, opus, receiver, &sink, &audio_gauges)
         })?;
         Ok(Self {
             video,
