@@ -49,6 +49,9 @@ struct Arguments {
     /// Let streams shed rungs when the machine cannot keep up, which tests have off.
     #[arg(long)]
     shed_rungs: bool,
+    /// Offer the sound as Opus too.
+    #[arg(long)]
+    opus: bool,
     /// Who speaks DTLS at the edge: `openssl` or `memory-safe`.
     #[arg(long, default_value = "openssl")]
     dtls: String,
@@ -136,8 +139,8 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
         media: format!("dtls = \"{}\"", arguments.dtls),
     })
     .await?;
-    if arguments.shed_rungs {
-        rig.reconfigure_origin(|text| text.replacen("shed_rungs = false", "shed_rungs = true", 1))
+    if arguments.shed_rungs || arguments.opus {
+        rig.reconfigure_origin(|text| media(arguments, text))
             .await?;
         rig.link_up().await?;
     }
@@ -155,6 +158,17 @@ async fn go_live(arguments: &Arguments) -> Result<(Rig, Option<Publisher>)> {
     write(&urls_file, &urls)?;
     announce(&rig, &urls, publisher.is_some());
     Ok((rig, publisher))
+}
+
+/// The origin's file with what it is asked to do beside.
+fn media(arguments: &Arguments, mut text: String) -> String {
+    if arguments.shed_rungs {
+        text = text.replacen("shed_rungs = false", "shed_rungs = true", 1);
+    }
+    if arguments.opus {
+        text = text.replacen("[media]\n", "[media]\nopus_bitrate = \"96 kbps\"\n", 1);
+    }
+    text
 }
 
 fn ports(arguments: &Arguments) -> Result<Ports> {
