@@ -7,7 +7,7 @@ import HLS from "hls-parser";
 import { Parser } from "m3u8-parser";
 import { parse as parseManifest } from "mpd-parser";
 
-import { Browser, advances, screenshot } from "../support/browser.js";
+import { Browser, advances, inlet, screenshot } from "../support/browser.js";
 import { servePlayers } from "../support/players.js";
 import { Fatal, RUNGS, Stage, until } from "../support/stage.js";
 
@@ -106,6 +106,23 @@ for (const [player, kind, coding] of [
       await until("more sound", 5_000, async () => (await heard()) > before);
     }),
   );
+}
+
+for (const protocol of ["hls", "dash"]) {
+  step(`our page has each rung once: ${protocol}`, async () => {
+    const page = await browser.page(`${stream.iframe_url}?protocol=${protocol}`);
+    try {
+      await until("the first frame", 20_000, () =>
+        page.evaluate(() => document.querySelector("video").currentTime > 0),
+      );
+      await advances(page, 60);
+      const { levels, attaches } = await inlet(page);
+      assert.deepEqual(levels.map(({ height }) => height), RUNGS.toReversed());
+      assert.equal(attaches, 1);
+    } finally {
+      await page.close();
+    }
+  });
 }
 
 /** Size of a picture, as the page loads it. */

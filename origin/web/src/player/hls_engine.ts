@@ -85,7 +85,10 @@ export class HlsEngine implements Engine {
     private readonly events: EngineEvents,
   ) {
     this.#hls = new Hls(CONFIGS[protocol]);
-    this.#hls.on(Events.MANIFEST_PARSED, () => this.#levels());
+    this.#hls.on(Events.MANIFEST_PARSED, () => {
+      this.#leaveOneCoding();
+      this.#levels();
+    });
     this.#hls.on(Events.LEVELS_UPDATED, () => this.#levels());
     this.#hls.on(Events.LEVEL_SWITCHED, (_, { level }) => events.onNote(`level ${level}`));
     this.#hls.on(Events.LEVEL_LOADED, (_, { networkDetails, stats, details }) => {
@@ -186,6 +189,17 @@ export class HlsEngine implements Engine {
     // A playlist that does not grow has no newer media: then the clock moves nothing on.
     const beat = details.partTarget || details.targetduration;
     return details.edge + Math.min(details.age, MAX_BEATS * beat) - this.video.currentTime;
+  }
+
+  /** Each rung may be there once more with Opus: the menu should have it once. */
+  #leaveOneCoding(): void {
+    const { levels } = this.#hls;
+    const isAac = levels.map(({ audioCodec }) => audioCodec?.startsWith("mp4a") ?? false);
+    if (!isAac.includes(true)) return;
+    // From the end on, so that what stands before keeps its index.
+    for (let index = levels.length - 1; index >= 0; index -= 1) {
+      if (!isAac[index]) this.#hls.removeLevel(index);
+    }
   }
 
   #levels(): void {
