@@ -36,6 +36,8 @@ pub fn check(path: &Path) -> ExitCode {
     let (encoder, preset) = (config.media.encoder, config.media.preset);
     let tried = trial::run(&Program::current(), encoder, preset);
     note(tried.map_err(|error| explain(&error)));
+    let sound = trial::sound(config.media.opus_bitrate.is_some());
+    note(sound.map_err(|error| explain(&error)));
     if let Some(file) = &config.admin.token_file {
         note(
             Secret::load(file)

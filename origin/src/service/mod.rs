@@ -60,7 +60,7 @@ pub enum Error {
     /// Something in this process exports metrics already.
     #[error("cannot export metrics")]
     Metrics(#[from] prometheus::Error),
-    /// The encoder of `media.encoder` does not work here.
+    /// An encoder that `media` asks for does not work here.
     #[error(transparent)]
     Encoder(#[from] trial::Error),
     /// The thread that starts workers cannot be started.
@@ -118,6 +118,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     transcode::metrics::describe();
     let (encoder, preset) = (config.media.encoder, config.media.preset);
     trial::run(&supervisor::Program::current(), encoder, preset)?;
+    trial::sound(config.media.opus_bitrate.is_some())?;
     let origin = Origin::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     let certificates = origin.certificates.clone();

@@ -39,6 +39,9 @@ pub mod worker;
 
 pub use self::encoder::{Device, Encoder, Preset};
 
+/// FFmpeg's encoder for Opus.
+const OPUS: &str = "libopus";
+
 /// What a worker makes, fixed for its stream's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {

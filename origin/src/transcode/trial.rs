@@ -20,7 +20,7 @@ use ffmpeg_next::encoder;
 use inlet_common::clock;
 
 use super::{
-    Device, Encoder, Output, Preset, Spec,
+    Device, Encoder, OPUS, Output, Preset, Spec,
     ipc::{self, ToWorker},
     ladder::{Resolution, Rung},
     supervisor::Program,
@@ -36,6 +36,12 @@ pub enum Error {
          choose another encoder"
     )]
     NotBuiltIn(&'static str),
+    /// FFmpeg cannot encode the sound as is wished.
+    #[error(
+        "media.opus_bitrate: this machine's FFmpeg is built without {0}: install one that has \
+         it, or set it to 0"
+    )]
+    NoSound(&'static str),
     /// No worker process came to be.
     #[error("cannot start a worker to try media.encoder")]
     Start(#[source] io::Error),
@@ -69,6 +75,20 @@ pub fn run(program: &Program, encoder: Encoder, preset: Preset) -> Result<(), Er
         said: told(&printed).unwrap_or_else(|| silence.to_string()),
         advice: advice(encoder, Path::new("/dev")),
     })
+}
+
+/// Looks for what the sound is encoded with beside AAC, which FFmpeg brings itself.
+///
+/// # Errors
+///
+/// [`Error::NoSound`] where Opus is wanted and FFmpeg lacks its encoder.
+pub fn sound(wants_opus: bool) -> Result<(), Error> {
+    wants_opus.then_some(OPUS).map_or(Ok(()), find_sound)
+}
+
+fn find_sound(name: &'static str) -> Result<(), Error> {
+    let found = encoder::find_by_name(name);
+    found.map(drop).ok_or(Error::NoSound(name))
 }
 
 /// What there is instead of frames.
@@ -245,6 +265,14 @@ fn render_nodes(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn opus_is_looked_for_where_it_is_wanted() {
+        sound(false).unwrap();
+        sound(true).unwrap();
+        let error = find_sound("libnothing").unwrap_err().to_string();
+        assert!(error.contains("media.opus_bitrate") && error.contains("libnothing"));
+    }
 
     #[test]
     fn the_words_of_ffmpeg_come_first() {

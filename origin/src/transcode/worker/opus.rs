@@ -17,7 +17,7 @@ use ffmpeg_next::{
 use super::{Error, drift::Stereo, send, sink::Sink};
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, OPUS_FRAME_SAMPLES},
-    transcode::{Output, ffi},
+    transcode::{OPUS, Output, ffi},
 };
 
 /// Makes the packets.
@@ -30,7 +30,7 @@ pub(super) struct Opus {
 impl Opus {
     pub(super) fn open(bitrate: u32) -> Result<Self, Error> {
         let codec =
-            encoder::find_by_name("libopus").ok_or(failed(ffmpeg_next::Error::EncoderNotFound))?;
+            encoder::find_by_name(OPUS).ok_or(failed(ffmpeg_next::Error::EncoderNotFound))?;
         let context = codec::Context::new_with_codec(codec);
         let mut audio = context.encoder().audio().map_err(failed)?;
         let rate = i32::try_from(AUDIO_TIMESCALE).unwrap_or(48_000);
