@@ -57,6 +57,41 @@ async fn a_minute_of_every_playlist_and_manifest_keeps_all_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn opus_keeps_the_promises_that_aac_keeps() {
+    scenario(async |rig: &mut Rig| {
+        ask_for_opus(rig).await?;
+        let (stream, publisher, playlist) = stage::on_air(rig, "opus").await?;
+        let playlist = each_once(playlist)?;
+        let (records, dash) = tokio::try_join!(
+            walk::renditions(&playlist, MINUTE, Conduct::Steady),
+            dash::walk(&stream.dash, MINUTE),
+        )?;
+        let judged = judge(&playlist, records, Conduct::Steady)?;
+        for (record, _) in &judged {
+            ensure_walked(record)?;
+        }
+        ensure_same_segments(&dash, &judged)?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+/// Has the origin offer the sound as Opus too.
+async fn ask_for_opus(rig: &mut Rig) -> Result<()> {
+    let wanted = "[media]\nopus_bitrate = \"96 kbps\"\n";
+    rig.reconfigure_origin(|text| text.replacen("[media]\n", wanted, 1))
+        .await?;
+    rig.link_up().await
+}
+
+/// Each rung is there with each coding of the sound: leaves it once.
+fn each_once(mut playlist: Multivariant) -> Result<Multivariant> {
+    playlist.variants.retain(|it| !it.codecs.ends_with(",opus"));
+    ensure!(playlist.audio.len() == 2, "{playlist:?}");
+    Ok(playlist)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_frame_rates_have_parts_of_whole_frames() {
     scenario(async |rig: &mut Rig| {
         for (fps, part_target) in [(24_u32, 0.208_333), (25, 0.2)] {
@@ -93,6 +128,7 @@ async fn other_frame_rates_have_parts_of_whole_frames() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_stays_true_while_a_worker_dies_and_a_presenter_returns() {
     scenario(async |rig: &mut Rig| {
+        ask_for_opus(rig).await?;
         let spare = until("a spare worker", PATIENCE, async || {
             let workers = rig.origin.children()?;
             ensure!(workers.len() == 1, "workers {workers:?}");
@@ -100,6 +136,7 @@ async fn what_is_said_stays_true_while_a_worker_dies_and_a_presenter_returns() {
         })
         .await?;
         let (stream, publisher, playlist) = stage::on_air(rig, "broken").await?;
+        let playlist = each_once(playlist)?;
         let breaking = async {
             let variant = &playlist.variants[0].url;
             ahead(variant, 4).await?;
