@@ -1,5 +1,7 @@
 //! What the worker makes of media.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use inlet_origin::{
     timeline::FrameRate,
@@ -190,6 +192,15 @@ pub(crate) fn junk_never_ends_the_worker() {
         }
         stream.send(input);
     }
+    // A report comes once in a second of the worker's, however quick it is.
+    for number in FIRST_FRAME + 180.. {
+        if !stream.reports.is_empty() {
+            break;
+        }
+        stream.send(Input::VideoTick { number, idr: false });
+        std::thread::sleep(Duration::from_millis(5));
+        stream.receive_all();
+    }
     stream.finish();
     assert_eq!(stream.restarts, 0);
     assert_eq!(stream.pid(), pid);
@@ -374,7 +385,7 @@ pub(crate) fn a_slow_reader_loses_nothing() {
     }
     let begin = inlet_common::clock::now();
     while begin.elapsed() < inlet_origin::transcode::supervisor::HANG_LIMIT * 2 {
-        std::thread::park_timeout(std::time::Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_millis(50));
     }
     stream.finish();
     assert_eq!(stream.restarts, 0);
