@@ -38,7 +38,8 @@ PACKAGES_TEST := ffmpeg chromium firefox-esr coturn pebble iproute2 nftables \
     python3-gi gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 PACKAGES_CLIENTS := python3-venv
-PACKAGES_BENCH := coturn iproute2 nginx util-linux
+# nasm: without it OpenH264 would be measured without its assembler.
+PACKAGES_BENCH := coturn iproute2 nasm nginx util-linux
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 DENY := $(shell cargo deny --version >/dev/null 2>&1 && echo yes)

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`delivery`] | a server of a stream that is made up, viewers without a screen, nginx |
+//! | [`encoders`] | video encoders on the same pictures |
 //! | [`figure`] | a measured figure beside its peer and its target: table and JSON |
 //! | [`process`] | CPU time and memory of a process |
 //! | [`ingest`] | many presenters at an edge, and its packets at a plain forwarder |
@@ -14,6 +15,7 @@
 //! are compared with figures of the same run, and medians with medians.
 
 pub mod delivery;
+pub mod encoders;
 pub mod figure;
 pub mod ingest;
 pub mod process;

@@ -8,6 +8,9 @@
 //! socket; it is the main process that never waits, and that asks a rung which
 //! is slow for less than its queue holds.
 //!
+//! Encoders are opened first, and devices with them; then the process is locked up,
+//! and only then does it meet what a stranger sent.
+//!
 //! Any thread's end is the process's end: there is no state worth saving, and
 //! the supervisor starts a new worker where this one stopped.
 

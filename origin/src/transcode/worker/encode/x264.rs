@@ -2,6 +2,11 @@
 //!
 //! `zerolatency` takes lookahead and frame threads away; one thread per rung costs
 //! a quarter less than slices on several, and a rung's thread is this one.
+//!
+//! It is the default because it holds rate and buffer whatever is shown. OpenH264
+//! is as good for up to a fifth less CPU, but bounds its rate by leaving frames out
+//! alone: with a frame for each frame it made 8 Mbps of noise where 1.8 were asked
+//! for (`make bench BENCH=encoders`).
 
 use super::{
     nal::Framing,
