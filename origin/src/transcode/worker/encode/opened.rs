@@ -268,4 +268,48 @@ mod tests {
         assert!(matches!(error, Error::Breach { breach, .. } if breach == owed));
         assert_eq!(error.to_string(), "libx264 owes a frame: it delays");
     }
+
+    /// As encoders in hardware get and give them, by x264, which takes both.
+    #[test]
+    fn nv12_and_start_codes_make_the_same_slices() {
+        let rung = super::super::tests::rung();
+        let encode = |change: fn(&mut Plan)| {
+            let mut plan = super::super::x264::plan(crate::transcode::Preset::Superfast);
+            change(&mut plan);
+            let opened = Opened::new(plan, &rung, FrameRate::DEFAULT).unwrap();
+            let sets = opened.parameter_sets().clone();
+            let mut encoding = Encoding::new(opened).unwrap();
+            let slices = [true, false, true]
+                .into_iter()
+                .zip(0..)
+                .map(|(idr, number)| {
+                    let slices = encoding.encode(&pattern(&rung, number), number, idr);
+                    slices.unwrap()
+                });
+            (sets, slices.collect::<Vec<_>>())
+        };
+        let (sets, slices) = encode(|_| {});
+        let as_hardware = encode(|plan| {
+            plan.way = Way::SemiPlanar;
+            plan.framing = Framing::StartCodes;
+            for (name, value) in &mut plan.options {
+                if *name == "x264-params" {
+                    *value = "keyint=infinite:scenecut=0:sliced-threads=0";
+                }
+            }
+        });
+        let is_idr: Vec<_> = slices.iter().map(|slices| slices.is_idr).collect();
+        assert_eq!(is_idr, [true, false, true]);
+        assert_eq!(as_hardware, (sets, slices));
+    }
+
+    fn pattern(rung: &Rung, number: u64) -> frame::Video {
+        let (width, height) = (rung.resolution.width, rung.resolution.height);
+        let mut frame = frame::Video::new(Pixel::YUV420P, width, height);
+        for plane in 0..3 {
+            let pixels = frame.data_mut(plane).iter_mut().enumerate();
+            pixels.for_each(|(at, pixel)| *pixel = ((at * 7 + 40 * plane) as u64 + number) as u8);
+        }
+        frame
+    }
 }
