@@ -5,13 +5,14 @@
 //! is FFmpeg's SSIM of what is decoded again, given as a thousandth of what lacks
 //! to 1, so that lower is better. CPU is summed over the rungs, and SSIM averaged.
 //! The third figure is how much of its rate and one second of buffer the fullest
-//! window takes: above 1 a viewer at the rung's rate runs dry.
+//! window takes: above 1 a viewer at the rung's rate runs dry. The last is what
+//! OpenH264 does to its frames when it may, to keep to the rate.
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use benches::{
-    encoders::{Contestant, Outcome, Scene, Source, contest},
+    encoders::{Contestant, FRAMES, Outcome, Scene, Source, contest, left_out},
     figure::{Figure, report, say},
 };
 use inlet_origin::transcode::ladder::{Ladder, Resolution, Rung};
@@ -39,6 +40,7 @@ fn run() -> Result<()> {
     // x264 tells its settings and statistics.
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Error);
     let rungs = Ladder::default().for_source(SOURCE);
+    let tallest = rungs.first().context("no rung")?;
     let mut figures = Vec::new();
     for scene in Scene::ALL {
         let whole = Source::make(scene, SOURCE)?;
@@ -53,6 +55,12 @@ fn run() -> Result<()> {
                 sum.add(outcome, rungs.len());
             }
         }
+        let left_out = f64::from(left_out(&whole, tallest)?);
+        let name = format!(
+            "{}: frames that OpenH264 leaves out if it may",
+            scene.name()
+        );
+        figures.push(Figure::new(name, format!("of {FRAMES}"), 0.0).against(left_out));
         let [ours, theirs @ ..] = ladders;
         for (peer, theirs) in Contestant::ALL.into_iter().skip(1).zip(theirs) {
             let name = format!("{}: superfast against {}", scene.name(), peer.name());

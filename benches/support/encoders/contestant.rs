@@ -44,7 +44,7 @@ impl Contestant {
         Ok(match self {
             Self::X264(preset) => Box::new(x264::Encoder::open(rung, preset, true)?),
             Self::X264WithoutCabac(preset) => Box::new(x264::Encoder::open(rung, preset, false)?),
-            Self::OpenH264(complexity) => Box::new(cisco::Encoder::open(rung, complexity)?),
+            Self::OpenH264(complexity) => Box::new(cisco::Encoder::open(rung, complexity, false)?),
         })
     }
 }

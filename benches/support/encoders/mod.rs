@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ::openh264::encoder::Complexity;
 use anyhow::{Context as _, Result, ensure};
 use inlet_origin::transcode::ladder::{Resolution, Rung};
 
@@ -162,6 +163,21 @@ fn encode(contestant: Contestant, source: &Source, rung: &Rung) -> Result<Coded>
     }
     coded.cpu = scheduled(own)?.saturating_sub(before);
     Ok(coded)
+}
+
+/// Frames that OpenH264 leaves out of the source where it may.
+///
+/// # Errors
+///
+/// When it fails.
+pub fn left_out(source: &Source, rung: &Rung) -> Result<u32> {
+    let mut encoder = openh264::Encoder::open(rung, Complexity::Medium, true)?;
+    let mut left_out = 0;
+    for (number, planes) in (0..).zip(source.frames()) {
+        let frame = encoder.encode(planes, number, number % FPS == 0)?;
+        left_out += u32::from(frame.is_empty());
+    }
+    Ok(left_out)
 }
 
 fn judge(turns: &[Coded], source: &Source, rung: &Rung) -> Result<Outcome> {

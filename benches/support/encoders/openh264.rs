@@ -18,7 +18,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn open(rung: &Rung, complexity: Complexity) -> Result<Self> {
+    /// With `may_skip` it leaves frames out to keep to its rate.
+    pub(super) fn open(rung: &Rung, complexity: Complexity, may_skip: bool) -> Result<Self> {
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .profile(Profile::High)
@@ -26,8 +27,8 @@ impl Encoder {
             .rate_control_mode(RateControlMode::Bitrate)
             .bitrate(BitRate::from_bps(rung.bitrate))
             .max_frame_rate(FrameRate::from_hz(FPS as f32))
-            // A frame for each frame, on one thread, and key frames on demand.
-            .skip_frames(false)
+            .skip_frames(may_skip)
+            // One thread, and key frames on demand.
             .num_threads(1)
             .scene_change_detect(false);
         Ok(Self {
