@@ -124,7 +124,7 @@ fn pictures(segment: &Segment) -> Result<Vec<Pes>, Error> {
         units.push(Pes {
             pid: tables::VIDEO_PID,
             stream_id: pes::VIDEO,
-            pts: at + LEAD,
+            pts: at.saturating_add(LEAD),
             sync: sample.sync,
             payload: picture.annex_b(),
         });
@@ -161,7 +161,7 @@ fn sounds(segment: &Segment, beat: &Beat) -> Result<Vec<Pes>, Error> {
                 units.push(Pes {
                     pid: tables::AUDIO_PID,
                     stream_id: pes::AUDIO,
-                    pts: at * u64::from(VIDEO_TIMESCALE) / u64::from(beat.timescale) + LEAD,
+                    pts: presented(at, beat),
                     sync: false,
                     payload,
                 });
@@ -169,9 +169,18 @@ fn sounds(segment: &Segment, beat: &Beat) -> Result<Vec<Pes>, Error> {
             }
         }
         held += 1;
-        follows = Some(at + sample.duration);
+        follows = Some(at.saturating_add(sample.duration));
     }
     Ok(units)
+}
+
+/// When sound is heard, in 90 kHz ticks. A worker that numbers its frames out of this
+/// world gets a wrong moment.
+fn presented(at: u64, beat: &Beat) -> u64 {
+    let ticks = u128::from(at) * u128::from(VIDEO_TIMESCALE) / u128::from(beat.timescale);
+    u64::try_from(ticks)
+        .unwrap_or(u64::MAX)
+        .saturating_add(LEAD)
 }
 
 /// The samples of all chunks with the ticks at which each begins.
@@ -182,7 +191,7 @@ fn samples(chunks: &[Bytes]) -> Result<Vec<(u64, Sample)>, ChunkError> {
         for sample in samples {
             let duration = sample.duration;
             all.push((at, sample));
-            at += duration;
+            at = at.saturating_add(duration);
         }
     }
     Ok(all)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{LEAD, packet, segment, tables};
+use super::{LEAD, packet, presented, segment, tables};
 use crate::package::{
     Beat, Segment,
     tests::{Feed, PPS, SPS},
@@ -168,4 +168,11 @@ fn a_segment_without_audio_has_pictures_alone() {
         segment(find(&feed, 2, 31), None).is_err(),
         "audio is no video"
     );
+}
+
+#[test]
+fn a_moment_out_of_this_world_is_wrong_and_harmless() {
+    let beat = Feed::new(30, 900).packager.layout().audio;
+    assert_eq!(presented(48_000, &beat), 90_000 + LEAD);
+    assert_eq!(presented(u64::MAX, &beat), u64::MAX);
 }
