@@ -154,7 +154,7 @@ endif
 # A workspace of its own, since all of it is built with instrumentation; so
 # `lint` and `deny` do not see it, and nothing of it is ever shipped.
 .PHONY: fuzz fuzz-build
-fuzz-build: packages ## Build the fuzz targets.
+fuzz-build: packages web ## Build the fuzz targets.
 	$(call step,Fuzz targets)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 	cd $(FUZZ) && cargo fuzz build --fuzz-dir . --sanitizer none --target-dir $(BUILD)/fuzz

@@ -2,7 +2,7 @@
 //! allocation.
 #![no_main]
 
-use fuzz::Rig;
+use fuzz::relay::Rig;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut rig = Rig::new();
