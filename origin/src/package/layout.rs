@@ -198,7 +198,13 @@ impl Beat {
     fn video(spec: &Spec, segment_seconds: u32) -> Self {
         let fps = u64::from(spec.rate.as_u32());
         let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        let part_units = ((micros(spec.part) * fps + 500_000) / 1_000_000).max(1);
+        let wished = ((micros(spec.part) * fps + 500_000) / 1_000_000).max(1);
+        // A part that no whole number of AAC frames fills to 85 % has a frame more.
+        let fills = |units: &u64| {
+            let (shortest, longest) = sound_units(units * 1_000_000 / fps, AAC_FRAME_SAMPLES);
+            shortest <= longest
+        };
+        let part_units = (wished..=wished.max(fps)).find(fills).unwrap_or(wished);
         let fits = |n: u64| n * 1_000_000 <= micros(spec.chunk) * fps;
         Self {
             timescale: VIDEO_TIMESCALE,
@@ -222,10 +228,7 @@ impl Beat {
         let frame = frame_samples * 1_000_000;
         let scale = u64::from(AUDIO_TIMESCALE);
         let segment_ticks = u64::from(segment_seconds) * scale;
-        let longest = (part_target_micros * scale / frame).max(1);
-        let shortest = (part_target_micros * 85 * scale)
-            .div_ceil(frame * 100)
-            .max(1);
+        let (shortest, longest) = sound_units(part_target_micros, frame_samples);
         let fills = |n: &u64| segment_ticks.is_multiple_of(n * frame_samples);
         let part_units = (shortest..=longest).rev().find(fills);
         let part_units = part_units.unwrap_or(shortest.min(longest));
@@ -290,6 +293,14 @@ impl Beat {
     }
 }
 
+/// The fewest and the most units of sound that a part may have.
+fn sound_units(part_target_micros: u64, frame_samples: u64) -> (u64, u64) {
+    let frame = frame_samples * 1_000_000;
+    let ticks = part_target_micros * u64::from(AUDIO_TIMESCALE);
+    let shortest = (ticks * 85).div_ceil(frame * 100);
+    (shortest.max(1), (ticks / frame).max(1))
+}
+
 fn largest_divisor(of: u64, fits: impl Fn(u64) -> bool) -> u64 {
     (1..=of)
         .rev()
@@ -305,6 +316,10 @@ mod tests {
     use crate::transcode::ladder::Resolution;
 
     fn layout(fps: u32) -> Layout {
+        with_parts(fps, Duration::from_millis(200))
+    }
+
+    fn with_parts(fps: u32, part: Duration) -> Layout {
         let rung = Rung {
             resolution: Resolution {
                 width: 64,
@@ -313,7 +328,28 @@ mod tests {
             bitrate: 1,
         };
         let epoch = Epoch(UtcTime::from_unix_micros(0));
-        Layout::new(&Spec::new(vec![rung], fps.try_into().unwrap(), epoch)).unwrap()
+        let spec = Spec::new(vec![rung], fps.try_into().unwrap(), epoch);
+        Layout::new(&Spec { part, ..spec }).unwrap()
+    }
+
+    #[test]
+    fn parts_of_any_length_are_filled_with_sound_to_85_percent() {
+        for fps in FrameRate::ALLOWED {
+            for part in 50..=1000 {
+                let layout = with_parts(fps, Duration::from_millis(part));
+                let target = layout.video.part_ticks() * u64::from(AUDIO_TIMESCALE);
+                let sound = layout.audio.part_ticks() * u64::from(VIDEO_TIMESCALE);
+                let range = target * 85..=target * 100;
+                assert!(range.contains(&(sound * 100)), "{fps} {part}");
+                // In thousandths of a frame; at most 75 ms more than was wished for.
+                let wished = part * u64::from(fps);
+                let units = layout.video.part_units * 1000;
+                assert!(
+                    units <= wished + 75 * u64::from(fps),
+                    "{fps} {part}: {units}"
+                );
+            }
+        }
     }
 
     #[test]
