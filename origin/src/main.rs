@@ -47,6 +47,10 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let logging = logging::init(&config.log)?;
+    match service::try_encoders(&config.media) {
+        Err(error) if error.is_for_good() => return Ok(service::refuse(&error)),
+        outcome => outcome.context("the origin cannot start")?,
+    }
     let ended = runtime
         .block_on(service::run(&arguments.config, config, logging))
         .context("the origin cannot start")?;

@@ -12,7 +12,7 @@ use inlet_common::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Media},
     metrics, playback,
     transcode::{supervisor::Program, trial},
 };
@@ -33,11 +33,7 @@ pub fn check(path: &Path) -> ExitCode {
     note(logging::check_filter(&config.log.filter).map_err(|error| explain(&error)));
     note(certificates(&config));
     note(link(&config));
-    let (encoder, preset) = (config.media.encoder, config.media.preset);
-    let tried = trial::run(&Program::current(), encoder, preset);
-    note(tried.map_err(|error| explain(&error)));
-    let sound = trial::sound(config.media.opus_bitrate.is_some());
-    note(sound.map_err(|error| explain(&error)));
+    note(try_encoders(&config.media).map_err(|error| explain(&error)));
     if let Some(file) = &config.admin.token_file {
         note(
             Secret::load(file)
@@ -69,6 +65,22 @@ pub fn check(path: &Path) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     fail(&problems)
+}
+
+/// Tries what `media` asks pictures and sound to be encoded with. Blocks, for some
+/// seconds where a driver is stuck.
+///
+/// # Errors
+///
+/// [`trial::Error`] where it does not work here.
+pub fn try_encoders(media: &Media) -> Result<(), trial::Error> {
+    let choice = trial::Choice {
+        encoder: media.encoder,
+        preset: media.preset,
+        memory_limit: media.worker_memory.as_u64(),
+    };
+    trial::run(&Program::current(), choice)?;
+    trial::sound(media.opus_bitrate.is_some())
 }
 
 /// Says why a configuration cannot be used; the exit code is 78.

@@ -35,7 +35,7 @@ use inlet_common::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use check::{check, refuse};
+pub use check::{check, refuse, try_encoders};
 
 use crate::{
     api,
@@ -45,7 +45,7 @@ use crate::{
     registry::{self, Registry},
     roq::{Metrics as RoqMetrics, receiver, reset},
     store,
-    transcode::{self, supervisor, trial},
+    transcode::{self, supervisor},
 };
 
 /// How often drain looks whether the last stream has ended.
@@ -60,9 +60,6 @@ pub enum Error {
     /// Something in this process exports metrics already.
     #[error("cannot export metrics")]
     Metrics(#[from] prometheus::Error),
-    /// An encoder that `media` asks for does not work here.
-    #[error(transparent)]
-    Encoder(#[from] trial::Error),
     /// The thread that starts workers cannot be started.
     #[error("cannot start workers")]
     Workers(#[source] std::io::Error),
@@ -116,9 +113,6 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let prometheus =
         prometheus::install("inlet_origin", env!("CARGO_PKG_VERSION"), metrics::BUCKETS)?;
     transcode::metrics::describe();
-    let (encoder, preset) = (config.media.encoder, config.media.preset);
-    trial::run(&supervisor::Program::current(), encoder, preset)?;
-    trial::sound(config.media.opus_bitrate.is_some())?;
     let origin = Origin::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     let certificates = origin.certificates.clone();

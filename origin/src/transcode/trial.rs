@@ -57,18 +57,38 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether it is the machine's software that is at fault, and trying again later
+    /// changes nothing. A device may come up late.
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::NotBuiltIn(_) | Self::NoSound(_))
+    }
+}
+
+/// What is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// How thoroughly it works, where it has presets.
+    pub preset: Preset,
+    /// Memory that a worker may hold, in bytes: a driver may need more.
+    pub memory_limit: u64,
+}
+
 /// Encodes three frames in a worker process that `program` starts. Takes a tenth of
 /// a second, and blocks.
 ///
 /// # Errors
 ///
 /// [`Error`], which tells an operator what to do.
-pub fn run(program: &Program, encoder: Encoder, preset: Preset) -> Result<(), Error> {
+pub fn run(program: &Program, choice: Choice) -> Result<(), Error> {
+    let encoder = choice.encoder;
     if encoder::find_by_name(encoder.as_str()).is_none() {
         return Err(Error::NotBuiltIn(encoder.as_str()));
     }
     let (mut worker, mut socket) = program.start().map_err(Error::Start)?;
-    let outcome = answer_three(&mut socket, encoder, preset);
+    let outcome = answer_three(&mut socket, choice);
     let printed = end(&mut worker);
     outcome.map_err(|silence| Error::Refused {
         encoder: encoder.as_str(),
@@ -108,10 +128,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Whether an IDR is asked for, tick by tick: at once, not then, and on demand.
 const TICKS: [bool; 3] = [true, false, true];
 
-fn answer_three(socket: &mut UnixStream, encoder: Encoder, preset: Preset) -> Result<(), Silence> {
+fn answer_three(socket: &mut UnixStream, choice: Choice) -> Result<(), Silence> {
     let deadline = clock::now() + PATIENCE;
     socket.set_read_timeout(Some(PATIENCE))?;
-    for message in questions(encoder, preset) {
+    socket.set_write_timeout(Some(PATIENCE))?;
+    for message in questions(choice) {
         if let Some(encoded) = message.encode() {
             socket.write_all(&encoded.head)?;
             socket.write_all(&encoded.payload)?;
@@ -135,7 +156,7 @@ fn answer_three(socket: &mut UnixStream, encoder: Encoder, preset: Preset) -> Re
     Ok(())
 }
 
-fn questions(encoder: Encoder, preset: Preset) -> Vec<ToWorker> {
+fn questions(choice: Choice) -> Vec<ToWorker> {
     let rung = Rung {
         resolution: Resolution {
             width: 640,
@@ -144,8 +165,9 @@ fn questions(encoder: Encoder, preset: Preset) -> Vec<ToWorker> {
         bitrate: 450_000,
     };
     let spec = Spec {
-        encoder,
-        preset,
+        encoder: choice.encoder,
+        preset: choice.preset,
+        memory_limit: choice.memory_limit,
         ..Spec::new(vec![rung], FrameRate::DEFAULT)
     };
     let ticks = (0..).zip(TICKS).map(|(number, idr)| ToWorker::Tick {
@@ -266,6 +288,12 @@ fn render_nodes(folder: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    const LIBX264: Choice = Choice {
+        encoder: Encoder::Libx264,
+        preset: Preset::Ultrafast,
+        memory_limit: 256 << 20,
+    };
+
     #[test]
     fn opus_is_looked_for_where_it_is_wanted() {
         sound(false).unwrap();
@@ -308,14 +336,14 @@ mod tests {
     #[test]
     fn a_program_that_is_no_worker_is_refused() {
         let program = Program::new("/bin/sh", ["-c", "echo no worker here >&2; exec sleep 0"]);
-        let error = run(&program, Encoder::Libx264, Preset::Ultrafast).unwrap_err();
+        let error = run(&program, LIBX264).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains("libx264 does not work here (no worker here)"),
             "{text}"
         );
         let program = Program::new("/nonexistent", [""; 0]);
-        let error = run(&program, Encoder::Libx264, Preset::Ultrafast).unwrap_err();
+        let error = run(&program, LIBX264).unwrap_err();
         assert!(matches!(error, Error::Start(_)));
     }
 }

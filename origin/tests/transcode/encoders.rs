@@ -20,7 +20,7 @@ use crate::{
 pub(crate) fn an_encoder_is_tried_before_it_is_used() {
     let program = Program::current();
     for preset in [Preset::Ultrafast, Preset::Medium] {
-        trial::run(&program, Encoder::Libx264, preset).unwrap();
+        trial::run(&program, choice(Encoder::Libx264, preset)).unwrap();
     }
     for encoder in Encoder::ALL {
         let nodes = match encoder.device() {
@@ -31,19 +31,31 @@ pub(crate) fn an_encoder_is_tried_before_it_is_used() {
         if Path::new(nodes).exists() {
             println!(
                 "{encoder:?}: {:?}",
-                trial::run(&program, encoder, Preset::default())
+                trial::run(&program, choice(encoder, Preset::default()))
             );
             continue;
         }
-        let refused = trial::run(&program, encoder, Preset::default()).unwrap_err();
+        let refused = trial::run(&program, choice(encoder, Preset::default())).unwrap_err();
         let text = refused.to_string();
         println!("{text}");
+        if matches!(refused, trial::Error::NotBuiltIn(_)) {
+            // Debian has Quick Sync on amd64 alone.
+            continue;
+        }
         for part in [encoder.as_str(), "does not work here", "there is no", nodes] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert!(checked(encoder).contains(&format!("media.encoder: {}", encoder.as_str())));
     }
     assert!(!checked(Encoder::Libx264).contains("media.encoder"));
+}
+
+fn choice(encoder: Encoder, preset: Preset) -> trial::Choice {
+    trial::Choice {
+        encoder,
+        preset,
+        memory_limit: 256 << 20,
+    }
 }
 
 /// What `--check` tells of a configuration with this encoder, among other things.
