@@ -99,6 +99,10 @@ const CHECKS: &[Check] = &[
         "the_worker_is_locked_up",
         processes::the_worker_is_locked_up,
     ),
+    (
+        "an_attack_ends_the_worker",
+        processes::an_attack_ends_the_worker,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -7,7 +7,7 @@ use std::{
         process::{CommandExt, ExitStatusExt},
     },
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -232,12 +232,6 @@ pub(crate) fn the_worker_is_locked_up() {
         .count();
     assert!(descriptors <= 6, "{descriptors} descriptors");
     // What it may not do, it fails to do or dies of.
-    let locked_up = |what: &str| {
-        Command::new("/proc/self/exe")
-            .args(["locked-up", what])
-            .status()
-            .unwrap()
-    };
     for what in ["thread", "driver"] {
         assert!(locked_up(what).success(), "{what} was impossible");
     }
@@ -253,10 +247,31 @@ pub(crate) fn the_worker_is_locked_up() {
         "driver-read",
         "driver-memory",
         "driver-ioctl",
+        "nvidia-driver",
+        "nvidia-read",
+        "nvidia-ioctl",
     ] {
         assert!(locked_up(what).success(), "{what} was possible");
     }
-    for what in ["socket", "program", "driver-socket", "driver-program"] {
+}
+
+/// How a process ends that locks itself up and tries something.
+fn locked_up(what: &str) -> ExitStatus {
+    Command::new("/proc/self/exe")
+        .args(["locked-up", what])
+        .status()
+        .unwrap()
+}
+
+/// What ends a worker at once, being an attack.
+pub(crate) fn an_attack_ends_the_worker() {
+    for what in [
+        "socket",
+        "program",
+        "driver-socket",
+        "driver-program",
+        "nvidia-socket",
+    ] {
         assert_eq!(
             locked_up(what).signal(),
             Some(Signal::SIGSYS as i32),
@@ -266,7 +281,7 @@ pub(crate) fn the_worker_is_locked_up() {
 }
 
 /// Locks this process up and tries something, as one with a device if it begins
-/// with `driver`; success means it went as it has to.
+/// with `driver` or `nvidia`; success means it went as it has to.
 pub(crate) fn try_locked_up(what: &str) -> ExitCode {
     let parent = nix::unistd::getppid();
     let (open, _other) = UnixStream::pair().unwrap();
@@ -276,11 +291,16 @@ pub(crate) fn try_locked_up(what: &str) -> ExitCode {
         is_locked.recv().unwrap();
         std::fs::read("/etc/passwd").is_err()
     });
-    let device = what.starts_with("driver").then_some(Device::Render);
+    let (device, what) = match what.split_once('-') {
+        Some(("driver", what)) => (Some(Device::Render), what),
+        Some(("nvidia", what)) => (Some(Device::Nvidia), what),
+        _ if what == "driver" => (Some(Device::Render), what),
+        _ => (None, what),
+    };
     worker::lock_up(256 << 20, device).unwrap();
     locked.send(()).unwrap();
     let is_early_locked = early.join().unwrap();
-    let went_well = match what.strip_prefix("driver-").unwrap_or(what) {
+    let went_well = match what {
         "early" => is_early_locked,
         "driver" => nix::unistd::dup(&open).is_ok(),
         "descriptor" => nix::unistd::dup(&open).is_err(),
