@@ -52,7 +52,10 @@ impl Live {
         };
         let ladder = vec![rung(1280, 720, 1_800_000), rung(640, 360, 450_000)];
         let now = UtcTime::from_unix_micros(1_767_225_600_250_000);
-        let spec = Spec::new(ladder, FrameRate::DEFAULT, Epoch(now));
+        let spec = Spec {
+            opus_bitrate: Some(96_000),
+            ..Spec::new(ladder, FrameRate::DEFAULT, Epoch(now))
+        };
         let packager = Packager::new(spec).expect("a sound spec");
         let store = Stream::new(&packager, metrics::Histogram::noop());
         Self {
@@ -72,7 +75,7 @@ impl Live {
         }
         let asc = Bytes::from_static(ASC);
         live.give(&Output::AudioConfig { asc });
-        let mut sound = FIRST * 1_600 / 1_024;
+        let (mut sound, mut opus) = (FIRST * 1_600 / 1_024, FIRST * 1_600 / 960);
         for number in FIRST..FIRST + frames {
             for rung in 0..2 {
                 let idr = number % 30 == 0;
@@ -91,6 +94,15 @@ impl Live {
                     data,
                 });
                 sound += 1;
+            }
+            while opus * 960 < (number + 1) * 1_600 {
+                let data = Bytes::from_static(&[0xFC; 9]);
+                live.give(&Output::Opus { number: opus, data });
+                opus += 1;
+            }
+            if number % 30 == 0 {
+                let data = Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9]);
+                live.give(&Output::Thumbnail { number, data });
             }
         }
         live
@@ -120,6 +132,9 @@ impl Live {
             assert!(presentation.periods.len() < 200);
             hls::master(&presentation);
             dash::manifest(&presentation);
+        }
+        if let Some(list) = self.store.thumbnail_list() {
+            assert!(list.identity().starts_with(b"WEBVTT\n"));
         }
     }
 

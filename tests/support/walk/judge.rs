@@ -15,8 +15,9 @@ const ROUNDING: f64 = 2e-6;
 const DATE_ROUNDING: i64 = 1_001;
 /// Share of PART-TARGET that each part has but a segment's last.
 const FILLED: f64 = 0.85;
-/// Longest AAC frame by which sound may begin later than the picture, in seconds.
-const AAC_FRAME: f64 = 1_024.0 / 48_000.0;
+/// By so much sound may begin later than the picture, in seconds: an AAC frame, and where
+/// a run begins another packet of Opus, which is made of AAC's samples.
+const SOUND_LATE: f64 = (1_024.0 + 960.0) / 48_000.0;
 
 /// Picture or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub fn ensure_aligned(
         let apart = begin - tallest_begin;
         let is_aligned = match kind {
             Kind::Video => apart == 0.0 && (length == tallest_length || may_be_cut),
-            Kind::Audio => *index > 0 || (-ROUNDING..AAC_FRAME).contains(&apart),
+            Kind::Audio => *index > 0 || (-ROUNDING..SOUND_LATE).contains(&apart),
         };
         ensure!(is_aligned, "{number}.{index} is {apart} s apart");
         compared += 1;
