@@ -20,7 +20,7 @@ const LARGEST_GAP: i64 = 500;
 async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
     scenario(async |rig: &mut Rig| {
         let stream = rig.api.create("grows").await?;
-        let mut options = stage::options(&stream).with_size(640, 360);
+        let mut options = stage::options(&stream).with_size(480, 270);
         options.announce = false;
         let publisher = Publisher::start(options).await?;
         let playlist = stage::complete(&stream).await?;
@@ -31,10 +31,10 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
         let watching = viewer::watch(small.url.as_str(), 400, PATIENCE);
         let growing = async {
             publisher.set_size(stage::SIZE.0, stage::SIZE.1);
-            until("the larger rung", PATIENCE, async || {
+            until("the larger rungs", PATIENCE, async || {
                 let playlist = stage::playing(&stream).await?;
                 let sides: Vec<_> = playlist.variants.iter().map(|it| it.resolution).collect();
-                ensure!(sides == [(832, 468), (640, 360)], "{sides:?}");
+                ensure!(sides == [(832, 468), (640, 360), (480, 270)], "{sides:?}");
                 Ok(playlist)
             })
             .await
@@ -42,7 +42,7 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
         let (watched, playlist) = tokio::try_join!(watching, growing)?;
         let gap = watched.largest_gap()?;
         ensure!(gap <= LARGEST_GAP, "{gap} ms are missing at the change");
-        ensure!(watched.frames.iter().all(|seen| seen.size == (640, 360)));
+        ensure!(watched.frames.iter().all(|seen| seen.size == (480, 270)));
 
         let media = playlist::media(&small.url).await?;
         let breaks = media.segments.iter().filter(|it| it.is_discontinuity);
@@ -57,9 +57,25 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
         watched.ensure_together()?;
         let object = rig.api.get(stream.id).await?;
         ensure!(
-            object.transcoded_qualities == ["468p", "360p"],
+            object.transcoded_qualities == ["468p", "360p", "270p"],
             "{object:?}"
         );
+
+        // What viewers have before them outlives the origin, the smallest rung too.
+        rig.crash_origin().await?;
+        until("every rung on the new origin", PATIENCE, async || {
+            for variant in &playlist.variants {
+                let media = playlist::media(&variant.url).await?;
+                ensure!(!media.segments.is_empty(), "{media:?}");
+            }
+            Ok(())
+        })
+        .await?;
+        let after = stage::complete(&stream).await?;
+        ensure!(after.variants.len() == playlist.variants.len(), "{after:?}");
+        for (before, after) in playlist.variants.iter().zip(&after.variants) {
+            ensure!(before.url == after.url && before.resolution == after.resolution);
+        }
         publisher.stop().await
     })
     .await;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{live::Status, test_util::Folder, transcode::ladder::Resolution};
+use crate::{live::Status, registry::Canvas, test_util::Folder, transcode::ladder::Resolution};
 
 mod access;
 mod fields;
@@ -248,25 +248,17 @@ async fn a_stream_remembers_its_last_session() {
     let id = inlet_common::ids::StreamId(1);
     let registry = &api.state.registry;
     registry.mark_started(id, NOW, "fra").await.unwrap();
-    registry
-        .mark_source(
-            id,
-            NOW,
-            Resolution {
-                width: 640,
-                height: 360,
-            },
-            Resolution {
-                width: 640,
-                height: 360,
-            },
-            Resolution {
-                width: 640,
-                height: 360,
-            },
-        )
-        .await
-        .unwrap();
+    let size = Resolution {
+        width: 640,
+        height: 360,
+    };
+    let canvas = Canvas {
+        first: size,
+        size,
+        quality_set: None,
+        left_at: None,
+    };
+    registry.mark_source(id, NOW, size, &canvas).await.unwrap();
     registry
         .mark_finished(id, NOW, NOW.plus_micros(2_500_000))
         .await

@@ -262,11 +262,12 @@ impl Broadcast {
             // at all.
             return begin.link.close(begin.session, CloseReason::Replaced);
         }
-        let known = self.authorised.canvas.filter(|_| self.programme.is_none());
+        let known = self.authorised.canvas.take();
+        let known = known.filter(|_| self.programme.is_none());
         self.authorised = begin.authorised.clone();
         // The registry forgets it with each session that begins, and one that
         // begins and fails must not cost viewers their ladder.
-        self.authorised.canvas = self.authorised.canvas.or(known);
+        self.authorised.canvas = self.authorised.canvas.take().or(known);
         let epoch = self.authorised.epoch;
         if begin.claim == Claim::Follows && self.on_air.is_some() {
             self.drop_successor(CloseReason::Replaced);

@@ -304,7 +304,7 @@ impl Gate {
             width: size.width,
             height: size.height,
         });
-        let (ladder, rate) = programme::asked_for(authorised, source);
+        let (ladder, rate) = programme::asked_for(authorised.quality_set.as_ref(), source);
         let media = &self.settings.media;
         cost::of(source, &ladder, rate, (media.encoder, media.preset))
     }

@@ -7,7 +7,10 @@ use inlet_common::{
 use tracing::Instrument;
 
 use super::broadcast::Settings;
-use crate::{registry::Registry, transcode::ladder::Resolution};
+use crate::{
+    registry::{Canvas, Registry},
+    transcode::ladder::Resolution,
+};
 
 /// Notes that a session began.
 pub(super) fn started(settings: &Settings, stream: StreamId, at: UtcTime, region: &str) {
@@ -18,17 +21,17 @@ pub(super) fn started(settings: &Settings, stream: StreamId, at: UtcTime, region
 }
 
 /// Notes the size of the picture of the session that began at `started_at`, and
-/// the two that its ladder is made for.
+/// what its playlist is made for.
 pub(super) fn source(
     settings: &Settings,
     stream: StreamId,
     started_at: UtcTime,
     source: Resolution,
-    (first, canvas): (Resolution, Resolution),
+    canvas: Canvas,
 ) {
     write(settings, move |registry| async move {
         registry
-            .mark_source(stream, started_at, source, first, canvas)
+            .mark_source(stream, started_at, source, &canvas)
             .await
     });
 }

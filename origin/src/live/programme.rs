@@ -11,7 +11,7 @@ use inlet_common::clock::{self, UtcTime};
 use super::broadcast::{Settings, bits};
 use crate::{
     package::{self, Packager},
-    registry::{Authorised, QualitySet},
+    registry::{Authorised, Canvas, QualitySet},
     store,
     timeline::FrameRate,
     transcode::{
@@ -26,10 +26,8 @@ const GROWS_WITHIN_MICROS: i64 = 10_000_000;
 /// A ladder, its packager, and where viewers find the result.
 #[derive(Debug)]
 pub(super) struct Programme {
-    /// The source's size that it began with, and the one that its ladder is made
-    /// for by now.
-    first: Resolution,
-    canvas: Resolution,
+    /// What it is made for, which another process may have to know.
+    canvas: Canvas,
     /// Until when it may grow; `None` for one that viewers know from before.
     grows_until: Option<UtcTime>,
     qualities: Ladder,
@@ -55,11 +53,17 @@ impl Programme {
         now: UtcTime,
     ) -> Result<Self, package::SpecError> {
         let continued = continued(authorised, settings, now);
-        let (first, canvas) = continued.unwrap_or((source, source));
-        let qualities = qualities(authorised);
-        let (ladder, rate) = asked_for(authorised, first);
-        let ladder = qualities.enlarged(&ladder, canvas).unwrap_or(ladder);
-        let asked = authorised.quality_set.as_ref();
+        let is_continued = continued.is_some();
+        let canvas = continued.unwrap_or_else(|| Canvas {
+            first: source,
+            size: source,
+            quality_set: authorised.quality_set.clone(),
+            left_at: None,
+        });
+        let asked = canvas.quality_set.as_ref();
+        let qualities = qualities(asked);
+        let (ladder, rate) = asked_for(asked, canvas.first);
+        let ladder = qualities.enlarged(&ladder, canvas.size).unwrap_or(ladder);
         let spec = package::Spec {
             segment: settings.media.segment,
             part: asked
@@ -71,7 +75,7 @@ impl Programme {
             publish_margin: settings.media.publish_margin,
             audio_bitrate: bits(settings.media.audio_bitrate),
             opus_bitrate: settings.media.opus_bitrate.map(bits),
-            is_continued: continued.is_some(),
+            is_continued,
             taken_until: authorised.epoch.at(taken_until),
             ..package::Spec::new(ladder.clone(), rate, authorised.epoch)
         };
@@ -82,12 +86,8 @@ impl Programme {
             .insert(authorised.client, authorised.stream, Arc::clone(&stream));
         Ok(Self {
             made: vec![true; ladder.len()],
-            first,
             canvas,
-            grows_until: match continued {
-                Some(_) => None,
-                None => Some(now.plus_micros(GROWS_WITHIN_MICROS)),
-            },
+            grows_until: (!is_continued).then(|| now.plus_micros(GROWS_WITHIN_MICROS)),
             qualities,
             ladder,
             rate,
@@ -124,21 +124,16 @@ impl Programme {
         self.interrupt();
         self.packager.enlarge(ladder.clone());
         self.stream.enlarge(&self.packager);
-        self.canvas = source;
+        self.canvas.size = source;
         self.grows_until = None;
         self.made = vec![true; ladder.len()];
         self.ladder = ladder;
         self.resume();
     }
 
-    /// The source's size that it began with.
-    pub(super) fn first(&self) -> Resolution {
-        self.first
-    }
-
-    /// The source's size that the ladder was made for.
-    pub(super) fn canvas(&self) -> Resolution {
-        self.canvas
+    /// What it is made for.
+    pub(super) fn canvas(&self) -> &Canvas {
+        &self.canvas
     }
 
     /// The rungs, tallest first.
@@ -231,26 +226,24 @@ impl Programme {
     }
 }
 
-/// The two sizes of a playlist that viewers may still have before them.
-fn continued(
-    authorised: &Authorised,
-    settings: &Settings,
-    now: UtcTime,
-) -> Option<(Resolution, Resolution)> {
-    let canvas = authorised.canvas?;
+/// What a playlist was made for that viewers may still have before them.
+fn continued(authorised: &Authorised, settings: &Settings, now: UtcTime) -> Option<Canvas> {
+    let canvas = authorised.canvas.clone()?;
     let away = canvas.left_at.map_or(0, |left| now.micros_since(left));
     let linger = i64::try_from(settings.media.linger.as_micros()).unwrap_or(i64::MAX);
-    (away <= linger).then_some((canvas.first, canvas.size))
+    (away <= linger).then_some(Canvas {
+        left_at: None,
+        ..canvas
+    })
 }
 
 /// The ladder that a stream gets for a source of this size, and its frame rate.
-pub(super) fn asked_for(authorised: &Authorised, source: Resolution) -> (Vec<Rung>, FrameRate) {
-    let ladder = qualities(authorised).for_source(source);
-    let rate = authorised.quality_set.as_ref().and_then(|set| set.fps());
+pub(super) fn asked_for(asked: Option<&QualitySet>, source: Resolution) -> (Vec<Rung>, FrameRate) {
+    let ladder = qualities(asked).for_source(source);
+    let rate = asked.and_then(QualitySet::fps);
     (ladder, rate.unwrap_or(FrameRate::DEFAULT))
 }
 
-fn qualities(authorised: &Authorised) -> Ladder {
-    let asked = authorised.quality_set.as_ref();
+fn qualities(asked: Option<&QualitySet>) -> Ladder {
     asked.map_or_else(Ladder::default, |set| set.ladder())
 }

@@ -36,7 +36,7 @@ impl Registry {
         let select = sqlx::query_as::<_, Row>(
             "SELECT client_id, token, active, epoch, quality_set, \
              canvas_first_width, canvas_first_height, canvas_width, canvas_height, \
-             finished_at_primary FROM streams WHERE id = ?1",
+             canvas_quality_set, finished_at_primary FROM streams WHERE id = ?1",
         )
         .bind(id)
         .fetch_optional(&self.pool);
@@ -57,7 +57,7 @@ impl Registry {
             stream: path.stream,
             client,
             epoch: Epoch(UtcTime::from_unix_micros(row.epoch)),
-            canvas: row.canvas(),
+            canvas: row.canvas(id)?,
             quality_set: stream::from_json(id, "quality_set", row.quality_set)?,
         })
     }
@@ -109,8 +109,7 @@ impl Registry {
     }
 
     /// Notes the size of the picture of the session that began at
-    /// `started_at`, the one that the ladder of its playlist began with, and the
-    /// one that it is made for by now.
+    /// `started_at`, and what its playlist is made for.
     ///
     /// # Errors
     ///
@@ -120,23 +119,23 @@ impl Registry {
         stream: StreamId,
         started_at: UtcTime,
         source: Resolution,
-        first: Resolution,
-        canvas: Resolution,
+        canvas: &Canvas,
     ) -> Result<(), Error> {
         let update = sqlx::query(
             "UPDATE streams SET source_width = ?3, source_height = ?4, \
              canvas_width = ?5, canvas_height = ?6, \
-             canvas_first_width = ?7, canvas_first_height = ?8 \
+             canvas_first_width = ?7, canvas_first_height = ?8, canvas_quality_set = ?9 \
              WHERE id = ?1 AND started_at_primary = ?2",
         )
         .bind(stream.0)
         .bind(started_at.as_unix_micros())
         .bind(source.width)
         .bind(source.height)
-        .bind(canvas.width)
-        .bind(canvas.height)
-        .bind(first.width)
-        .bind(first.height)
+        .bind(canvas.size.width)
+        .bind(canvas.size.height)
+        .bind(canvas.first.width)
+        .bind(canvas.first.height)
+        .bind(stream::to_json(canvas.quality_set.as_ref()))
         .execute(&self.pool);
         self.run(Kind::Write, update).await?;
         Ok(())
@@ -209,29 +208,36 @@ struct Row {
     canvas_first_height: Option<u32>,
     canvas_width: Option<u32>,
     canvas_height: Option<u32>,
+    canvas_quality_set: Option<String>,
     finished_at_primary: Option<i64>,
 }
 
 impl Row {
-    fn canvas(&self) -> Option<Canvas> {
+    fn canvas(&self, id: i64) -> Result<Option<Canvas>, Error> {
         let size = |(width, height)| Resolution { width, height };
-        let now = self.canvas_width.zip(self.canvas_height).map(size)?;
+        let Some(now) = self.canvas_width.zip(self.canvas_height).map(size) else {
+            return Ok(None);
+        };
+        let set = self.canvas_quality_set.clone();
         let first = self.canvas_first_width.zip(self.canvas_first_height);
-        Some(Canvas {
+        Ok(Some(Canvas {
             first: first.map_or(now, size),
             size: now,
+            quality_set: stream::from_json(id, "canvas_quality_set", set)?,
             left_at: self.finished_at_primary.map(UtcTime::from_unix_micros),
-        })
+        }))
     }
 }
 
 /// What the last playlist was made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canvas {
     /// The source's size at its beginning.
     pub first: Resolution,
     /// The size that its ladder has grown with; the same where it has not.
     pub size: Resolution,
+    /// The rungs, rate and parts that were asked for when it began.
+    pub quality_set: Option<QualitySet>,
     /// When its last presenter left; `None` when one is on air.
     pub left_at: Option<UtcTime>,
 }

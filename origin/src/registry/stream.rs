@@ -185,7 +185,7 @@ fn epoch_for(now: UtcTime) -> UtcTime {
     UtcTime::from_unix_micros(now.as_unix_seconds().saturating_mul(1_000_000))
 }
 
-fn to_json<T: Serialize>(value: Option<&T>) -> Option<String> {
+pub(super) fn to_json<T: Serialize>(value: Option<&T>) -> Option<String> {
     value.map(|value| serde_json::to_string(value).expect("its keys are strings"))
 }
 

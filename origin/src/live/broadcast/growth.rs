@@ -81,7 +81,7 @@ impl Broadcast {
             status.is_shedding = false;
             status.cores = cores;
         });
-        let canvas = (programme.first(), source);
+        let canvas = programme.canvas().clone();
         notes::source(&self.settings, stream, on_air.started_at, source, canvas);
     }
 }

@@ -51,7 +51,7 @@ impl Broadcast {
         self.outputs = Some(outputs);
         on_air.start(worker, rate, self.schedule.as_ref(), utc);
         if programme.may_grow(utc) {
-            on_air.watch_growth(programme.canvas(), programme.tallest_quality());
+            on_air.watch_growth(programme.canvas().size, programme.tallest_quality());
         }
         let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
         tracing::info!(
@@ -68,7 +68,7 @@ impl Broadcast {
             status.frame_rate = Some(rate.as_u32());
             status.cores = cores;
         });
-        let (settings, canvas) = (&self.settings, (programme.first(), programme.canvas()));
+        let (settings, canvas) = (&self.settings, programme.canvas().clone());
         notes::source(settings, stream, on_air.started_at, source, canvas);
     }
 

@@ -88,7 +88,7 @@ async fn a_session_is_noted_from_start_to_end() {
     let id = create(&registry, "s").await.id;
     registry.mark_started(id, NOW, "fra").await.unwrap();
     registry
-        .mark_source(id, NOW, size(1280, 720), size(1280, 720), size(1280, 720))
+        .mark_source(id, NOW, size(1280, 720), &canvas(size(1280, 720)))
         .await
         .unwrap();
     let running = registry.stream(CLIENT, id).await.unwrap().unwrap();
@@ -113,7 +113,7 @@ async fn an_older_session_does_not_end_the_one_that_took_over() {
     registry.mark_started(id, LATER, "ams").await.unwrap();
     registry.mark_finished(id, NOW, LATER).await.unwrap();
     registry
-        .mark_source(id, NOW, size(2, 2), size(2, 2), size(2, 2))
+        .mark_source(id, NOW, size(2, 2), &canvas(size(2, 2)))
         .await
         .unwrap();
     let stream = registry.stream(CLIENT, id).await.unwrap().unwrap();
@@ -154,42 +154,51 @@ async fn a_playlist_is_known_until_it_ends_or_another_session_begins() {
     let folder = Folder::new();
     let registry = open(&folder).await;
     let stream = create(&registry, "s").await;
-    let canvas = async || {
+    let known = async || {
         let granted = registry.authorise(&path_of(&stream), 9, |_| 0).await;
         granted.unwrap().canvas
     };
-    assert_eq!(canvas().await, None);
+    assert_eq!(known().await, None);
     registry.mark_started(stream.id, NOW, "fra").await.unwrap();
-    let begun = registry.mark_source(
-        stream.id,
-        NOW,
-        size(640, 360),
-        size(480, 270),
-        size(1280, 720),
-    );
-    begun.await.unwrap();
-    let left_at = |left_at| Canvas {
+    let rungs = vec![Quality {
+        height: 360,
+        bitrate: 450_000,
+    }];
+    let asked = QualitySet::new(rungs, None).unwrap();
+    let made = |left_at| Canvas {
         first: size(480, 270),
-        size: size(1280, 720),
+        quality_set: Some(asked.clone()),
         left_at,
+        ..canvas(size(1280, 720))
     };
-    assert_eq!(canvas().await, Some(left_at(None)));
+    let source = size(640, 360);
+    let begun = made(None);
+    registry
+        .mark_source(stream.id, NOW, source, &begun)
+        .await
+        .unwrap();
+    assert_eq!(known().await, Some(made(None)));
     // As at the start after a crash.
     registry.finish_interrupted(LATER).await.unwrap();
-    assert_eq!(canvas().await, Some(left_at(Some(LATER))));
+    assert_eq!(known().await, Some(made(Some(LATER))));
     registry
         .mark_started(stream.id, LATER, "fra")
         .await
         .unwrap();
-    assert_eq!(canvas().await, None, "until the new session has a picture");
-    let begun = registry.mark_source(
-        stream.id,
-        LATER,
-        size(640, 360),
-        size(480, 270),
-        size(1280, 720),
-    );
-    begun.await.unwrap();
+    assert_eq!(known().await, None, "until the new session has a picture");
+    registry
+        .mark_source(stream.id, LATER, source, &begun)
+        .await
+        .unwrap();
     registry.mark_ended(stream.id).await.unwrap();
-    assert_eq!(canvas().await, None);
+    assert_eq!(known().await, None);
+}
+
+fn canvas(size: Resolution) -> Canvas {
+    Canvas {
+        first: size,
+        size,
+        quality_set: None,
+        left_at: None,
+    }
 }
