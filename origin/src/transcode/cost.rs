@@ -41,6 +41,14 @@ pub fn cores(source: Resolution, spec: &Spec) -> f64 {
     of(source, &spec.ladder, spec.rate, work)
 }
 
+/// The cores that a worker may have and no more, where that can be said: what would
+/// keep a worker in need from shedding rungs must be far away, and one that a stranger's
+/// bytes have made run wild is stopped long before it has a whole large machine.
+pub fn bound(spec: &Spec) -> f64 {
+    let tallest = spec.ladder.first().map(|rung| rung.resolution);
+    1.0 + 3.0 * tallest.map_or(0.0, |source| cores(source, spec))
+}
+
 /// The cores that a ladder takes; see [`cores`].
 pub fn of(source: Resolution, ladder: &[Rung], rate: FrameRate, work: (Encoder, Preset)) -> f64 {
     let millions = |size: Resolution| {

@@ -15,6 +15,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `pool` | processes: starting, the spare, ending |
+//! | `groups` | how much CPU each may have, where systemd lets us say so |
 //! | `outbox` | pure: what waits for the socket, and what is dropped |
 //! | `ledger` | pure: ticks without an answer, and when that is a hang |
 //! | `load` | pure: whether the worker keeps up, and which rung goes |
@@ -37,6 +38,7 @@ use super::{
 };
 
 mod backoff;
+mod groups;
 mod ledger;
 mod load;
 mod outbox;

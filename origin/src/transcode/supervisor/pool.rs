@@ -5,7 +5,7 @@
 //!
 //! The kernel sends a worker its parent-death signal when the *thread* that
 //! started it ends, so all are started by one thread that lives as long as any
-//! of them. The same thread waits for the dead.
+//! of them. The same thread waits for the dead, and bounds the CPU of the living.
 
 use std::{
     ffi::OsString,
@@ -23,6 +23,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::groups::Groups;
 use crate::transcode::{metrics, worker};
 
 /// What to execute as a worker.
@@ -102,7 +103,8 @@ impl Drop for Counter {
 }
 
 enum Order {
-    Take(oneshot::Sender<io::Result<Process>>),
+    /// A process that may have so many cores.
+    Take(f64, oneshot::Sender<io::Result<Process>>),
     Reap(Child),
     /// The last pool is gone: no more spares.
     Close,
@@ -116,8 +118,16 @@ impl Pool {
     /// When the thread cannot be started. A spare that cannot be is logged.
     pub fn start(program: Program) -> io::Result<Self> {
         let (orders, receiver) = mpsc::channel();
+        let groups = Groups::claim().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the control group that is delegated cannot be used");
+            None
+        });
+        if groups.is_none() {
+            tracing::info!("no control group is delegated: workers have their niceness alone");
+        }
         let foreman = Foreman {
             program,
+            groups,
             spare: None,
             dying: Vec::new(),
             is_closing: false,
@@ -130,18 +140,19 @@ impl Pool {
         })
     }
 
-    /// Takes the spare, or a new process when there is none. It must not
-    /// outlive the pool's last clone: with the pool's thread it dies.
+    /// Takes the spare, or a new process when there is none. It may have `cores` of
+    /// the machine and no more, where a control group is delegated to the origin. It
+    /// must not outlive the pool's last clone: with the pool's thread it dies.
     ///
     /// # Errors
     ///
     /// The system's, when no process can be started.
-    pub async fn take(&self) -> io::Result<Process> {
+    pub async fn take(&self, cores: f64) -> io::Result<Process> {
         let (reply, answer) = oneshot::channel();
         let gone = || io::Error::other("the worker pool has ended");
         self.counter
             .orders
-            .send(Order::Take(reply))
+            .send(Order::Take(cores, reply))
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
@@ -188,6 +199,7 @@ impl Drop for Process {
 /// The thread.
 struct Foreman {
     program: Program,
+    groups: Option<Groups>,
     spare: Option<Process>,
     dying: Vec<Child>,
     is_closing: bool,
@@ -207,8 +219,8 @@ impl Foreman {
                 other => other.ok(),
             };
             match order {
-                Some(Order::Take(reply)) => {
-                    let process = self.take();
+                Some(Order::Take(cores, reply)) => {
+                    let process = self.take(cores);
                     // A caller that has gone away drops the process, which kills it.
                     drop(reply.send(process));
                 }
@@ -219,9 +231,19 @@ impl Foreman {
                 }
                 None => {}
             }
-            self.dying
-                .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+            self.bury();
         }
+    }
+
+    fn bury(&mut self) {
+        let groups = &self.groups;
+        self.dying.retain_mut(|child| {
+            let is_alive = matches!(child.try_wait(), Ok(None));
+            if let Some(groups) = groups.as_ref().filter(|_| !is_alive) {
+                groups.release(child.id());
+            }
+            is_alive
+        });
     }
 
     fn wait(&self, orders: &mpsc::Receiver<Order>) -> Option<Order> {
@@ -229,11 +251,17 @@ impl Foreman {
         orders.recv_timeout(limit).ok()
     }
 
-    fn take(&mut self) -> io::Result<Process> {
-        match self.spare.take_if(Process::is_alive) {
-            Some(spare) => Ok(spare),
-            None => self.start(),
+    fn take(&mut self, cores: f64) -> io::Result<Process> {
+        let process = match self.spare.take_if(Process::is_alive) {
+            Some(spare) => spare,
+            None => self.start()?,
+        };
+        if let Some(groups) = &self.groups
+            && let Err(error) = groups.bound(process.pid(), cores)
+        {
+            tracing::warn!(%error, "the worker's CPU is not bounded");
         }
+        Ok(process)
     }
 
     fn refill(&mut self) {

@@ -29,7 +29,7 @@ use super::{
     seed::Seed,
 };
 use crate::transcode::{
-    Input, Output, Spec,
+    Input, Output, Spec, cost,
     ipc::{self, ToWorker},
     metrics::{Counters, DropReason, RestartReason},
 };
@@ -123,10 +123,10 @@ impl Task {
         inputs: &mut mpsc::Receiver<Input>,
         wait: Duration,
     ) -> Option<io::Result<Process>> {
-        let pool = self.pool.clone();
+        let (pool, cores) = (self.pool.clone(), cost::bound(&self.spec));
         let taking = async move {
             tokio::time::sleep(wait).await;
-            pool.take().await
+            pool.take(cores).await
         };
         tokio::pin!(taking);
         let outputs = self.outputs.clone();
