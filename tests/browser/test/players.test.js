@@ -39,9 +39,11 @@ const LATENCY_MS = {
 };
 /** Sound and picture of the stream differ by 40 ms at most; the browser adds its own. */
 const MAX_SKEW_MS = 100;
-/** How long each is watched, and how far it may miss the aim for latency. */
-const [SECONDS, LENIENCE] = process.env.INLET_SOAK ? [180, 1] : [20, 2];
-const MAX_TRIES = 3;
+/**
+ * How long each is watched, how far it may miss the aim for latency, and how often it is
+ * looked at before a stall counts.
+ */
+const [SECONDS, LENIENCE, MAX_TRIES] = process.env.INLET_SOAK ? [180, 1, 1] : [20, 2, 3];
 /** What it takes a player to settle at its distance from the edge. */
 const SETTLE_MS = 3_000;
 
