@@ -11,7 +11,9 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{AudioCodec, Init, Kind, Layout, Period, Presentation, Rendition, State, iso8601};
+use super::{
+    AudioCodec, Beat, Init, Kind, Layout, Period, Presentation, Rendition, State, iso8601,
+};
 use crate::{timeline::MediaTime, transcode::ladder::Resolution};
 
 /// How often players look for a new period. An unneeded look costs one small
@@ -130,7 +132,8 @@ fn write_period(
 }
 
 /// One small picture per segment (DASH-IF IOP part 3 §6.2.6), after all others, so
-/// that it moves none of them where it comes later.
+/// that it moves none of them where it comes later. It shows the segment's first frame,
+/// and is there with its chunk: Shaka has low latency only where every set says so.
 fn write_thumbnails(
     xml: &mut String,
     layout: &Layout,
@@ -145,11 +148,13 @@ fn write_thumbnails(
          height=\"{}\">\n<EssentialProperty \
          schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\" value=\"1x1\"/>\n\
          <SegmentTemplate timescale=\"1\" duration=\"{seconds}\" startNumber=\"{number}\" \
-         presentationTimeOffset=\"{}\" media=\"$RepresentationID$/$Number$.jpg\"/>\n\
+         presentationTimeOffset=\"{}\" availabilityTimeOffset=\"{}\" \
+         media=\"$RepresentationID$/$Number$.jpg\"/>\n\
          </Representation>\n</AdaptationSet>",
         size.width,
         size.height,
         number.saturating_mul(u64::from(seconds)),
+        availability_time_offset(layout, &layout.video),
     )
 }
 
@@ -237,7 +242,7 @@ fn write_representation(
         beat.segment_ticks,
         period.first_segment,
         period.first_segment.saturating_mul(beat.segment_ticks),
-        availability_time_offset(presentation, rendition),
+        availability_time_offset(&presentation.layout, beat),
         rendition.name,
         init.name,
     )
@@ -246,8 +251,7 @@ fn write_representation(
 /// A segment can be asked for when its first chunk is published: a segment
 /// less a chunk and the margin before its nominal end. A segment may begin one frame
 /// late where frames do not fit into a second, as AAC's do not.
-fn availability_time_offset(presentation: &Presentation, rendition: &Rendition) -> String {
-    let beat = &rendition.beat;
+fn availability_time_offset(layout: &Layout, beat: &Beat) -> String {
     let unit = u64::from(beat.unit_ticks);
     let drift = if beat.segment_ticks.is_multiple_of(unit) {
         0
@@ -257,7 +261,7 @@ fn availability_time_offset(presentation: &Presentation, rendition: &Rendition) 
     let early = beat
         .segment_ticks
         .saturating_sub(beat.chunk_ticks() + drift);
-    let margin = i64::try_from(presentation.layout.publish_margin.as_micros()).unwrap_or(i64::MAX);
+    let margin = i64::try_from(layout.publish_margin.as_micros()).unwrap_or(i64::MAX);
     seconds(beat.time(early).as_micros().saturating_sub(margin))
 }
 

@@ -149,7 +149,7 @@ fn the_mpd_counts_them_by_segments_once_there_is_one() {
         "width=\"192\" height=\"108\"",
         "schemeIdUri=\"http://dashif.org/guidelines/thumbnail_tile\" value=\"1x1\"",
         "timescale=\"1\" duration=\"1\" startNumber=\"30\" presentationTimeOffset=\"30\"",
-        "media=\"$RepresentationID$/$Number$.jpg\"",
+        "availabilityTimeOffset=\"0.850000\" media=\"$RepresentationID$/$Number$.jpg\"",
     ] {
         assert!(set.contains(said), "{said}: {set}");
     }
