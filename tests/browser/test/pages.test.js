@@ -2,13 +2,14 @@
 // happens to presenters.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import { Browser, advances, displayed, inlet, onAir, screenshot } from "../support/browser.js";
 import { RUNGS, Stage, until, variants } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 let stage, browser, stream, presenter, player;
-let failed = false;
+const step = steps(() => player);
 
 /** The product's promise from capture to display; the aim is far below it. */
 const MAX_LATENCY_MS = 2_000;
@@ -26,22 +27,6 @@ function checkMeasure(context, measure) {
   assert.ok(Math.abs(skew.p50) < MAX_SKEW_MS, `sound and picture are ${skew.p50} ms apart`);
 }
 
-/** A test whose failure makes the logs appear at the end. */
-function step(name, body) {
-  test(name, async (context) => {
-    try {
-      await body(context);
-    } catch (error) {
-      failed = true;
-      if (player !== undefined) {
-        await screenshot(player, `failed ${name}`).catch(() => {});
-        console.error(JSON.stringify(await inlet(player).catch(() => null)));
-      }
-      throw error;
-    }
-  });
-}
-
 before(async () => {
   stage = await Stage.open();
   browser = await Browser.open();
@@ -50,7 +35,7 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await stage?.close(failed);
+  await stage?.close(step.failed);
 });
 
 step("the player waits politely while nobody is live", async () => {

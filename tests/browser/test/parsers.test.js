@@ -1,16 +1,17 @@
 // Playlists and manifests as parsers read them that are nobody's player here.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import HLS from "hls-parser";
 import { Parser } from "m3u8-parser";
 import { parse as parseManifest } from "mpd-parser";
 
 import { RUNGS, Stage, until } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 let stage, stream;
-let failed = false;
+const step = steps();
 
 before(async () => {
   stage = await Stage.open();
@@ -25,7 +26,7 @@ before(async () => {
   await until("the discontinuity", 20_000, async () => (await text("360p/media.m3u8")).includes("DISCONTINUITY\n"));
 });
 
-after(() => stage?.close(failed));
+after(() => stage?.close(step.failed));
 
 const url = (file) => new URL(file, stream.hls_cmaf_url);
 
@@ -40,17 +41,6 @@ function segments(count) {
   return until(`${count} segments`, 30_000, async () => {
     const response = await fetch(url("360p/media.m3u8"));
     return response.ok && (await response.text()).split("#EXTINF").length > count;
-  });
-}
-
-function step(name, body) {
-  test(name, async () => {
-    try {
-      await body();
-    } catch (error) {
-      failed = true;
-      throw error;
-    }
   });
 }
 

@@ -2,14 +2,15 @@
 // pages, and several of it side by side.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import { Browser, advances, inlet, screenshot } from "../support/browser.js";
 import { serveEmbedder } from "../support/embedder.js";
 import { Stage, until } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 let stage, browser, application, stream, page;
-let failed = false;
+const step = steps(() => page);
 
 /** What the strip says is counted by another clock than what the page adds up. */
 const MAX_DIFFERENCE = 0.15;
@@ -23,21 +24,6 @@ function addUp({ published, fetch, buffer, display, total }) {
   assert.ok(published > 0 && buffer > 0.1 && fetch >= 0, JSON.stringify(steps));
 }
 
-function step(name, body) {
-  test(name, async (context) => {
-    try {
-      await body(context);
-    } catch (error) {
-      failed = true;
-      if (page !== undefined && !page.isClosed()) {
-        await screenshot(page, `failed ${name}`).catch(() => {});
-        console.error(JSON.stringify(await inlet(page).catch(() => null)));
-      }
-      throw error;
-    }
-  });
-}
-
 before(async () => {
   stage = await Stage.open();
   browser = await Browser.open();
@@ -49,7 +35,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await application?.close();
-  await stage?.close(failed);
+  await stage?.close(step.failed);
 });
 
 /** Opens the player alone, and waits until it plays. */

@@ -2,31 +2,16 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import { Browser, inlet, onAir, screenshot } from "../support/browser.js";
 import { Stage, ffprobe, until } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 let stage, browser, page;
-let failed = false;
-
-/** A test whose failure makes the logs appear at the end. */
-function step(name, body) {
-  test(name, async (context) => {
-    try {
-      await body(context);
-    } catch (error) {
-      failed = true;
-      if (page !== undefined) {
-        await screenshot(page, `failed ${name}`).catch(() => {});
-        console.error(JSON.stringify(await inlet(page).catch(() => null)));
-      }
-      throw error;
-    }
-  });
-}
+const step = steps(() => page);
 
 before(async () => {
   stage = await Stage.open();
@@ -35,7 +20,7 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await stage?.close(failed);
+  await stage?.close(step.failed);
 });
 
 /** Goes live with something done to the page first; resolves with what the server says. */

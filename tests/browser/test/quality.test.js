@@ -3,10 +3,11 @@
 // (where to begin) and on its feedback (what the network carries).
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
-import { Browser, onAir, screenshot } from "../support/browser.js";
+import { Browser, onAir } from "../support/browser.js";
 import { Stage, until } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 const [WIDTH, HEIGHT] = [1280, 720];
 /** From "connected" to the whole picture at its target. */
@@ -17,7 +18,7 @@ const REACHED = 0.8;
 const MIN_FPS = 20;
 
 let stage, browser, page;
-let failed = false;
+const step = steps(() => page);
 
 before(async () => {
   stage = await Stage.open();
@@ -26,20 +27,8 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await stage?.close(failed);
+  await stage?.close(step.failed);
 });
-
-function step(name, body) {
-  test(name, async () => {
-    try {
-      await body();
-    } catch (error) {
-      failed = true;
-      await screenshot(page, `failed ${name}`).catch(() => {});
-      throw error;
-    }
-  });
-}
 
 /** Runs in the page, ahead of its own code: looks at the picture ten times a second. */
 function watchSender() {

@@ -1,7 +1,7 @@
 // What there is beside the picture and AAC: Opus, and small pictures of the window.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import HLS from "hls-parser";
 import { Parser } from "m3u8-parser";
@@ -10,9 +10,10 @@ import { parse as parseManifest } from "mpd-parser";
 import { Browser, advances, inlet, screenshot } from "../support/browser.js";
 import { servePlayers } from "../support/players.js";
 import { Fatal, RUNGS, Stage, until } from "../support/stage.js";
+import { steps } from "../support/steps.js";
 
 let stage, browser, stream, pages;
-let failed = false;
+const step = steps();
 
 before(async () => {
   stage = await Stage.open("--opus");
@@ -29,19 +30,8 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await pages?.close();
-  await stage?.close(failed);
+  await stage?.close(step.failed);
 });
-
-function step(name, body) {
-  test(name, async () => {
-    try {
-      await body();
-    } catch (error) {
-      failed = true;
-      throw error;
-    }
-  });
-}
 
 /** How a player codes the sound that it plays. */
 const CODING = {
