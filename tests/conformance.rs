@@ -13,7 +13,7 @@ use tests::{
     boxes,
     playlist::{self, Multivariant, Variant},
     publisher::Publisher,
-    rig::{Rig, scenario, until},
+    rig::{Rig, Stream, scenario, until},
     stage, viewer,
     walk::{
         self, Conduct, Record, dash,
@@ -36,21 +36,13 @@ async fn a_minute_of_every_playlist_and_manifest_keeps_all_promises() {
         rig.reconfigure_origin(window).await?;
         rig.link_up().await?;
         let (stream, publisher, playlist) = stage::on_air(rig, "conformance").await?;
-        let (records, dash) = tokio::try_join!(
-            walk::renditions(&playlist, MINUTE, Conduct::Steady),
-            dash::walk(&stream.dash, MINUTE),
-        )?;
-        let judged = judge(&playlist, records, Conduct::Steady)?;
-        for (record, _) in &judged {
-            ensure_walked(record)?;
-        }
+        let judged = walk_a_minute(&stream, &playlist).await?;
         let after = playlist::multivariant(&stream.hls).await?;
         for (index, variant) in after.variants.iter().enumerate() {
             ensure_bandwidths(variant, &judged, index)?;
             ensure_decodes(rig, variant, &judged[index].0).await?;
         }
         ensure_sound_decodes(rig, &judged).await?;
-        ensure_same_segments(&dash, &judged)?;
         publisher.stop().await
     })
     .await;
@@ -62,18 +54,27 @@ async fn opus_keeps_the_promises_that_aac_keeps() {
         ask_for_opus(rig).await?;
         let (stream, publisher, playlist) = stage::on_air(rig, "opus").await?;
         let playlist = each_once(playlist)?;
-        let (records, dash) = tokio::try_join!(
-            walk::renditions(&playlist, MINUTE, Conduct::Steady),
-            dash::walk(&stream.dash, MINUTE),
-        )?;
-        let judged = judge(&playlist, records, Conduct::Steady)?;
-        for (record, _) in &judged {
-            ensure_walked(record)?;
-        }
-        ensure_same_segments(&dash, &judged)?;
+        walk_a_minute(&stream, &playlist).await?;
         publisher.stop().await
     })
     .await;
+}
+
+/// Walks all playlists and the MPD for a minute, and holds them against each other.
+async fn walk_a_minute(
+    stream: &Stream,
+    playlist: &Multivariant,
+) -> Result<Vec<(Record, Timeline)>> {
+    let (records, dash) = tokio::try_join!(
+        walk::renditions(playlist, MINUTE, Conduct::Steady),
+        dash::walk(&stream.dash, MINUTE),
+    )?;
+    let judged = judge(playlist, records, Conduct::Steady)?;
+    for (record, _) in &judged {
+        ensure_walked(record)?;
+    }
+    ensure_same_segments(&dash, &judged)?;
+    Ok(judged)
 }
 
 /// Has the origin offer the sound as Opus too.
