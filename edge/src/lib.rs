@@ -60,6 +60,7 @@
 
 pub mod config;
 pub mod demux;
+pub mod dns;
 pub mod framing;
 pub mod metrics;
 pub mod roq;

@@ -9,6 +9,7 @@
 //! | [`by_tcp`] | a presenter's way by TCP |
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
+//! | [`mmdb`] | a writer of databases of networks |
 //! | [`moment`] | moments of UTC, as manifests write them |
 //! | [`playlist`] | an HLS reader that tests compare with |
 //! | [`sdp`] | an SDP reader that tests compare answers with offers by |
@@ -24,6 +25,7 @@ pub mod boxes;
 pub mod brake;
 pub mod by_tcp;
 pub mod impairment;
+pub mod mmdb;
 pub mod moment;
 pub mod playlist;
 pub mod publisher;

@@ -1,0 +1,8 @@
+//! The `dns` role: an authoritative name server that answers with the points of
+//! presence that are near the client.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`geo`] | client networks, and the points of presence that are near them |
+
+pub mod geo;
