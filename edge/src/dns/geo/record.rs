@@ -1,9 +1,9 @@
 //! Records of a MaxMind DB: what one says, read without following what it does not say.
 //!
-//! A reader of our own beside `maxminddb`, which bounds the work of a record (0.30
-//! followed each pointer that it skipped, so that records that point to the next twice
-//! took it for ever; 0.32 does not): here what is not asked for is skipped where it stands, and the steps of a
-//! whole database are counted.
+//! A reader of our own beside `maxminddb`, which bounds the work of one record: here what
+//! is not asked for is skipped where it stands, each record is read once, and the steps of
+//! a whole database are counted. (Up to 0.30 the crate followed each pointer that it
+//! skipped, and records that point to the next twice took it for ever.)
 //!
 //! ```text
 //!  control byte              then

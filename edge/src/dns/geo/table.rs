@@ -14,8 +14,17 @@
 //!
 //! # What it costs
 //!
-//! A lookup is tens of nanoseconds. `measure_a_million_networks` in the tests prints what
-//! the build, the memory and a lookup cost for a synthetic database.
+//! Measured with `measure_a_million_networks` of the tests, a synthetic database (43 MB) of
+//! a million networks scattered over the whole space, neighbours far apart so that hardly
+//! any collapse, on a busy machine: opening it 1.8 s and 46 MB, which stay for as long as
+//! it is in use; compiling 2 to 2.5 s and 45 MB. A lookup of a random address was 125 to
+//! 146 ns where nothing is in the cache, 33 ns where paths are short.
+//!
+//! A node is 8 bytes. Where networks lie side by side, as in GeoLite2 City with its 5
+//! million, there is about one node for each: by that an estimate of 40 to 60 MB for the
+//! database, beside as much for the file while it is read, and no more for the table,
+//! which is far smaller where neighbours have the same list. While one is exchanged, old
+//! and new are both there.
 
 use std::{net::IpAddr, sync::Arc};
 
