@@ -3,6 +3,8 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`wire`] | queries and responses as bytes |
 //! | [`geo`] | client networks, and the points of presence that are near them |
 
 pub mod geo;
+pub mod wire;
