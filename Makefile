@@ -34,12 +34,13 @@ SECONDS ?= 10
 PACKAGES_BUILD := clang libclang-dev pkg-config libssl-dev \
     libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev
 PACKAGES_TEST := ffmpeg chromium firefox-esr coturn pebble iproute2 nftables \
+    bind9-dnsutils knot-dnsutils gdnsd \
     nginx libnginx-mod-http-js \
     python3-gi gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 PACKAGES_CLIENTS := python3-venv
 # nasm: without it OpenH264 would be measured without its assembler.
-PACKAGES_BENCH := coturn iproute2 nasm nginx util-linux
+PACKAGES_BENCH := coturn dnsperf iproute2 nasm nginx util-linux
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 DENY := $(shell cargo deny --version >/dev/null 2>&1 && echo yes)

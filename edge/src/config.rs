@@ -16,12 +16,15 @@ use inlet_common::config::{self, Bitrate, CertificateSource, Check, Error, Log, 
 
 use crate::whip::{rate::Rule, session::dtls::Backend};
 
+pub mod dns;
 pub mod file;
+pub mod fleet;
 pub mod turn;
 
 #[cfg(test)]
 mod tests;
 
+pub use dns::NameServer;
 pub use file::ConfigFile;
 pub use turn::Appliance;
 
@@ -49,6 +52,10 @@ pub struct Config {
     pub roq: Roq,
     /// The STUN and TURN server; `None` without the role.
     pub turn: Option<Appliance>,
+    /// The name server; `None` without the role.
+    pub dns: Option<NameServer>,
+    /// What is known of the fleet; `None` when it is nothing.
+    pub fleet: Option<fleet::Known>,
     /// The certificate from a CA; `None` without.
     pub acme: Option<acme::Settings>,
     /// The listener for operators.
@@ -182,12 +189,17 @@ impl ConfigFile {
         check.require(
             !self.roles.0.is_empty(),
             "roles",
-            "is empty: name whip, turn, or both",
+            "is empty: name whip, turn, dns, or several",
         );
         if self.has_role(Role::Turn) {
             let has_certificate = !is_empty(&self.http.certificate) || self.acme.is_on();
             self.turn.check(&mut check, has_certificate);
         }
+        if self.has_role(Role::Dns) {
+            let has_certificate = !is_empty(&self.http.certificate) || self.acme.is_on();
+            self.dns.check(&mut check, has_certificate);
+        }
+        self.fleet.check(&mut check, self.has_role(Role::Dns));
         self.check_acme(&mut check);
         check.finish(path)?;
         Ok(self.build())
@@ -208,6 +220,10 @@ impl ConfigFile {
         if self.has_role(Role::Turn) {
             let turn = self.turn.tcp.iter().chain(&self.turn.tls);
             tcp.extend(turn.map(|address| ("turn.tcp", *address)));
+        }
+        if self.has_role(Role::Dns) {
+            let dns = self.dns.tcp.iter().chain(&self.dns.tls);
+            tcp.extend(dns.map(|address| ("dns.tcp", *address)));
         }
         if self.acme.is_on() && self.acme.challenge == acme::Challenge::Http01 {
             tcp.push(("acme.http_listen", self.acme.http_listen));
@@ -255,10 +271,12 @@ impl ConfigFile {
              one of them empty",
         );
         check.require(
-            is_whip || (self.has_role(Role::Turn) && self.turn.wants_acme()),
+            is_whip
+                || (self.has_role(Role::Turn) && self.turn.wants_acme())
+                || (self.has_role(Role::Dns) && self.dns.wants_acme()),
             "acme.domains",
-            "would serve no listener: turn.certificate is set, or there is neither turn.tcp nor \
-             turn.tls; leave one of them empty",
+            "would serve no listener: those of [turn] and [dns] by TLS have certificates of their \
+             own, or there are none; leave it empty",
         );
         if let Some(host) = host_of(&self.http.public_url) {
             let what = format!("{host} of http.public_url is not among them: presenters go there");
@@ -398,6 +416,7 @@ impl ConfigFile {
     /// Puts checked values in their final form.
     fn build(self) -> Config {
         let (is_whip, is_turn) = (self.has_role(Role::Whip), self.has_role(Role::Turn));
+        let is_dns = self.has_role(Role::Dns);
         let tls = file(self.http.certificate).zip(file(self.http.key));
         let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
         let acme = self.acme.build();
@@ -407,6 +426,7 @@ impl ConfigFile {
         };
         let own_name = host_of(&self.http.public_url);
         let turn = self.turn.build(tls.as_ref(), &self.media.public, own_name);
+        let dns = self.dns.build(tls.as_ref());
         let host = split_host(&self.roq.origin).map_or("", |(host, _)| host);
         let origin_name = match self.roq.origin_name {
             name if name.is_empty() => host.to_owned(),
@@ -416,6 +436,8 @@ impl ConfigFile {
             pop: Some(self.pop.name).filter(|name| !name.is_empty()),
             is_whip,
             turn: is_turn.then_some(turn),
+            dns: is_dns.then_some(dns),
+            fleet: self.fleet.build(),
             acme,
             http: Http {
                 listen: self.http.listen,

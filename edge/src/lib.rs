@@ -58,6 +58,7 @@
 //! What happens to a session from then on is told to its presenter and kept for a
 //! while: `trace/`.
 
+pub mod cli;
 pub mod config;
 pub mod demux;
 pub mod dns;

@@ -1,11 +1,11 @@
-//! `inlet-edge`: the service.
+//! `inlet-edge`: the service, and operator commands.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
 use inlet_common::service::logging;
-use inlet_edge::{config::Config, service};
+use inlet_edge::{cli::Command, config::Config, service};
 
 /// Takes live video in by WebRTC (WHIP) and forwards it by RTP over QUIC.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
     /// Checks configuration, certificates and ports, and exits: 0 or 78.
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -28,6 +30,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(error) => return Ok(service::refuse(&error)),
     };
+    if let Some(command) = arguments.command {
+        command.run(&config, &mut std::io::stdout())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let logging = logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

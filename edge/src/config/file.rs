@@ -14,7 +14,7 @@ use std::{
 use inlet_common::config::{Bitrate, Log, acme::Acme, duration};
 use serde::{Deserialize, Serialize};
 
-use super::turn::Turn;
+use super::{dns::Dns, fleet::Fleet, turn::Turn};
 use crate::whip::session::dtls::Backend;
 
 /// The whole file.
@@ -33,6 +33,10 @@ pub struct ConfigFile {
     pub roq: Roq,
     /// The STUN and TURN server.
     pub turn: Turn,
+    /// The name server.
+    pub dns: Dns,
+    /// What this edge knows of the others.
+    pub fleet: Fleet,
     /// Certificates from a CA.
     pub acme: Acme,
     /// The listener for operators.
@@ -66,6 +70,8 @@ pub enum Role {
     Whip,
     /// Is a STUN and TURN server.
     Turn,
+    /// Is a name server that answers with the nearest point of presence.
+    Dns,
 }
 
 /// `[pop]`: who this edge is.

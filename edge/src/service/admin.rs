@@ -7,10 +7,12 @@
 //! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
 //! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
 //! | `POST /drain` | 202; as the first SIGTERM |
+//! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |
 //! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |
 //! | `POST /turn/credentials` | 201 with `iceServers` |
 //! | `POST /turn/credentials/{username}/revoke` | 204 |
 
+mod dns;
 mod trace;
 mod turn;
 
@@ -29,7 +31,7 @@ use inlet_common::{
 };
 use serde::Serialize;
 
-use super::appliance::Appliance;
+use super::{appliance::Appliance, fleet::Known};
 use crate::whip::admission::Gateway;
 
 /// What the routes speak to.
@@ -37,6 +39,7 @@ use crate::whip::admission::Gateway;
 pub(super) struct Admin {
     pub(super) gateway: Option<Arc<Gateway>>,
     pub(super) appliance: Option<Arc<Appliance>>,
+    pub(super) fleet: Option<Arc<Known>>,
     /// The port that HTTP shares with TURN, and whether it has TLS.
     pub(super) shared_port: Option<(u16, bool)>,
     pub(super) lifecycle: Lifecycle,
@@ -52,6 +55,9 @@ pub(super) fn router(admin: Admin) -> Router {
     }
     if admin.appliance.is_some() {
         routes = routes.merge(turn::routes());
+    }
+    if admin.fleet.is_some() {
+        routes = routes.merge(dns::routes());
     }
     routes.with_state(admin)
 }

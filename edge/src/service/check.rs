@@ -4,6 +4,7 @@
 //! only make it run badly is advice.
 
 mod acme;
+mod dns;
 
 use std::{
     fs, io,
@@ -96,6 +97,12 @@ impl Findings {
         }
         if let Some(turn) = &config.turn {
             found.turn(turn, now);
+        }
+        if let Some(fleet) = &config.fleet {
+            found.fleet(config, fleet, now);
+        }
+        if let Some(dns) = &config.dns {
+            found.dns(dns, now);
         }
         if let Some(file) = &config.admin.token_file {
             found.note(Secret::load(file));

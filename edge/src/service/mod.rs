@@ -5,6 +5,7 @@
 //!    │                └─ events ─▶ directory of sessions
 //!    ├ TURN by TCP and TLS, here and on listeners of its own ─▶ appliance ─▶ workers
 //!    └ ICE by TCP ─▶ the worker that its first frame names
+//!  DNS: sockets and threads of its own
 //!  admin, metrics: listeners of their own
 //! ```
 //!
@@ -17,8 +18,10 @@ mod admin;
 mod appliance;
 mod certificates;
 mod check;
+mod fleet;
 mod ice_tcp;
 mod listeners;
+mod names;
 mod reload;
 mod site;
 #[cfg(test)]
@@ -45,6 +48,8 @@ pub use check::{check, refuse};
 pub use workers::Error as WorkersError;
 
 pub use appliance::Error as ApplianceError;
+pub use fleet::{Error as FleetError, world};
+pub use names::Error as NamesError;
 
 use crate::{
     config::{self, Config},
@@ -58,8 +63,10 @@ use crate::{
 };
 use appliance::{Appliance, Prepared};
 use certificates::{Held, bind_port80};
+use fleet::Known;
 use ice_tcp::{IceTcp, shared_candidates};
 use listeners::{bind_http, bind_turn, listen};
+use names::Names;
 use reload::Reload;
 use workers::Workers;
 
@@ -123,6 +130,12 @@ pub enum Error {
     /// The TURN server cannot be started.
     #[error(transparent)]
     Appliance(#[from] ApplianceError),
+    /// The fleet cannot be known.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The name server cannot be started.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 /// Runs the edge until it is told to stop.
@@ -137,16 +150,18 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let lifecycle = Lifecycle::new();
     let edge = Edge::start(&config, &lifecycle).await?;
     let (gateway, appliance) = (edge.gateway(), edge.appliance.clone());
+    let fleet = edge.fleet.clone();
     let reload = Reload {
         path: path.to_owned(),
         config: config.clone(),
         certificates: edge.certificates.clone(),
         appliance: appliance.clone(),
+        fleet,
         log,
     };
     let elsewhere = config.http.redirect_to.clone();
     let mut tasks = Tasks::new();
-    edge.spawn(&lifecycle, &prometheus, &mut tasks);
+    edge.spawn(&lifecycle, &prometheus, &mut tasks)?;
     tokio::spawn(signals.drive(lifecycle.clone(), async move || reload.run()));
     lifecycle.advance(Phase::Ready);
     systemd::ready();
@@ -189,6 +204,8 @@ struct Edge {
     /// Listeners for TURN alone, by TCP and TLS.
     turn: Vec<Listener>,
     appliance: Option<Arc<Appliance>>,
+    fleet: Option<Arc<Known>>,
+    names: Option<Names>,
     metrics: Listener,
     admin: Listener,
     admin_secret: Option<Secret>,
@@ -214,17 +231,15 @@ impl Edge {
         let mut certificates = Held::new(config)?;
         let metrics = listen(config.metrics, Options::default(), None, "metrics")?;
         let admin = listen(config.admin.listen, Options::default(), None, "admin")?;
-        let secret = config
-            .admin
-            .token_file
-            .as_deref()
-            .map(Secret::load)
-            .transpose()?;
+        let token_file = config.admin.token_file.as_deref();
+        let secret = token_file.map(Secret::load).transpose()?;
         let http = match config.is_whip {
             true => Some(bind_http(config, &mut certificates)?),
             false => None,
         };
         let turn = bind_turn(config, &mut certificates)?;
+        let fleet = Known::load(config)?;
+        let names = Names::bind_if_any(config, fleet.as_ref(), &mut certificates)?;
         let link = match config.is_whip {
             true => Some(certificates.files(&config.roq.tls, "roq")?),
             false => None,
@@ -233,9 +248,7 @@ impl Edge {
         let listeners = [&metrics, &admin].into_iter().chain(&http).chain(&turn);
         let listeners = listeners.chain(&port80);
         let mut listeners: Vec<SocketAddr> = listeners.map(Listener::local_addr).collect();
-        if let Some(turn) = &config.turn {
-            listeners.extend(&turn.listen.udp);
-        }
+        listeners.extend(config.turn.iter().flat_map(|turn| &turn.listen.udp));
         let prepared = config.turn.as_ref();
         let prepared = prepared.map(|turn| Prepared::new(turn, &listeners, config.media.workers));
         let prepared = prepared.transpose()?;
@@ -260,6 +273,8 @@ impl Edge {
             whip,
             turn,
             appliance,
+            fleet,
+            names,
             metrics,
             admin,
             admin_secret: secret,
@@ -274,7 +289,12 @@ impl Edge {
         self.whip.as_ref().map(|whip| Arc::clone(&whip.gateway))
     }
 
-    fn spawn(self, lifecycle: &Lifecycle, prometheus: &prometheus::Metrics, tasks: &mut Tasks) {
+    fn spawn(
+        self,
+        lifecycle: &Lifecycle,
+        prometheus: &prometheus::Metrics,
+        tasks: &mut Tasks,
+    ) -> Result<(), Error> {
         let closing = lifecycle.closing();
         let gateway = self.gateway();
         self.announce();
@@ -285,6 +305,7 @@ impl Edge {
         let admin = admin::Admin {
             gateway: gateway.clone(),
             appliance: self.appliance.clone(),
+            fleet: self.fleet.clone(),
             shared_port: self.whip.as_ref().and_then(Whip::shared_port),
             lifecycle: lifecycle.clone(),
         };
@@ -293,7 +314,10 @@ impl Edge {
         let routes = common_admin::router(lifecycle.clone(), ready, self.admin_secret, guarded);
         let admin = self.admin.serve(routes, closing.clone());
         tasks.spawn_infallible("admin", admin);
-        let watched = self.workers.progress();
+        let mut watched = self.workers.progress();
+        if let Some(names) = self.names {
+            watched.extend(names.start(&closing, tasks)?);
+        }
         let watch = watch(
             watched,
             gateway.clone(),
@@ -325,12 +349,14 @@ impl Edge {
             }
         });
         self.workers.watch(tasks);
+        Ok(())
     }
 
     fn announce(&self) {
         tracing::info!(
             http = ?self.whip.as_ref().map(|whip| whip.http.local_addr()),
             turn = ?self.turn.iter().map(Listener::local_addr).collect::<Vec<_>>(),
+            dns = ?self.names.as_ref().map(Names::addresses),
             metrics = %self.metrics.local_addr(),
             admin = %self.admin.local_addr(),
             media = ?self.workers.addresses(),

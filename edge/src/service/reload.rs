@@ -1,11 +1,11 @@
 //! What SIGHUP reads anew: certificates, the domains of `[acme]`, the log filter,
-//! and all of `[turn]` but its listeners and addresses.
+//! the fleet's file and databases, and all of `[turn]` but its listeners and addresses.
 
 use std::{path::PathBuf, sync::Arc};
 
 use inlet_common::service::logging;
 
-use super::{appliance::Appliance, certificates::Held};
+use super::{appliance::Appliance, certificates::Held, fleet::Known};
 use crate::config::Config;
 
 /// What a reload needs.
@@ -14,6 +14,7 @@ pub(super) struct Reload {
     pub(super) config: Config,
     pub(super) certificates: Held,
     pub(super) appliance: Option<Arc<Appliance>>,
+    pub(super) fleet: Option<Arc<Known>>,
     pub(super) log: logging::Handle,
 }
 
@@ -34,6 +35,11 @@ impl Reload {
         {
             complain(&error, "TURN settings refused; the old ones stay");
         }
+        if let (Some(known), Some(fleet)) = (&self.fleet, &config.fleet)
+            && let Err(error) = known.reload(fleet)
+        {
+            complain(&error, "fleet refused; the old one stays");
+        }
         if self.takes_restart(config) {
             tracing::warn!("some changes in the configuration take a restart");
         }
@@ -53,6 +59,11 @@ impl Reload {
             && new.ports == old.ports
         {
             config.turn = self.config.turn.clone();
+        }
+        if let (Some(new), Some(old)) = (&config.fleet, &self.config.fleet)
+            && new.secret_file == old.secret_file
+        {
+            config.fleet = self.config.fleet.clone();
         }
         config != self.config
     }

@@ -91,7 +91,7 @@ async fn an_edge_without_origin_says_so_and_stops_in_order() {
     let metrics = edge.metrics.local_addr();
     let gateway = edge.gateway().unwrap();
     let mut tasks = Tasks::new();
-    edge.spawn(&lifecycle, &prometheus, &mut tasks);
+    edge.spawn(&lifecycle, &prometheus, &mut tasks).unwrap();
     lifecycle.advance(Phase::Ready);
 
     let readiness = ask(admin, "GET", "/readyz", "\r\n").await;

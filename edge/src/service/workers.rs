@@ -89,7 +89,12 @@ impl Workers {
             handles: Vec::new(),
             ends: Vec::new(),
         };
-        for index in 0..config.media.workers {
+        // A name server alone has no packets for them.
+        let count = match config.is_whip || config.turn.is_some() {
+            true => config.media.workers,
+            false => 0,
+        };
+        for index in 0..count {
             let settings = worker::Config {
                 index,
                 media: link.clone().map(|link| worker::MediaConfig {
@@ -163,14 +168,23 @@ impl Workers {
     /// process: its sessions are lost, and a restart brings the rest back.
     pub(super) fn watch(self, tasks: &mut Tasks) {
         for end in self.ends {
-            tasks.spawn("worker", async move {
-                match end.await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(_)) | Err(_) => Err("a worker panicked".into()),
-                }
-            });
+            watch("worker", end, tasks);
         }
     }
+}
+
+/// Makes the end of a thread that of a task.
+pub(super) fn watch(
+    name: &'static str,
+    end: oneshot::Receiver<thread::Result<()>>,
+    tasks: &mut Tasks,
+) {
+    tasks.spawn(name, async move {
+        match end.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err("a thread panicked".into()),
+        }
+    });
 }
 
 /// Asks every worker to end.
@@ -204,9 +218,9 @@ fn turn_configs(
 
 /// Waits for a thread without blocking the runtime, whose own blocking threads
 /// would hold up its end.
-fn end_of(worker: JoinHandle<()>) -> io::Result<oneshot::Receiver<thread::Result<()>>> {
+pub(super) fn end_of(worker: JoinHandle<()>) -> io::Result<oneshot::Receiver<thread::Result<()>>> {
     let (tell, told) = oneshot::channel();
-    let watcher = thread::Builder::new().name("worker-end".to_owned());
+    let watcher = thread::Builder::new().name("thread-end".to_owned());
     watcher.spawn(move || {
         // Nobody listens when the process is past caring.
         tell.send(worker.join()).ok();
@@ -238,7 +252,7 @@ async fn link_config(
             source,
         })?;
     let name = config.roq.origin_name.clone();
-    let pop = config.pop.clone().unwrap_or_else(host_name);
+    let pop = pop_name(config);
     let mut link = roq::Config::new(origin, name, pop, Arc::new(tls));
     link.segmentation_offload = config.roq.segmentation_offload;
     link.idle_timeout = config.roq.idle_timeout;
@@ -258,9 +272,12 @@ pub(super) fn look_up(origin: &str) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-fn host_name() -> String {
-    nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| "edge".to_owned())
+/// What this point of presence is called: as configured, or as its machine.
+pub(super) fn pop_name(config: &Config) -> String {
+    let host_name = || {
+        let name = nix::unistd::gethostname().ok()?;
+        name.into_string().ok()
+    };
+    let name = config.pop.clone().or_else(host_name);
+    name.unwrap_or_else(|| "edge".to_owned())
 }

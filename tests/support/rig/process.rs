@@ -79,6 +79,18 @@ impl Process {
         self.pid.as_raw()
     }
 
+    /// Its resident memory in KiB.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.context("no VmRSS")?.parse()?)
+    }
+
     /// Its log file.
     pub fn log(&self) -> &Path {
         &self.log

@@ -1,0 +1,57 @@
+//! `[fleet]`: what this edge knows of the others, as written and as checked.
+
+use std::path::PathBuf;
+
+use inlet_common::config::Check;
+use serde::{Deserialize, Serialize};
+
+use super::{file, is_empty};
+use crate::dns::geo::MAX_DATABASES;
+
+/// `[fleet]` as written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    /// The fleet's file: points of presence, zones, overrides. Empty, the default:
+    /// this edge knows of no others. Reload.
+    pub file: PathBuf,
+    /// GeoIP databases, of cities, countries or autonomous systems; each is watched
+    /// and taken anew when it is replaced. Default none: only overrides count, and
+    /// the default list. Reload.
+    pub databases: Vec<PathBuf>,
+    /// File with the secret that all edges of the fleet share: DNS cookies are made
+    /// with it. Empty, the default: a new one with each start, of this edge alone.
+    pub secret_file: PathBuf,
+}
+
+/// A sound `[fleet]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The fleet's file.
+    pub file: PathBuf,
+    /// GeoIP databases.
+    pub databases: Vec<PathBuf>,
+    /// File with the secret that the fleet shares; `None` makes one.
+    pub secret_file: Option<PathBuf>,
+}
+
+impl Fleet {
+    pub(super) fn check(&self, check: &mut Check, is_needed: bool) {
+        check.require(
+            !is_needed || !is_empty(&self.file),
+            "fleet.file",
+            "is empty: the name server needs points of presence and zones; config/fleet.toml is \
+             a sample",
+        );
+        check.range("fleet.databases", self.databases.len(), 0..=MAX_DATABASES);
+    }
+
+    /// Puts checked values in their final form; `None` without a file.
+    pub(super) fn build(self) -> Option<Known> {
+        Some(Known {
+            file: file(self.file)?,
+            databases: self.databases,
+            secret_file: file(self.secret_file),
+        })
+    }
+}

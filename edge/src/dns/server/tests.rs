@@ -1,0 +1,285 @@
+//! Real sockets on loopback, with the engine behind them.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use inlet_common::service::systemd::Progress;
+use tokio_util::sync::CancellationToken;
+
+use super::{udp::UdpThread, *};
+use crate::dns::tests::{A, TXT, ask, world};
+
+/// Longest wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server on ports of its own, until it is dropped.
+struct Running {
+    udp: SocketAddr,
+    tcp: SocketAddr,
+    closing: CancellationToken,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(rule: Rule, limits: ConnectionLimits) -> Self {
+        let world = world();
+        let board = Board::open(world.fleet.pops().len());
+        let shared = Arc::new(Shared {
+            world: Arc::new(ArcSwap::from_pointee(world)),
+            board: Arc::new(ArcSwap::from_pointee(board)),
+            metrics: Metrics::register(),
+        });
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let udp = socket.local();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let tcp = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let thread = UdpThread {
+            socket,
+            responder: Responder::new(Arc::clone(&shared), rule),
+            progress: Progress::new("test"),
+            closing: closing.clone(),
+        };
+        let listening = vec![Listening {
+            listener,
+            tls: None,
+        }];
+        let threads = vec![
+            thread.start().unwrap(),
+            start_tcp(listening, shared, limits, closing.clone()).unwrap(),
+        ];
+        Self {
+            udp,
+            tcp,
+            closing,
+            threads,
+        }
+    }
+
+    fn usual() -> Self {
+        let rule = Rule {
+            per_second: 0,
+            slip: 0,
+        };
+        Self::start(
+            rule,
+            ConnectionLimits {
+                connections: 16,
+                per_source: 16,
+            },
+        )
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.tcp).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn client(server: &Running) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.udp).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes()[..], message].concat()
+}
+
+fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message)?;
+    Ok(message)
+}
+
+#[test]
+fn datagrams_are_answered_in_batches() {
+    let server = Running::usual();
+    let client = client(&server);
+    for id in 0..200_u16 {
+        let query = crate::dns::tests::Ask {
+            id,
+            ..ask("whip.inlet.example", A)
+        };
+        client.send(&query.build()).unwrap();
+    }
+    let mut seen = [false; 200];
+    let mut buffer = [0; 2048];
+    for _ in 0..200 {
+        let length = client.recv(&mut buffer).unwrap();
+        assert!(length > 40);
+        let id = usize::from(u16::from_be_bytes([buffer[0], buffer[1]]));
+        assert!(!std::mem::replace(&mut seen[id], true));
+    }
+}
+
+/// Silence for what deserves it; the next query is answered all the same.
+#[test]
+fn junk_stops_nobody() {
+    let server = Running::usual();
+    let client = client(&server);
+    client.send(&[]).unwrap();
+    client.send(&[0xff; 9]).unwrap();
+    client.send(&[0xff; 4096]).unwrap();
+    client.send(&ask("whip.inlet.example", A).build()).unwrap();
+    let mut buffer = [0; 2048];
+    let length = client.recv(&mut buffer).unwrap();
+    assert_eq!(buffer[..2], [0x12, 0x34]);
+    assert!(length > 40);
+}
+
+#[test]
+fn queries_of_a_connection_are_pipelined_and_answered_in_order() {
+    let server = Running::usual();
+    let mut stream = server.connect();
+    let first = ask("long.inlet.example", TXT).build();
+    let second = ask("whip.inlet.example", A).build();
+    // In pieces that end anywhere.
+    let both = [framed(&first), framed(&second)].concat();
+    let (head, tail) = both.split_at(9);
+    stream.write_all(head).unwrap();
+    stream.write_all(tail).unwrap();
+    let long = read_framed(&mut stream).unwrap();
+    assert!(long.len() > 1500, "whole by TCP");
+    assert_eq!(long[2] & 2, 0);
+    let short = read_framed(&mut stream).unwrap();
+    assert!(short.len() < 100);
+    stream.write_all(&framed(&second)).unwrap();
+    assert_eq!(read_framed(&mut stream).unwrap(), short);
+}
+
+#[test]
+fn connections_are_bounded_by_source() {
+    let server = Running::start(
+        Rule {
+            per_second: 0,
+            slip: 0,
+        },
+        ConnectionLimits {
+            connections: 16,
+            per_source: 2,
+        },
+    );
+    let query = framed(&ask("whip.inlet.example", A).build());
+    let mut held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
+    for stream in &mut held {
+        stream.write_all(&query).unwrap();
+        read_framed(stream).unwrap();
+    }
+    let mut third = server.connect();
+    // It may be closed before or while this is written.
+    third.write_all(&query).ok();
+    assert!(read_framed(&mut third).is_err());
+    // A place that is given up is free again.
+    drop(held.pop());
+    let begun = clock::now();
+    loop {
+        let mut again = server.connect();
+        again.write_all(&query).ok();
+        if read_framed(&mut again).is_ok() {
+            break;
+        }
+        assert!(clock::now() - begun < PATIENCE, "the place is still taken");
+    }
+}
+
+#[test]
+fn a_query_that_is_too_long_ends_its_connection() {
+    let server = Running::usual();
+    let mut stream = server.connect();
+    stream.write_all(&framed(&[0; 5000])[..2]).unwrap();
+    assert!(read_framed(&mut stream).is_err());
+}
+
+#[test]
+fn a_flood_is_cut_and_dropped_and_a_cookie_gets_through() {
+    let server = Running::start(
+        Rule {
+            per_second: 1,
+            slip: 2,
+        },
+        ConnectionLimits {
+            connections: 16,
+            per_source: 16,
+        },
+    );
+    let client = client(&server);
+    let query = ask("whip.inlet.example", A).option(10, &[6; 8]).build();
+    let mut buffer = [0; 2048];
+    client.send(&query).unwrap();
+    let length = client.recv(&mut buffer).unwrap();
+    let cookie = buffer[length - 24..length].to_vec();
+    // Two answers are a burst; then one in two is BADCOOKIE, and nothing else.
+    for _ in 0..40 {
+        client.send(&ask("whip.inlet.example", A).build()).unwrap();
+    }
+    let proven = ask("whip.inlet.example", A).option(10, &cookie);
+    let proven = crate::dns::tests::Ask {
+        id: 0x7777,
+        ..proven
+    };
+    client.send(&proven.build()).unwrap();
+    let (mut whole, mut cut) = (0, 0);
+    loop {
+        let length = client.recv(&mut buffer).unwrap();
+        if buffer[..2] == [0x77, 0x77] {
+            assert!(length > 60 && buffer[2] & 2 == 0);
+            break;
+        }
+        match buffer[2] & 2 {
+            0 => whole += 1,
+            _ => cut += 1,
+        }
+    }
+    assert!(whole <= 3, "{whole} of 40 were whole");
+    assert!((15..=20).contains(&cut), "{cut} of 40 were cut");
+}
+
+#[test]
+fn wildcards_stand_for_the_machines_addresses() {
+    let machine: Vec<IpAddr> = [
+        "127.0.0.1",
+        "192.0.2.1",
+        "169.254.0.1",
+        "::1",
+        "fe80::1",
+        "2001:db8::1",
+    ]
+    .map(|ip| ip.parse().unwrap())
+    .to_vec();
+    let listen: Vec<SocketAddr> = ["0.0.0.0:53", "[::]:5353", "192.0.2.1:53"]
+        .map(|address| address.parse().unwrap())
+        .to_vec();
+    let expanded: Vec<String> = expand(&listen, &machine)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        expanded,
+        [
+            "127.0.0.1:53",
+            "192.0.2.1:53",
+            "[::1]:5353",
+            "[2001:db8::1]:5353"
+        ]
+    );
+}
