@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`delivery`] | a server of a stream that is made up, viewers without a screen, nginx |
+//! | [`dns`] | name servers under load |
 //! | [`encoders`] | video encoders on the same pictures |
 //! | [`figure`] | a measured figure beside its peer and its target: table and JSON |
 //! | [`process`] | CPU time and memory of a process |
@@ -15,6 +16,7 @@
 //! are compared with figures of the same run, and medians with medians.
 
 pub mod delivery;
+pub mod dns;
 pub mod encoders;
 pub mod figure;
 pub mod ingest;
