@@ -519,7 +519,7 @@ fn workers(asked: u16) -> u16 {
 const BASE_URL: &str = "must be like https://a.example, without a path";
 
 /// The host of a base URL, brackets kept, port left out; `None` when it is none.
-fn host_of(url: &str) -> Option<&str> {
+pub(crate) fn host_of(url: &str) -> Option<&str> {
     let rest = url
         .strip_prefix("https://")
         .or(url.strip_prefix("http://"))?;

@@ -9,7 +9,7 @@ use super::{file, is_empty};
 use crate::dns::geo::MAX_DATABASES;
 
 /// `[fleet]` as written.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fleet {
     /// The fleet's file: points of presence, zones, overrides. Empty, the default:
@@ -20,8 +20,25 @@ pub struct Fleet {
     /// the default list. Reload.
     pub databases: Vec<PathBuf>,
     /// File with the secret that all edges of the fleet share: DNS cookies are made
-    /// with it. Empty, the default: a new one with each start, of this edge alone.
+    /// with it, and the marks of presenters who are sent on. Empty, the default: cookies
+    /// of this edge alone, and plain marks.
     pub secret_file: PathBuf,
+    /// Whether presenters who came to the wrong point of presence are sent to a clearly
+    /// nearer one (307), and those who cannot be taken here to the next best. Default
+    /// true.
+    #[serde(rename = "steer")]
+    pub is_steering: bool,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            databases: Vec::new(),
+            secret_file: PathBuf::new(),
+            is_steering: true,
+        }
+    }
 }
 
 /// A sound `[fleet]`.
@@ -33,6 +50,8 @@ pub struct Known {
     pub databases: Vec<PathBuf>,
     /// File with the secret that the fleet shares; `None` makes one.
     pub secret_file: Option<PathBuf>,
+    /// Whether presenters are sent to a clearly nearer point of presence.
+    pub is_steering: bool,
 }
 
 impl Fleet {
@@ -52,6 +71,7 @@ impl Fleet {
             file: file(self.file)?,
             databases: self.databases,
             secret_file: file(self.secret_file),
+            is_steering: self.is_steering,
         })
     }
 }

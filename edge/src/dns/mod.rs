@@ -31,6 +31,7 @@ pub mod fleet;
 pub mod geo;
 pub mod limit;
 pub mod metrics;
+pub mod second_chance;
 pub mod server;
 pub mod steer;
 #[cfg(test)]

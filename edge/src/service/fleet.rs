@@ -24,8 +24,13 @@ use crate::{
         fleet::{Checked, file::FleetFile},
         geo::{Loaded, Watch, Watched},
         metrics::{Metrics, Steered},
+        second_chance,
         server::Shared,
         steer::Board,
+    },
+    whip::{
+        pass::Passes,
+        steer::{Asked, Elsewhere},
     },
 };
 
@@ -71,6 +76,8 @@ pub enum Error {
 #[derive(Debug)]
 pub(super) struct Known {
     shared: Arc<Shared>,
+    /// Seals the marks of presenters who are sent on; `None` without a secret.
+    passes: Option<Arc<Passes>>,
     /// Watches the databases; a reload begins another one.
     watch: Mutex<Option<Watch>>,
 }
@@ -113,10 +120,36 @@ impl Known {
             metrics: Metrics::register(),
         });
         let watch = watch(watched, &shared)?;
+        let (own, secrets) = (workers::pop_name(config), secrets(fleet)?);
+        let secrets = secrets.iter().map(String::as_str);
+        let passes = fleet
+            .secret_file
+            .is_some()
+            .then(|| Passes::new(secrets, &own));
         Ok(Some(Arc::new(Self {
             shared,
+            passes: passes.map(Arc::new),
             watch: Mutex::new(Some(watch)),
         })))
+    }
+
+    /// Seals and opens marks; `None` without a secret of the fleet's.
+    pub(super) fn passes(&self) -> Option<Arc<Passes>> {
+        self.passes.clone()
+    }
+
+    /// Where a presenter goes who came to `own`, which may be a name that the fleet does
+    /// not have; `None` to take it here.
+    pub(super) fn better(&self, own: &str, asked: &Asked) -> Option<Elsewhere> {
+        let (world, board) = (self.shared.world.load(), self.shared.board.load());
+        let own = world.fleet.find(own)?;
+        let (client, is_refused) = (asked.client, asked.is_refused);
+        let pop = second_chance::better(&world, &board, own, client, is_refused)?;
+        let pop = world.fleet.pop(pop)?;
+        Some(Elsewhere {
+            base: pop.url.clone(),
+            pop: Some(pop.name.clone()),
+        })
     }
 
     /// What the name server's threads answer from.
@@ -183,8 +216,21 @@ fn watch(watched: Watched, shared: &Arc<Shared>) -> Result<Watch, Error> {
 
 /// What cookies are made with: of the file, or made now.
 fn cookies(config: &config::fleet::Known) -> Result<Cookies, Error> {
+    let keys: Vec<[u8; 16]> = secrets(config)?
+        .iter()
+        .map(|secret| cookie_key(secret))
+        .collect();
+    Ok(match keys.split_first() {
+        Some((key, earlier)) => Cookies::new(*key, earlier),
+        None => Cookies::new(rand::random(), &[]),
+    })
+}
+
+/// The secrets that the fleet shares: the one that counts, and the one of before. None
+/// without a file.
+fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
     let Some(path) = &config.secret_file else {
-        return Ok(Cookies::new(rand::random(), &[]));
+        return Ok(Vec::new());
     };
     let path = credential::locate(path);
     let mut text = String::new();
@@ -193,17 +239,11 @@ fn cookies(config: &config::fleet::Known) -> Result<Cookies, Error> {
     if let Err(source) = read {
         return Err(Error::Secret { path, source });
     }
-    // One line is the secret; a second one is that of before.
-    let mut keys = Vec::new();
-    for secret in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if secret.len() < MIN_SECRET {
-            return Err(Error::ShortSecret(path));
-        }
-        keys.push(cookie_key(secret));
-    }
-    match keys.split_first() {
-        Some((key, earlier)) => Ok(Cookies::new(*key, earlier)),
-        None => Err(Error::ShortSecret(path)),
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let secrets: Vec<String> = lines.map(str::to_owned).collect();
+    match secrets.is_empty() || secrets.iter().any(|secret| secret.len() < MIN_SECRET) {
+        true => Err(Error::ShortSecret(path)),
+        false => Ok(secrets),
     }
 }
 

@@ -52,7 +52,7 @@ pub use fleet::{Error as FleetError, world};
 pub use names::Error as NamesError;
 
 use crate::{
-    config::{self, Config},
+    config::Config,
     udp::kernel,
     whip::{
         self,
@@ -213,7 +213,7 @@ struct Edge {
     /// Where HTTP-01 is answered.
     port80: Option<Listener>,
     workers: Workers,
-    http: config::Http,
+    config: Config,
 }
 
 /// What the role of taking presenters needs.
@@ -281,7 +281,7 @@ impl Edge {
             certificates,
             port80,
             workers,
-            http: config.http.clone(),
+            config: config.clone(),
         })
     }
 
@@ -334,9 +334,9 @@ impl Edge {
             }
         }
         let https = self.whip.as_ref().map(|whip| whip.http.local_addr().port());
-        let https = certificates::https_port(self.http.public_url.as_deref(), https);
+        let https = certificates::https_port(self.config.http.public_url.as_deref(), https);
         if let Some(whip) = self.whip {
-            let site = site::site(&self.http, appliance, whip.shared_port());
+            let site = site::site(&self.config, self.fleet, appliance, whip.shared_port());
             whip.spawn(site, divert, &closing, tasks);
         }
         self.certificates.spawn(self.port80, https, &closing, tasks);

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use inlet_common::ids::StreamId;
 
-use super::appliance::Appliance;
+use super::{appliance::Appliance, fleet::Known, workers};
 use crate::{
-    config,
+    config::Config,
     whip::{
         link::{IceServer, IceServers},
         routes::Site,
-        steer::{Overflow, Steering},
+        steer::{Asked, Elsewhere, Overflow, Steering},
     },
 };
 
@@ -22,7 +22,8 @@ const CREDENTIAL_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Makes it of the configuration. `shared_port` is the port that HTTP shares with
 /// TURN, and whether it has TLS.
 pub(super) fn site(
-    http: &config::Http,
+    config: &Config,
+    fleet: Option<Arc<Known>>,
     appliance: Option<Arc<Appliance>>,
     shared_port: Option<(u16, bool)>,
 ) -> Site {
@@ -32,12 +33,42 @@ pub(super) fn site(
             shared_port,
         }) as Arc<dyn IceServers>
     };
-    let overflow = |base: &String| Arc::new(Overflow(base.clone())) as Arc<dyn Steering>;
+    let http = &config.http;
     Site {
         public_url: http.public_url.clone(),
         is_https: http.tls.is_some(),
         ice_servers: appliance.map(servers),
-        steering: http.redirect_to.as_ref().map(overflow),
+        passes: fleet.as_ref().and_then(|known| known.passes()),
+        steering: steering(config, fleet),
+    }
+}
+
+fn steering(config: &Config, fleet: Option<Arc<Known>>) -> Option<Arc<dyn Steering>> {
+    let overflow = config.http.redirect_to.clone().map(Overflow);
+    let is_steering = config.fleet.as_ref().is_some_and(|fleet| fleet.is_steering);
+    match fleet.filter(|_| is_steering) {
+        Some(known) => Some(Arc::new(Nearest {
+            known,
+            own: workers::pop_name(config),
+            overflow,
+        })),
+        None => overflow.map(|overflow| Arc::new(overflow) as Arc<dyn Steering>),
+    }
+}
+
+/// Sends presenters to the point of presence that is nearest to them, where that is
+/// clearly another.
+#[derive(Debug)]
+struct Nearest {
+    known: Arc<Known>,
+    own: String,
+    overflow: Option<Overflow>,
+}
+
+impl Steering for Nearest {
+    fn elsewhere(&self, asked: &Asked) -> Option<Elsewhere> {
+        let better = self.known.better(&self.own, asked);
+        better.or_else(|| self.overflow.as_ref()?.elsewhere(asked))
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`rate`] | who has been refused too often |
 //! | [`resource`] | the directory of session URLs |
 //! | [`steer`] | who may send presenters elsewhere |
+//! | [`pass`] | the sealed mark of those who were sent on |
 //! | [`link`] | ICE servers for presenters |
 //! | [`trickle`] | what a PATCH does |
 //! | [`session`] | ICE, DTLS, SRTP and the tracks of one presenter |
@@ -22,6 +23,7 @@ pub mod fragment;
 pub mod link;
 pub mod metrics;
 mod own_url;
+pub mod pass;
 pub mod rate;
 pub mod resource;
 mod respond;

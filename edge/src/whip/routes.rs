@@ -39,6 +39,7 @@ use super::{
     admission::{Gateway, Opened},
     link::{self, IceServer, IceServers},
     metrics, own_url,
+    pass::Passes,
     resource::Secret,
     respond::{self, Failure, SDP},
     sdp,
@@ -86,6 +87,8 @@ pub struct Site {
     pub ice_servers: Option<Arc<dyn IceServers>>,
     /// Who may send presenters elsewhere.
     pub steering: Option<Arc<dyn Steering>>,
+    /// Seals and opens the marks of those who are sent on; without it they are plain.
+    pub passes: Option<Arc<Passes>>,
 }
 
 impl Site {
@@ -170,7 +173,7 @@ async fn endpoint(
 /// as in an offer.
 async fn offered_servers(whip: &Whip, path: PathText, head: &Head<'_>) -> Vec<IceServer> {
     let Whip { gateway, site } = whip;
-    let path = publish_path(path, head.headers).ok();
+    let path = publish_path(path, head.headers, head.uri, site).ok();
     let caller = gateway.check_rate(head.source.ip(), path.as_ref());
     let (Some(path), Ok(caller), true) = (path, caller, site.ice_servers.is_some()) else {
         return site.servers(None, head);
@@ -197,7 +200,7 @@ async fn publish(
 ) -> Result<Response, Failure> {
     let gateway = &whip.gateway;
     let (head, body) = request.into_parts();
-    let path = publish_path(path, &head.headers);
+    let path = publish_path(path, &head.headers, &head.uri, &whip.site);
     let caller = gateway.check_rate(source.ip(), path.as_ref().ok());
     let caller = caller.map_err(|limited| {
         metrics::limited(limited.by);
@@ -230,7 +233,7 @@ async fn admit(
 ) -> Result<Response, Failure> {
     let begun = clock::now();
     let inability = gateway.inability();
-    if let Some(elsewhere) = redirect(site, &path, head.uri, inability.is_some()) {
+    if let Some(elsewhere) = redirect(site, &path, head, inability.is_some()) {
         metrics::redirected(inability);
         return Ok(elsewhere);
     }
@@ -262,16 +265,32 @@ async fn admit(
 }
 
 /// A 307 to another point of presence, when somebody knows a better one. The token
-/// must be in the URL: a browser takes no `Authorization` to another host.
-fn redirect(site: &Site, path: &PublishPath, uri: &Uri, is_refused: bool) -> Option<Response> {
-    let has_token = uri.path().contains('_');
+/// must be in the URL, or be sealed for the other: a browser takes no `Authorization` to
+/// another host.
+fn redirect(
+    site: &Site,
+    path: &PublishPath,
+    head: &Head<'_>,
+    is_refused: bool,
+) -> Option<Response> {
+    let uri = head.uri;
     let steering = site.steering.as_ref();
-    let steering = steering.filter(|_| has_token && !steer::is_redirected(uri))?;
+    let steering = steering.filter(|_| steer::mark(uri).is_none())?;
     let asked = Asked {
         stream: path.stream,
+        client: head.source.ip(),
         is_refused,
     };
-    let target = steer::target(&steering.elsewhere(&asked)?, uri);
+    let elsewhere = steering.elsewhere(&asked)?;
+    let sealed = site.passes.as_ref().zip(elsewhere.pop.as_deref());
+    let sealed =
+        sealed.and_then(|(passes, pop)| passes.seal(path.stream, pop, &path.token, clock::utc()));
+    let mark = match &sealed {
+        Some(sealed) => sealed,
+        None if uri.path().contains('_') => steer::UNSEALED,
+        None => return None,
+    };
+    let target = steer::target(&elsewhere.base, uri, mark);
     let location = HeaderValue::from_str(&target).ok()?;
     let headers = [(header::LOCATION, location)];
     Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
@@ -280,7 +299,7 @@ fn redirect(site: &Site, path: &PublishPath, uri: &Uri, is_refused: bool) -> Opt
 /// Path-absolute, which every client takes to be on the host that it asked; after
 /// a redirect some of them would go back to the first one.
 fn created(site: &Site, head: &Head<'_>, opened: Opened) -> Response {
-    let base = match steer::is_redirected(head.uri) {
+    let base = match steer::mark(head.uri).is_some() {
         true => site
             .public_url
             .clone()
@@ -306,8 +325,14 @@ fn created(site: &Site, head: &Head<'_>, opened: Opened) -> Response {
         .into_response()
 }
 
-/// Which stream, and by which right.
-fn publish_path(path: PathText, headers: &HeaderMap) -> Result<PublishPath, Failure> {
+/// Which stream, and by which right: a token in the URL, in the header, or sealed by
+/// the point of presence that sent the presenter here.
+fn publish_path(
+    path: PathText,
+    headers: &HeaderMap,
+    uri: &Uri,
+    site: &Site,
+) -> Result<PublishPath, Failure> {
     let unknown = || Failure::new(ReasonCode::StreamNotFound, "no such stream");
     let Path(text) = path.map_err(|_| unknown())?;
     let id = text.split('_').next().unwrap_or_default();
@@ -315,6 +340,13 @@ fn publish_path(path: PathText, headers: &HeaderMap) -> Result<PublishPath, Fail
     // Something after the id that is no token is still the URL's token.
     let from_url = text.split_once('_').map(|(_, token)| token);
     let token = from_url.or_else(|| bearer_token(headers));
+    let passed = || {
+        let mark = steer::mark(uri)?;
+        site.passes.as_ref()?.open(mark, stream, clock::utc())
+    };
+    if let Some(token) = token.is_none().then(passed).flatten() {
+        return Ok(PublishPath { stream, token });
+    }
     match token {
         Some(token) if !token.is_empty() && token.len() <= PushToken::MAX_LEN => Ok(PublishPath {
             stream,

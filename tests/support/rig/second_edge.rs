@@ -23,6 +23,15 @@ impl SecondEdge {
     ///
     /// When it is not ready in time; with the tail of its log.
     pub async fn start(rig: &Rig) -> Result<Self> {
+        Self::start_with(rig, "").await
+    }
+
+    /// Likewise, with more sections in its configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecondEdge::start`].
+    pub async fn start_with(rig: &Rig, sections: &str) -> Result<Self> {
         let own = Ports::free()?;
         let ports = Ports {
             origin_roq: rig.ports().origin_roq,
@@ -35,13 +44,18 @@ impl SecondEdge {
         let name = "name = \"loopback\"";
         let config = settings::edge(&layout);
         ensure!(config.contains(name), "the edge has another name by now");
-        let config = config.replacen(name, &format!("name = \"{NAME}\""), 1);
+        let config = config.replacen(name, &format!("name = \"{NAME}\""), 1) + sections;
         let folder = rig.folder();
         fs::write(folder.join("second.toml"), config)?;
         fs::write(folder.join("second.log"), "")?;
         let mut process = spawn(&rig.binaries, "inlet-edge", "second", folder)?;
         ready(&mut process, ports.edge_admin).await?;
         Ok(Self { ports, process })
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.ports.edge_metrics)
     }
 
     /// Where a stream is published here.

@@ -34,6 +34,10 @@ pub struct Pop {
     /// Its own host name. Where that lies in a zone of this file, it is answered
     /// with the addresses below.
     pub host: String,
+    /// Base URL of its WHIP, where presenters are sent on to (307). Default
+    /// `https://` and its host.
+    #[serde(default)]
+    pub url: String,
     /// Its IPv4 addresses. Default none.
     #[serde(default)]
     pub ipv4: Vec<Ipv4Addr>,

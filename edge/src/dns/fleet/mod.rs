@@ -62,6 +62,8 @@ pub struct Pop {
     pub name: String,
     /// Its own host name.
     pub host: Name,
+    /// Base URL of its WHIP.
+    pub url: String,
     /// Its IPv4 addresses.
     pub ipv4: Vec<Ipv4Addr>,
     /// Its IPv6 addresses.

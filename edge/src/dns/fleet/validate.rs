@@ -116,6 +116,12 @@ fn read_pop(pop: &file::Pop, check: &mut Check) -> Option<Pop> {
         &key("latitude"),
         "or longitude is not on earth: −90 to 90 degrees north, −180 to 180 east",
     );
+    let is_url = crate::config::host_of(&pop.url).is_some();
+    check.require(
+        pop.url.is_empty() || is_url,
+        &key("url"),
+        "must be like https://a.example, without a path",
+    );
     let host = pop.host.parse::<Name>();
     if let Err(error) = &host {
         check.require(false, &key("host"), format!("{:?} {error}", pop.host));
@@ -123,6 +129,10 @@ fn read_pop(pop: &file::Pop, check: &mut Check) -> Option<Pop> {
     Some(Pop {
         name: pop.name.clone(),
         host: host.ok()?,
+        url: match pop.url.is_empty() {
+            true => format!("https://{}", pop.host.trim_end_matches('.')),
+            false => pop.url.clone(),
+        },
         ipv4: pop.ipv4.clone(),
         ipv6: pop.ipv6.clone(),
         site: Site {

@@ -13,6 +13,7 @@ fn fleet(count: usize) -> Fleet {
     let pop = |index: usize| Pop {
         name: format!("p{index}"),
         host: format!("p{index}.example").parse().unwrap(),
+        url: String::new(),
         ipv4: vec![[192, 0, 2, index as u8].into()],
         ipv6: Vec::new(),
         site: Site {

@@ -1,7 +1,7 @@
 //! 307 to another edge, and 503 where there is none.
 
 use super::*;
-use crate::whip::steer::Overflow;
+use crate::whip::steer::{Elsewhere, Overflow};
 
 fn overflowing() -> Edge {
     let mut edge = Edge::open();
@@ -22,7 +22,7 @@ async fn who_cannot_be_taken_is_sent_on_with_path_and_query() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_on_twice_or_without_the_token_in_the_url() {
+async fn nobody_is_sent_on_twice_or_without_a_token_that_survives() {
     let edge = overflowing();
     edge.lifecycle.advance(Phase::Draining);
     let path = format!("/17_{TOKEN}/whip?redirected=1");
@@ -87,4 +87,84 @@ async fn after_a_redirect_the_location_is_absolute() {
     }
     let nameless = edge.send(post(&path, OFFER)).await;
     assert!(location(&nameless).starts_with("/session/"));
+}
+
+const SECRET: &str = "a secret that the fleet shares";
+
+/// Always sends presenters to `b`, whoever they are.
+#[derive(Debug)]
+struct ToB;
+
+impl Steering for ToB {
+    fn elsewhere(&self, _: &Asked) -> Option<Elsewhere> {
+        Some(Elsewhere {
+            base: "https://b.example".to_owned(),
+            pop: Some("b".to_owned()),
+        })
+    }
+}
+
+/// A point of presence of the fleet, which sends everybody to `b`.
+fn of_the_fleet(name: &str) -> Edge {
+    let mut edge = Edge::open();
+    edge.site.steering = Some(Arc::new(ToB));
+    edge.site.passes = Some(Arc::new(Passes::new([SECRET], name)));
+    edge
+}
+
+fn bearer(path: &str) -> Request<Body> {
+    let mut request = post(path, OFFER);
+    let token = format!("Bearer {TOKEN}").parse().unwrap();
+    request.headers_mut().insert(header::AUTHORIZATION, token);
+    request
+}
+
+/// What a browser asks of the other: the `Location`, without `Authorization`.
+fn followed(answer: &Answer) -> Request<Body> {
+    let location = answer.header("location");
+    let path = location.strip_prefix("https://b.example").unwrap();
+    post(path, OFFER)
+}
+
+#[tokio::test]
+async fn a_token_of_the_header_survives_the_redirect_unread() {
+    let (a, mut b) = (of_the_fleet("a"), of_the_fleet("b"));
+    let answer = a.send(bearer("/17/whip?width=1280&height=720")).await;
+    assert_eq!(answer.status(), 307);
+    let location = answer.header("location");
+    assert!(
+        location.contains("/17/whip?width=1280&height=720&redirected="),
+        "{location}"
+    );
+    assert!(!location.contains(TOKEN));
+    // `b` would send everybody to `b`: who was sent on already stays.
+    assert_eq!(b.send(followed(&answer)).await.status(), 201);
+    assert_eq!(b.requests.try_recv().unwrap().path.token.expose(), TOKEN);
+}
+
+#[tokio::test]
+async fn a_mark_is_for_one_stream_and_one_point_of_presence() {
+    let (a, b) = (of_the_fleet("a"), of_the_fleet("b"));
+    let answer = a.send(bearer("/17/whip")).await;
+    let other = answer.header("location").replace("/17/", "/18/");
+    let other = other.strip_prefix("https://b.example").unwrap();
+    let refused = b.send(post(other, OFFER)).await;
+    assert_eq!((refused.status(), refused.code()), (403, "2002"));
+    let refused = of_the_fleet("c").send(followed(&answer)).await;
+    assert_eq!((refused.status(), refused.code()), (403, "2002"));
+    for junk in ["1", "", "AAAA", "%00"] {
+        let path = format!("/17/whip?redirected={junk}");
+        let refused = b.send(post(&path, OFFER)).await;
+        assert_eq!((refused.status(), refused.code()), (403, "2002"), "{junk}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_only_a_token_of_the_url_is_sent_on() {
+    let mut edge = of_the_fleet("a");
+    edge.site.passes = None;
+    assert_eq!(edge.send(bearer("/17/whip")).await.status(), 201);
+    let answer = edge.publish().await;
+    assert_eq!(answer.status(), 307);
+    assert!(answer.header("location").ends_with("?redirected=1"));
 }
