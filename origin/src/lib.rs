@@ -26,7 +26,8 @@
 //! ```
 //!
 //! The registry (SQLite) and the API decide who may publish; the control stream
-//! of each edge's connection asks them (`roq/control.rs`).
+//! of each edge's connection asks them (`roq/control.rs`). On the same stream the
+//! points of presence hear of each other (`fleet/`).
 //!
 //! # Time
 //!
@@ -37,6 +38,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod fleet;
 pub mod http;
 pub mod ingest;
 pub mod live;

@@ -3,6 +3,7 @@
 //! | prefix | listed in |
 //! |---|---|
 //! | `inlet_origin_link_…` | [`crate::roq::Metrics`] |
+//! | `inlet_origin_pops`, `…_pop_…` | [`crate::fleet`] |
 //! | `inlet_origin_live_…`, `…_rtp_…`, `…_sessions_…` | [`crate::live::Metrics`] |
 //! | `inlet_origin_worker_…`, `…_frames_…` | [`crate::transcode::metrics`] |
 //! | `inlet_origin_playlist_…`, `…_responses_…` | [`crate::http`] |

@@ -13,7 +13,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::FlowId;
+use super::{FlowId, pop};
 use crate::{
     clock::UtcTime,
     ids::{PublishPath, SessionId, SessionKey},
@@ -55,6 +55,11 @@ pub enum Message {
     ClockRequest(ClockRequest),
     /// The answer to a clock request.
     ClockReply(ClockReply),
+    /// Edge: how its point of presence does. Whoever sends it on a connection is sent
+    /// FLEET there, for as long as reports come.
+    Report(pop::Report),
+    /// Origin: how all points of presence do.
+    Fleet(pop::Fleet),
     /// A type that this version does not know.
     #[serde(other)]
     Unknown,

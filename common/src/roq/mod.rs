@@ -10,11 +10,13 @@
 //! | [`datagram`] | one RTP or RTCP packet in a QUIC DATAGRAM |
 //! | [`stream`] | packets in a row on a unidirectional stream |
 //! | [`control`] | HELLO, OPEN, ACCEPT and their kin |
+//! | [`pop`] | what points of presence tell of themselves |
 //! | [`error_code`] | why a stream or connection was ended |
 
 pub mod control;
 pub mod datagram;
 pub mod error_code;
+pub mod pop;
 pub mod stream;
 pub mod varint;
 

@@ -1,7 +1,8 @@
 //! The control stream, origin's side.
 //!
 //! OPEN is answered by [`Gate::open`]; a session's flows are open before ACCEPT
-//! leaves, so that its first packet finds its place.
+//! leaves, so that its first packet finds its place. A REPORT makes its link one that
+//! is sent FLEET; what is written in between is at most one of those.
 
 use std::sync::Arc;
 
@@ -18,7 +19,10 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tracing::Instrument;
 
 use super::{Link, link::Outgoing};
-use crate::live::Gate;
+use crate::{
+    fleet::{Exchange, Subscription},
+    live::Gate,
+};
 
 /// OPENs of one edge that are being decided at once.
 const MAX_OPENS: usize = 64;
@@ -48,6 +52,7 @@ pub(super) enum Error {
 /// See [`Error`]; a connection that just ended is no error.
 pub(super) async fn serve(
     gate: &Arc<Gate>,
+    fleet: &Arc<Exchange>,
     link: &Link,
     send: quinn::SendStream,
     mut receive: quinn::RecvStream,
@@ -91,7 +96,7 @@ pub(super) async fn serve(
                             checks.spawn(answer.in_current_span());
                         }
                     }
-                    (Some(peer), message) => handle(gate, link, peer, message),
+                    (Some(peer), message) => handle(gate, fleet, link, peer, message),
                 }
             }
             match receive.read_chunk(control::MAX_MESSAGE, true).await {
@@ -103,16 +108,28 @@ pub(super) async fn serve(
     };
     tokio::select! {
         ended = read => ended,
-        () = write(send, outgoing) => Ok(()),
+        () = write(send, outgoing, fleet.subscribe()) => Ok(()),
     }
 }
 
-async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Outgoing>) {
+async fn write(
+    mut send: quinn::SendStream,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    mut fleet: Subscription,
+) {
     let mut wire = Vec::new();
-    while let Some(next) = outgoing.recv().await {
+    loop {
+        let next = tokio::select! {
+            next = outgoing.recv() => next,
+            heard = fleet.next() => Some(Outgoing::Message(Message::Fleet(heard))),
+        };
         let message = match next {
-            Outgoing::Message(message) => message,
-            Outgoing::Finish(done) => {
+            Some(Outgoing::Message(message)) => message,
+            Some(Outgoing::Reported) => {
+                fleet.renew();
+                continue;
+            }
+            Some(Outgoing::Finish(done)) => {
                 if send.finish().is_ok() {
                     // Whether the edge read to the end or stopped reading, it
                     // is done with the stream.
@@ -121,6 +138,7 @@ async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Outgoin
                 done.send(()).ok();
                 return;
             }
+            None => return,
         };
         wire.clear();
         control::encode(&message, &mut wire);
@@ -130,7 +148,7 @@ async fn write(mut send: quinn::SendStream, mut outgoing: mpsc::Receiver<Outgoin
     }
 }
 
-fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
+fn handle(gate: &Gate, fleet: &Exchange, link: &Link, peer: &Hello, message: Message) {
     match message {
         Message::Close(close) => {
             link.flows.close(close.session);
@@ -146,6 +164,10 @@ fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
         }
         Message::Drain => tracing::info!(edge = peer.name, "edge drains"),
         Message::Update(update) => gate.update(update),
+        Message::Report(report) => {
+            fleet.handle_report(&peer.name, report);
+            link.note_report();
+        }
         Message::Hello(_)
         | Message::Open(_)
         | Message::Check(_)
@@ -154,6 +176,7 @@ fn handle(gate: &Gate, link: &Link, peer: &Hello, message: Message) {
         | Message::Reject(_)
         | Message::TargetRate(_)
         | Message::ClockReply(_)
+        | Message::Fleet(_)
         | Message::Unknown => tracing::debug!("control message passed over"),
     }
 }

@@ -19,6 +19,8 @@ use super::{Metrics, flow::Flows};
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Message(Message),
+    /// The edge has reported how it does, and wants to know how others do.
+    Reported,
     /// Nothing will follow: the stream is finished, and this is answered when
     /// the edge has all of it.
     Finish(oneshot::Sender<()>),
@@ -76,6 +78,11 @@ impl Link {
         self.connection.stable_id() == other.connection.stable_id()
     }
 
+    /// The edge has reported on this link.
+    pub(super) fn note_report(&self) {
+        self.queue(Outgoing::Reported);
+    }
+
     /// Finishes the control stream and waits until the edge has read it.
     pub(super) async fn finish(&self) {
         let (done, read) = oneshot::channel();
@@ -86,7 +93,11 @@ impl Link {
     }
 
     pub(super) fn send(&self, message: Message) {
-        if self.control.try_send(Outgoing::Message(message)).is_err() {
+        self.queue(Outgoing::Message(message));
+    }
+
+    fn queue(&self, outgoing: Outgoing) {
+        if self.control.try_send(outgoing).is_err() {
             tracing::debug!("control message not sent: the connection is gone or does not read");
         }
     }

@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{Link, Metrics, control, flow};
-use crate::live::Gate;
+use crate::{fleet::Exchange, live::Gate};
 
 /// Handshakes under way at once; more wait in the socket's buffer.
 const MAX_HANDSHAKES: usize = 64;
@@ -84,6 +84,7 @@ pub fn bind(address: std::net::SocketAddr) -> std::io::Result<std::net::UdpSocke
 pub async fn serve(
     endpoint: quinn::Endpoint,
     gate: Arc<Gate>,
+    fleet: Arc<Exchange>,
     metrics: Metrics,
     max_connections: u32,
     stop: CancellationToken,
@@ -110,7 +111,8 @@ pub async fn serve(
             continue;
         };
         let remote = incoming.remote_address();
-        let (gate, metrics, stop) = (Arc::clone(&gate), metrics.clone(), stop.clone());
+        let (gate, fleet) = (Arc::clone(&gate), Arc::clone(&fleet));
+        let (metrics, stop) = (metrics.clone(), stop.clone());
         let serve = async move {
             let connection = match incoming.await {
                 Ok(connection) => connection,
@@ -121,7 +123,7 @@ pub async fn serve(
                 }
             };
             drop(permit);
-            serve_connection(connection, gate, metrics, stop).await;
+            serve_connection(connection, gate, fleet, metrics, stop).await;
             drop(place);
         };
         connections.spawn(serve.instrument(tracing::info_span!("link", %remote)));
@@ -135,6 +137,7 @@ pub async fn serve(
 async fn serve_connection(
     connection: quinn::Connection,
     gate: Arc<Gate>,
+    fleet: Arc<Exchange>,
     metrics: Metrics,
     stop: CancellationToken,
 ) {
@@ -158,7 +161,7 @@ async fn serve_connection(
     };
     metrics.connections.increment(1.0);
     let ended = tokio::select! {
-        ended = control::serve(&gate, &link, send, receive, outgoing) => ended,
+        ended = control::serve(&gate, &fleet, &link, send, receive, outgoing) => ended,
         () = receive_datagrams(&link) => Ok(()),
         () = receive_streams(&link) => Ok(()),
         () = finish_at(&link, &stop) => Ok(()),

@@ -40,6 +40,7 @@ pub use check::{check, refuse, try_encoders};
 use crate::{
     api,
     config::{self, Config},
+    fleet::Exchange,
     http::{self, Access},
     live, metrics, playback,
     registry::{self, Registry},
@@ -256,12 +257,16 @@ impl Origin {
         tasks.spawn_infallible("admin", admin);
         let watch = watch::run(Arc::clone(&self.gate), closing.clone());
         tasks.spawn_infallible("watch", watch);
+        let fleet = Exchange::new();
+        let watch = Arc::clone(&fleet).watch(closing.clone());
+        tasks.spawn_infallible("fleet", watch);
         let (gate, registry) = (self.gate, self.registry);
         // Edges hear why their sessions ended before their links close.
         let drained = CancellationToken::new();
         let links = receiver::serve(
             self.endpoint,
             Arc::clone(&gate),
+            fleet,
             RoqMetrics::new(),
             config.limits.edge_connections,
             drained.clone(),

@@ -277,10 +277,10 @@ impl Link {
                 self.outputs
                     .push_back(Output::Checked(checked.request, answer));
             }
-            Message::Open(_) | Message::Check(_) | Message::Update(_) => {
+            Message::Open(_) | Message::Check(_) | Message::Update(_) | Message::Report(_) => {
                 self.counters.unreadable += 1;
             }
-            Message::Unknown => {}
+            Message::Fleet(_) | Message::Unknown => {}
         }
     }
 
