@@ -57,11 +57,24 @@
 //!
 //! What happens to a session from then on is told to its presenter and kept for a
 //! while: `trace/`.
+//!
+//! # What points of presence know of each other
+//!
+//! ```text
+//!  Reporter::report, every 2 s             service/reporter.rs  loads, draining
+//!    ▼  Command::Report, to one worker
+//!  REPORT to the origin                    roq/link.rs
+//!
+//!  FLEET from the origin                   roq/link.rs
+//!    ▼  Event::Fleet
+//!  Reports::handle_fleet                   fleet.rs             read by whoever steers clients
+//! ```
 
 pub mod cli;
 pub mod config;
 pub mod demux;
 pub mod dns;
+pub mod fleet;
 pub mod framing;
 pub mod metrics;
 pub mod roq;

@@ -78,8 +78,8 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pop {
-    /// The point of presence's name, as the stream API shows it. Empty, the
-    /// default, means the machine's host name.
+    /// The point of presence's name, as the stream API shows it and as others of
+    /// them know it. Empty, the default, means the machine's host name.
     pub name: String,
 }
 

@@ -32,6 +32,7 @@ use inlet_common::{
     roq::{
         FlowId,
         control::{CloseReason, Message},
+        pop::{Fleet, Report},
     },
     rtp::rtcp::{Rtcp, SenderReport},
 };
@@ -104,6 +105,8 @@ pub enum Output {
     KeyframeWanted(SessionId),
     /// The presenter shall send at most so many bits per second.
     Limit(SessionId, Option<u64>),
+    /// How the points of presence do.
+    Fleet(Fleet),
 }
 
 /// Sums since the link was made, connections changing underneath.
@@ -351,6 +354,15 @@ impl Link {
         // Otherwise it follows the origin's HELLO.
         if self.is_up() {
             self.send(&Message::Drain);
+        }
+        self.drive(now);
+    }
+
+    /// Tells the origin how this point of presence does; from now on it tells of all of
+    /// them, here. Nothing happens while it is not reachable.
+    pub fn report(&mut self, now: Instant, report: Report) {
+        if self.is_up() {
+            self.send(&Message::Report(report));
         }
         self.drive(now);
     }

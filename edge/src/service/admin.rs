@@ -6,6 +6,7 @@
 //! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
 //! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
 //! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
+//! | `GET /fleet` | `{"pops": [{"name", "is_draining", "whip", "turn", "age_seconds"}, …]}`: how the points of presence do |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |
 //! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |
@@ -13,6 +14,7 @@
 //! | `POST /turn/credentials/{username}/revoke` | 204 |
 
 mod dns;
+mod fleet;
 mod trace;
 mod turn;
 
@@ -51,7 +53,8 @@ pub(super) fn router(admin: Admin) -> Router {
     if admin.gateway.is_some() {
         routes = routes
             .route("/sessions", get(sessions))
-            .merge(trace::routes());
+            .merge(trace::routes())
+            .merge(fleet::routes());
     }
     if admin.appliance.is_some() {
         routes = routes.merge(turn::routes());

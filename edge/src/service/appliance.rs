@@ -14,6 +14,7 @@ use std::{
 
 use inlet_common::{
     clock,
+    roq::pop::Load,
     service::{
         credential,
         listener::{Divert, Diverted},
@@ -185,6 +186,17 @@ impl Appliance {
     /// Allocations that run.
     pub(super) fn allocations(&self) -> u32 {
         self.shared.quotas.allocations()
+    }
+
+    /// Share of what may be taken on that is: of allocations, of relayed ports, or of
+    /// the workers' time, whichever is most.
+    pub(super) fn load(&self) -> Load {
+        let limit = self.lock().config.limits.allocations;
+        let allocations = Load::new(f64::from(self.allocations()) / f64::from(limit));
+        let busy: f64 = self.workers.iter().map(Handle::load).sum();
+        let busy = Load::new(busy / self.workers.len() as f64);
+        let ports = self.shared.ports.load();
+        allocations.max(ports).max(busy)
     }
 
     /// Takes no new allocation; returns when none is left.

@@ -23,6 +23,7 @@ mod ice_tcp;
 mod listeners;
 mod names;
 mod reload;
+mod reporter;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ use ice_tcp::{IceTcp, shared_candidates};
 use listeners::{bind_http, bind_turn, listen};
 use names::Names;
 use reload::Reload;
+use reporter::Reporter;
 use workers::Workers;
 
 /// What systemd shows beside the service, and what the kernel counts, is renewed
@@ -151,6 +153,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let edge = Edge::start(&config, &lifecycle).await?;
     let (gateway, appliance) = (edge.gateway(), edge.appliance.clone());
     let fleet = edge.fleet.clone();
+    let reporter = edge.reporter(&lifecycle);
     let reload = Reload {
         path: path.to_owned(),
         config: config.clone(),
@@ -169,7 +172,7 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let ended = tasks
         .run(
             &lifecycle,
-            drain(gateway, appliance, elsewhere),
+            drain(gateway, appliance, reporter, elsewhere),
             config.drain_timeout,
         )
         .await;
@@ -180,8 +183,13 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
 async fn drain(
     gateway: Option<Arc<Gateway>>,
     appliance: Option<Arc<Appliance>>,
+    reporter: Option<Reporter>,
     elsewhere: Option<String>,
 ) {
+    // Before anything of it shows, and before an idle process has ended.
+    if let Some(reporter) = reporter {
+        reporter.report();
+    }
     let sessions = async {
         if let Some(gateway) = gateway {
             if let Some(base) = &elsewhere {
@@ -289,6 +297,15 @@ impl Edge {
         self.whip.as_ref().map(|whip| Arc::clone(&whip.gateway))
     }
 
+    fn reporter(&self, lifecycle: &Lifecycle) -> Option<Reporter> {
+        Some(Reporter {
+            gateway: self.gateway()?,
+            appliance: self.appliance.clone(),
+            workers: self.workers.handles(),
+            lifecycle: lifecycle.clone(),
+        })
+    }
+
     fn spawn(
         self,
         lifecycle: &Lifecycle,
@@ -297,6 +314,9 @@ impl Edge {
     ) -> Result<(), Error> {
         let closing = lifecycle.closing();
         let gateway = self.gateway();
+        if let Some(reporter) = self.reporter(lifecycle) {
+            tasks.spawn_infallible("reporter", reporter.run(closing.clone()));
+        }
         self.announce();
         let metrics = self.metrics.serve(prometheus.router(), closing.clone());
         tasks.spawn_infallible("metrics", metrics);

@@ -14,6 +14,7 @@ use std::{
     },
 };
 
+use inlet_common::roq::pop::Load;
 use rand::{Rng, RngExt as _};
 
 use super::{allocation::Protocol, wire::Family};
@@ -162,6 +163,13 @@ impl Ports {
                 (used + pool.lock().used, all + pool.owners.len())
             })
     }
+
+    /// Share of the ports that are in use, in the family that has fewest left.
+    pub fn load(&self) -> Load {
+        let pools = [&self.four, &self.six].into_iter().flatten();
+        let loads = pools.map(|pool| Load::of(pool.lock().used, pool.owners.len()));
+        loads.max().unwrap_or(Load::FULL)
+    }
 }
 
 impl Pool {
@@ -266,6 +274,25 @@ mod tests {
             }
             assert_eq!(ports.usage(), (0, 100));
         }
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_family_with_fewest_left() {
+        let address = |bind: &str| {
+            let bind = bind.parse().unwrap();
+            let advertised = bind;
+            RelayAddress { bind, advertised }
+        };
+        let both = [address("10.0.0.5"), address("fd00::5")];
+        let ports = Ports::new(&both, &(50_000..=50_003));
+        assert_eq!(ports.load(), Load::IDLE);
+        let mut rng = StdRng::seed_from_u64(4);
+        for taken in 1..=3 {
+            ports.take(Family::V6, Wish::Any, &mut rng).unwrap();
+            assert_eq!(ports.load(), Load::of(taken, 4));
+        }
+        ports.take(Family::V4, Wish::Any, &mut rng).unwrap();
+        assert_eq!(ports.load(), Load::new(0.75));
     }
 
     #[test]

@@ -23,7 +23,10 @@ use inlet_common::{
     ids::{PublishPath, SessionId},
     lifecycle::{Lifecycle, Phase},
     reason::ReasonCode,
-    roq::control::{CloseReason, Totals},
+    roq::{
+        control::{CloseReason, Totals},
+        pop::Load,
+    },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tracing::Instrument as _;
@@ -37,6 +40,7 @@ use super::{
     trickle::IceSession,
 };
 use crate::{
+    fleet,
     trace::{Book, Notice, mask},
     worker::{self, Command, Event, Hearing, OpenRequest, Refusal, SendError},
 };
@@ -116,6 +120,7 @@ pub struct Gateway {
     refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
     book: Book,
+    fleet: fleet::Reports,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
 }
@@ -158,6 +163,7 @@ impl Gateway {
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
             book: Book::default(),
+            fleet: fleet::Reports::default(),
             drained: watch::Sender::new(0),
         })
     }
@@ -182,6 +188,15 @@ impl Gateway {
             return Err(refusal(ReasonCode::Overload, what));
         }
         Ok(())
+    }
+
+    /// Share of what may be taken on that is: of sessions, or of the workers' time if
+    /// that is more. Full is where [`Gateway::check_open`] refuses.
+    pub fn load(&self) -> Load {
+        let shares = self.workers.iter();
+        let shares = shares.map(|worker| Load::new(worker.load() / self.max_load).share());
+        let busy = Load::new(shares.sum::<f64>() / self.workers.len() as f64);
+        busy.max(self.directory.load())
     }
 
     /// Why an offer would be refused now whatever it says, if it would: another
@@ -442,6 +457,7 @@ impl Gateway {
                     let totals = Totals::default();
                     self.note(session, Notice::Ended { reason, totals });
                 }
+                Event::Fleet { at, fleet } => self.fleet.handle_fleet(at, &fleet),
                 Event::Drained => self.drained.send_modify(|workers| *workers += 1),
             }
         }
@@ -450,6 +466,11 @@ impl Gateway {
     /// What happened to each session.
     pub const fn book(&self) -> &Book {
         &self.book
+    }
+
+    /// How the points of presence do.
+    pub const fn fleet(&self) -> &fleet::Reports {
+        &self.fleet
     }
 
     /// A session was given so many ICE servers.

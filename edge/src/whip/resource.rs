@@ -13,7 +13,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use inlet_common::ids::{SessionId, SessionKey};
+use inlet_common::{
+    ids::{SessionId, SessionKey},
+    roq::pop::Load,
+};
 
 use super::trickle::{IceSession, SharedIce};
 
@@ -133,6 +136,11 @@ impl Directory {
     /// Whether there is no room for another session.
     pub fn is_full(&self) -> bool {
         self.entries().places.len() >= self.max_sessions
+    }
+
+    /// Share of the sessions that there may be.
+    pub fn load(&self) -> Load {
+        Load::of(self.entries().places.len(), self.max_sessions)
     }
 
     /// Keeps the ICE of a session that was answered.

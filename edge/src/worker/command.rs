@@ -1,10 +1,15 @@
 //! What the rest of the process asks of a worker, and what it hears back.
 
+use std::time::Instant;
+
 use inlet_common::{
     clock::UtcTime,
     ids::{PublishPath, SessionId, SessionKey, StreamId},
     reason::ReasonCode,
-    roq::control::{Announced, CloseReason},
+    roq::{
+        control::{Announced, CloseReason},
+        pop,
+    },
     service::listener::Diverted,
 };
 use tokio::sync::oneshot;
@@ -58,6 +63,8 @@ pub enum Command {
     },
     /// Takes no new session; [`Event::Drained`] follows when the last has ended.
     Drain,
+    /// Tells the origin how this point of presence does, as long as the link is up.
+    Report(pop::Report),
     /// Takes a presenter's TCP connection on that has come in at the port of HTTPS.
     Stream {
         /// The connection.
@@ -126,6 +133,13 @@ pub enum Event {
         at: UtcTime,
         /// What.
         notice: Notice,
+    },
+    /// The origin tells how the points of presence do; left out like the above.
+    Fleet {
+        /// When it was heard: what it says has ages.
+        at: Instant,
+        /// What.
+        fleet: pop::Fleet,
     },
     /// After [`Command::Drain`]: no session is left.
     Drained,

@@ -130,6 +130,7 @@ impl Engine {
                 self.is_draining = true;
                 self.link.drain(now);
             }
+            Command::Report(report) => self.link.report(now, report),
             Command::Stop => self.end_all(now, CloseReason::Draining),
             // The driver's.
             Command::Turn(_) | Command::Stream { .. } => {}
@@ -261,6 +262,7 @@ impl Engine {
                     self.with_session(now, key, |session| session.request_keyframe(now));
                 }
             }
+            link::Output::Fleet(fleet) => self.events.tell(Event::Fleet { at: now, fleet }),
             link::Output::Limit(id, limit) => {
                 self.notice(now, id, Notice::Limited(limit));
                 if let Some(key) = self.table.key_of(id) {

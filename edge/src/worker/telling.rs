@@ -84,7 +84,10 @@ impl Hearing {
 }
 
 const fn may_be_left_out(event: &Event) -> bool {
-    matches!(event, Event::Noticed { .. } | Event::Allotted { .. })
+    matches!(
+        event,
+        Event::Noticed { .. } | Event::Allotted { .. } | Event::Fleet { .. }
+    )
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use std::{
 };
 
 use inlet_common::{
-    clock,
+    clock::{self, UtcTime},
     ids::{PublishPath, PushToken, SessionId, StreamId},
     reason::ReasonCode,
     roq::{
         FlowId,
         control::{CloseReason, Message},
+        pop::{Load, Loads, Report},
     },
 };
 use tokio::sync::oneshot;
@@ -394,6 +395,31 @@ fn junk_on_the_media_port_is_harmless() {
         seen == 20
     });
     assert_eq!(bench.handle.sessions(), 1);
+    bench.stop();
+}
+
+#[test]
+fn a_report_reaches_the_origin_and_what_it_tells_of_others_comes_back() {
+    let mut bench = Bench::new();
+    let report = Report {
+        made: UtcTime::from_unix_micros(1),
+        is_draining: false,
+        loads: Loads {
+            whip: Some(Load::new(0.5)),
+            turn: None,
+        },
+    };
+    let before = clock::now();
+    bench.handle.send(Command::Report(report)).unwrap();
+    bench.hear_until(
+        |heard| matches!(heard, Heard::Message(Message::Report(told)) if *told == report),
+    );
+    let Event::Fleet { at, fleet } = bench.event() else {
+        panic!("something else");
+    };
+    assert!((before..=clock::now()).contains(&at));
+    let names = fleet.pops().iter().map(|of| of.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["other"]);
     bench.stop();
 }
 

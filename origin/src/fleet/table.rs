@@ -127,7 +127,7 @@ mod tests {
         table.handle_report(now, name("ams"), report(1, 0.5));
         table.handle_report(now + EXPIRY / 2, name("fra"), report(1, 0.0));
         let told = table.snapshot(now + EXPIRY);
-        let ages: Vec<_> = told.pops().iter().map(|of| (of.name.as_str(), of.age));
+        let ages = told.pops().iter().map(|of| (of.name.as_str(), of.age));
         assert_eq!(
             ages.collect::<Vec<_>>(),
             [("ams", EXPIRY), ("fra", EXPIRY / 2)]

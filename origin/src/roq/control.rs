@@ -107,6 +107,7 @@ pub(super) async fn serve(
         }
     };
     tokio::select! {
+        biased;
         ended = read => ended,
         () = write(send, outgoing, fleet.subscribe()) => Ok(()),
     }

@@ -161,6 +161,9 @@ async fn serve_connection(
     };
     metrics.connections.increment(1.0);
     let ended = tokio::select! {
+        // An edge that stops says its last words and closes in one breath: they are
+        // heard before the connection is seen to have ended.
+        biased;
         ended = control::serve(&gate, &fleet, &link, send, receive, outgoing) => ended,
         () = receive_datagrams(&link) => Ok(()),
         () = receive_streams(&link) => Ok(()),

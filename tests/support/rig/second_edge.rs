@@ -3,8 +3,11 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::{Client, Method};
 
-use super::{Layout, Ports, Process, Rig, STOP_PATIENCE, Stream, TAIL, ready, settings, spawn};
+use super::{
+    Layout, Ports, Process, Rig, STOP_PATIENCE, Stream, TAIL, ready, secrets, settings, spawn,
+};
 
 /// What it calls itself, and what the API calls the region.
 const NAME: &str = "second";
@@ -13,6 +16,7 @@ const NAME: &str = "second";
 pub struct SecondEdge {
     ports: Ports,
     process: Process,
+    secret: String,
 }
 
 impl SecondEdge {
@@ -50,7 +54,11 @@ impl SecondEdge {
         fs::write(folder.join("second.log"), "")?;
         let mut process = spawn(&rig.binaries, "inlet-edge", "second", folder)?;
         ready(&mut process, ports.edge_admin).await?;
-        Ok(Self { ports, process })
+        Ok(Self {
+            ports,
+            process,
+            secret: secrets::admin(folder)?,
+        })
     }
 
     /// Where it counts.
@@ -70,7 +78,29 @@ impl SecondEdge {
         Ok(url.into())
     }
 
-    /// Stops it politely.
+    /// What its admin API says to a request without a body.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or refuses.
+    pub async fn admin(&self, method: Method, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.edge_admin);
+        let request = Client::new().request(method, url).bearer_auth(&self.secret);
+        let response = request.send().await?.error_for_status()?;
+        Ok(response.text().await?)
+    }
+
+    /// Kills it at once, as a crash of the machine would.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say how it ended.
+    pub async fn kill(mut self) -> Result<()> {
+        self.process.kill().await?;
+        Ok(())
+    }
+
+    /// Stops it politely, if it has not ended already.
     ///
     /// # Errors
     ///

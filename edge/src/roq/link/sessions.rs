@@ -277,10 +277,11 @@ impl Link {
                 self.outputs
                     .push_back(Output::Checked(checked.request, answer));
             }
+            Message::Fleet(fleet) => self.outputs.push_back(Output::Fleet(fleet)),
             Message::Open(_) | Message::Check(_) | Message::Update(_) | Message::Report(_) => {
                 self.counters.unreadable += 1;
             }
-            Message::Fleet(_) | Message::Unknown => {}
+            Message::Unknown => {}
         }
     }
 

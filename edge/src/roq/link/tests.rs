@@ -1,5 +1,6 @@
 //! The link against an origin in memory, under virtual time.
 
+mod fleet;
 mod origin;
 
 use bytes::Bytes;

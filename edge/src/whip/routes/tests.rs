@@ -10,6 +10,7 @@ use axum::http::{Request, response::Parts};
 use inlet_common::{
     ids::SessionId,
     lifecycle::{Lifecycle, Phase},
+    roq::pop::Load,
 };
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;

@@ -16,7 +16,9 @@ use inlet_common::{
     roq::{
         FlowId,
         control::{self, Accept, Decoder, Hello, Message, Reject},
-        datagram, stream,
+        datagram,
+        pop::{self, Fleet},
+        stream,
     },
     rtp::{Ssrc, rtcp::Rtcp},
 };
@@ -186,6 +188,12 @@ impl Shared {
                     max_bitrate: None,
                 }),
             }),
+            // As if another point of presence had reported a moment ago.
+            Message::Report(report) => Some(Message::Fleet(Fleet::new([pop::Heard {
+                name: pop::Name::new("other")?,
+                age: Duration::from_millis(250),
+                report: *report,
+            }]))),
             _ => None,
         }
     }

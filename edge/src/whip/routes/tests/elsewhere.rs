@@ -50,6 +50,24 @@ async fn busy_workers_take_nobody() {
 }
 
 #[tokio::test]
+async fn the_load_that_is_reported_is_full_where_nobody_is_taken() {
+    let edge = Edge::limited(|_, reply| drop(reply.send(Ok(()))), 4, 10);
+    assert_eq!(edge.gateway.load(), Load::IDLE);
+    assert_eq!(edge.publish().await.status(), 201);
+    assert_eq!(edge.gateway.load(), Load::new(0.25));
+    for (percent, load) in [(10, 0.25), (34, 0.4), (85, 1.0), (99, 1.0)] {
+        edge.told.load.store(percent, Ordering::Relaxed);
+        assert_eq!(edge.gateway.load(), Load::new(load), "{percent}");
+    }
+    edge.told.load.store(0, Ordering::Relaxed);
+    for _ in 0..3 {
+        assert_eq!(edge.publish().await.status(), 201);
+    }
+    assert_eq!(edge.gateway.load(), Load::FULL);
+    assert_eq!(edge.publish().await.code(), "2302");
+}
+
+#[tokio::test]
 async fn who_finds_no_origin_here_is_sent_on() {
     let edge = overflowing();
     edge.told.is_cut.store(true, Ordering::Relaxed);

@@ -1,0 +1,68 @@
+//! Tells the other points of presence how this one does, by way of the origin.
+//!
+//! One link of the process is enough, whichever is up: the first of them, so that it
+//! changes only when it must. A point of presence that does not take presenters has no
+//! link, and is not told of.
+
+use std::sync::Arc;
+
+use inlet_common::{
+    clock,
+    lifecycle::{Lifecycle, Phase},
+    roq::pop::{Loads, REPORT_INTERVAL, Report},
+};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::appliance::Appliance;
+use crate::{
+    whip::admission::Gateway,
+    worker::{Command, Handle},
+};
+
+/// What reports are made of, and who carries them.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) appliance: Option<Arc<Appliance>>,
+    pub(super) workers: Vec<Handle>,
+    pub(super) lifecycle: Lifecycle,
+}
+
+impl Reporter {
+    /// Reports again and again, until closing: who has ended draining has said so, and
+    /// says nothing else any more.
+    pub(super) async fn run(self, closing: CancellationToken) {
+        let mut tick = tokio::time::interval(REPORT_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                _ = tick.tick() => self.report(),
+            }
+        }
+    }
+
+    /// Reports now.
+    pub(super) fn report(&self) {
+        let mut workers = self.workers.iter();
+        // Without any, nobody could be told.
+        let Some(worker) = workers.find(|worker| worker.is_link_up()) else {
+            return;
+        };
+        if let Err(error) = worker.send(Command::Report(self.state())) {
+            tracing::debug!(worker = worker.index(), %error, "not reported");
+        }
+    }
+
+    fn state(&self) -> Report {
+        Report {
+            made: clock::utc(),
+            is_draining: self.lifecycle.phase() >= Phase::Draining,
+            loads: Loads {
+                whip: Some(self.gateway.load()),
+                turn: self.appliance.as_ref().map(|appliance| appliance.load()),
+            },
+        }
+    }
+}
