@@ -77,6 +77,7 @@ pub mod dns;
 pub mod fleet;
 pub mod framing;
 pub mod metrics;
+pub mod probe;
 pub mod roq;
 pub mod schedule;
 pub mod service;

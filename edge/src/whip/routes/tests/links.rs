@@ -104,3 +104,16 @@ async fn guessing_tokens_by_options_is_limited_like_offers() {
     assert_eq!(asked(&edge), before, "nobody is asked any more");
     assert_eq!(edge.publish().await.status(), 429);
 }
+
+/// As points of presence probe each other.
+#[tokio::test]
+async fn an_endpoint_without_a_token_asks_nobody_and_charges_nobody() {
+    let edge = edge(Some(ReasonCode::WrongToken));
+    for _ in 0..50 {
+        let answer = edge.ask("OPTIONS", "/0/whip").await;
+        assert_eq!((answer.status(), links(&answer)), (204, vec![STUN]));
+        assert_eq!(answer.header("accept-post"), "application/sdp");
+    }
+    assert!(edge.told.all().is_empty(), "the origin is not asked");
+    assert_eq!(edge.publish().await.status(), 403, "and not 429");
+}

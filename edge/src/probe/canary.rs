@@ -1,0 +1,207 @@
+//! One run: every kind that a target offers, at once, and no longer than the limit.
+//!
+//! There is no task of its own in it: dropping the future of a run closes all that it
+//! has opened.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use inlet_common::clock;
+use rand::{SeedableRng as _, rngs::StdRng};
+use tokio::time::timeout_at;
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Credentials, Error, Findings, NoRoots, Target, dial,
+    drive::Drive,
+    link::{Datagrams, Frames, Link},
+    stun::Binding,
+    target::Credential,
+    tls,
+    turn::{Exchange, FAREWELL},
+    whip::{self, Endpoint},
+};
+
+/// How long a run takes at most: six round trips of 250 ms, and a goodbye.
+pub const TIMEOUT: Duration = Duration::from_millis(1_800);
+
+/// Probes targets.
+#[derive(Clone)]
+pub struct Canary {
+    timeout: Duration,
+    /// Stands in usernames: `probe-` and something of its own, or all points of presence
+    /// that probe within a second would share the quota of one user.
+    id: String,
+    https: TlsConnector,
+    turns: TlsConnector,
+}
+
+/// When a run is to end.
+#[derive(Clone, Copy)]
+struct Limits {
+    begun: Instant,
+    /// Verdicts are there by then.
+    verdict: Instant,
+    /// Nothing is there any more by then.
+    end: Instant,
+}
+
+impl Canary {
+    /// Believes certificates of the authorities in `ca` (PEM), or without it of those
+    /// that this machine trusts. No run takes longer than `timeout`, see [`TIMEOUT`];
+    /// its last 300 ms are for goodbyes.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is left to be trusted.
+    pub fn new(ca: Option<&Path>, timeout: Duration) -> Result<Self, NoRoots> {
+        // By TLS, browsers say nothing of TURN (RFC 7443), so a port that is shared with
+        // HTTPS has to tell by the first byte; a probe does as they do.
+        let turns = tls::client(ca)?;
+        let mut https = turns.clone();
+        https.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            timeout,
+            id: format!("probe-{}", hex::encode(rand::random::<[u8; 4]>())),
+            https: Arc::new(https).into(),
+            turns: Arc::new(turns).into(),
+        })
+    }
+
+    /// Probes all that the target offers; `run` is the run's number, by which the
+    /// target's addresses take turns.
+    ///
+    /// Who drops it half-way leaves allocations by UDP behind, until they expire.
+    pub async fn run(&self, target: &Target, credentials: &Credentials, run: usize) -> Findings {
+        let begun = clock::now();
+        let ip = target.address(run).ok_or(Error::Unreachable);
+        let credential = credentials.at(clock::utc(), &self.id);
+        let end = begun + self.timeout;
+        let probe = Probe {
+            canary: self,
+            host: &target.host,
+            credential: credential.as_ref(),
+            limits: Limits {
+                begun,
+                verdict: begun + self.timeout.saturating_sub(FAREWELL),
+                end,
+            },
+        };
+        let (whip, stun, turn_udp, turn_tcp, turn_tls) = tokio::join!(
+            offered(ip, target.whip.as_ref(), |ip, whip| probe.whip(ip, whip)),
+            offered(ip, target.stun, |ip, port| probe.stun((ip, port).into())),
+            offered(ip, target.turn_udp, |ip, port| probe
+                .turn_udp((ip, port).into())),
+            offered(ip, target.turn_tcp, |ip, port| probe
+                .turn_tcp((ip, port).into())),
+            offered(ip, target.turn_tls, |ip, port| probe
+                .turn_tls((ip, port).into())),
+        );
+        Findings {
+            whip,
+            stun,
+            turn_udp,
+            turn_tcp,
+            turn_tls,
+        }
+    }
+}
+
+impl std::fmt::Debug for Canary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canary")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Probes what is offered, where there is an address for it.
+async fn offered<T, F>(
+    ip: Result<IpAddr, Error>,
+    offer: Option<T>,
+    probe: impl FnOnce(IpAddr, T) -> F,
+) -> Option<Result<Duration, Error>>
+where
+    F: Future<Output = Result<Duration, Error>>,
+{
+    let offer = offer?;
+    match ip {
+        Ok(ip) => Some(probe(ip, offer).await),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// A run.
+struct Probe<'a> {
+    canary: &'a Canary,
+    host: &'a str,
+    credential: Option<&'a Credential>,
+    limits: Limits,
+}
+
+impl Probe<'_> {
+    async fn whip(&self, ip: IpAddr, endpoint: &Endpoint) -> Result<Duration, Error> {
+        let server = SocketAddr::new(ip, endpoint.port());
+        let asked = whip::ask(server, endpoint, &self.canary.https);
+        self.in_time(asked).await?;
+        Ok(clock::now().saturating_duration_since(self.limits.begun))
+    }
+
+    async fn stun(&self, server: SocketAddr) -> Result<Duration, Error> {
+        let link = Datagrams::open(server).await?;
+        let now = clock::now();
+        let timeout = self.limits.verdict.saturating_duration_since(now);
+        let engine = Binding::new(now, timeout, &mut rng());
+        let Limits { begun, end, .. } = self.limits;
+        Drive::new(engine, vec![link], begun).run(end).await
+    }
+
+    async fn turn_udp(&self, server: SocketAddr) -> Result<Duration, Error> {
+        let opened = async { tokio::try_join!(Datagrams::open(server), Datagrams::open(server)) };
+        let (first, second) = self.in_time(opened).await?;
+        self.exchange(vec![first, second], false).await
+    }
+
+    async fn turn_tcp(&self, server: SocketAddr) -> Result<Duration, Error> {
+        let opened = async { tokio::try_join!(dial::tcp(server), dial::tcp(server)) };
+        let (first, second) = self.in_time(opened).await?;
+        let links = vec![Frames::new(first), Frames::new(second)];
+        self.exchange(links, true).await
+    }
+
+    async fn turn_tls(&self, server: SocketAddr) -> Result<Duration, Error> {
+        let dial = || dial::tls(server, self.host, &self.canary.turns);
+        let opened = async { tokio::try_join!(dial(), dial()) };
+        let (first, second) = self.in_time(opened).await?;
+        let links = vec![Frames::new(first), Frames::new(second)];
+        self.exchange(links, true).await
+    }
+
+    async fn exchange<L: Link>(&self, links: Vec<L>, is_reliable: bool) -> Result<Duration, Error> {
+        let Limits {
+            begun,
+            verdict,
+            end,
+        } = self.limits;
+        let now = clock::now();
+        let engine = Exchange::new(now, verdict, is_reliable, self.credential, rng());
+        Drive::new(engine, links, begun).run(end).await
+    }
+
+    async fn in_time<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let done = timeout_at(self.limits.verdict.into(), step).await;
+        done.unwrap_or(Err(Error::Timeout))
+    }
+}
+
+fn rng() -> StdRng {
+    StdRng::from_seed(rand::random())
+}

@@ -1,0 +1,189 @@
+//! Runs against servers that are none, over real sockets.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    task::JoinSet,
+};
+
+use super::*;
+
+/// Long enough for handshakes on a busy machine.
+const BRIEF: Duration = Duration::from_millis(1_000);
+
+/// An authority, and nobody who has a certificate of it.
+fn authority() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let made = rcgen::generate_simple_self_signed(["edge.test".to_owned()]).unwrap();
+    let number = COUNT.fetch_add(1, Relaxed);
+    let name = format!("inlet-probe-{}-{number}.pem", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, made.cert.pem()).unwrap();
+    path
+}
+
+fn canary(timeout: Duration) -> Canary {
+    let path = authority();
+    let canary = Canary::new(Some(&path), timeout).unwrap();
+    std::fs::remove_file(path).unwrap();
+    canary
+}
+
+/// Everything at these ports.
+fn target(tcp: SocketAddr, udp: SocketAddr) -> Target {
+    Target {
+        pop: "a".to_owned(),
+        host: "edge.test".to_owned(),
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        whip: Some(format!("http://edge.test:{}", tcp.port()).parse().unwrap()),
+        stun: Some(udp.port()),
+        turn_udp: Some(udp.port()),
+        turn_tcp: Some(tcp.port()),
+        turn_tls: Some(tcp.port()),
+    }
+}
+
+fn errors(findings: &Findings) -> Vec<Error> {
+    findings
+        .all()
+        .map(|(_, found)| found.unwrap_err())
+        .collect()
+}
+
+/// A server that does `serve` to each connection, until the set is dropped.
+async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut clients = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            clients.spawn(serve(stream));
+        }
+    });
+    (address, tasks)
+}
+
+/// Says this to whoever says something first, and waits for the end.
+async fn say(mut stream: TcpStream, answer: Vec<u8>) {
+    let mut bytes = [0; 2_048];
+    if stream.read(&mut bytes).await.is_ok() && stream.write_all(&answer).await.is_ok() {
+        while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
+    }
+}
+
+async fn run(canary: &Canary, target: &Target) -> Findings {
+    let credentials = Credentials::Secret("a secret".to_owned());
+    canary.run(target, &credentials, 0).await
+}
+
+#[tokio::test]
+async fn where_nobody_listens_all_are_refused() {
+    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let target = target(tcp.local_addr().unwrap(), udp.local_addr().unwrap());
+    drop((tcp, udp));
+    let findings = run(&canary(TIMEOUT), &target).await;
+    assert_eq!(errors(&findings), [Error::Refused; 5]);
+}
+
+#[tokio::test]
+async fn silence_is_waited_for_no_longer_than_the_limit() {
+    let (tcp, _server) = server(|stream| say(stream, Vec::new())).await;
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let begun = clock::now();
+    let target = target(tcp, udp.local_addr().unwrap());
+    let findings = run(&canary(BRIEF), &target).await;
+    assert_eq!(errors(&findings), [Error::Timeout; 5]);
+    let took = clock::now() - begun;
+    assert!(took >= BRIEF - FAREWELL && took < BRIEF * 3, "{took:?}");
+}
+
+#[tokio::test]
+async fn another_protocol_is_found_out() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let (tcp, _server) = server(|stream| say(stream, answer.to_vec())).await;
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut target = target(tcp, udp.local_addr().unwrap());
+    (target.stun, target.turn_udp) = (None, None);
+    let findings = run(&canary(TIMEOUT), &target).await;
+    // An HTTP server that takes no offers; HTTP where TURN should be, and TLS.
+    let expected = [Error::Protocol, Error::Protocol, Error::Tls];
+    assert_eq!(errors(&findings), expected);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_is_told() {
+    let (tcp, _server) = server(|stream| async move { drop(stream) }).await;
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut target = target(tcp, udp.local_addr().unwrap());
+    (target.stun, target.turn_udp) = (None, None);
+    let findings = run(&canary(TIMEOUT), &target).await;
+    assert_eq!(
+        errors(&findings),
+        [Error::Closed, Error::Closed, Error::Tls]
+    );
+}
+
+#[tokio::test]
+async fn what_whip_answers_is_told_apart() {
+    let whip = "HTTP/1.1 204 No Content\r\nAccept-Post: application/sdp\r\n\r\n";
+    let endless = format!("HTTP/1.1 204 No Content\r\nX: {}", "x".repeat(64 * 1024));
+    let cases = [
+        (whip, None),
+        (
+            "HTTP/1.1 503 Busy\r\nRetry-After: 5\r\n\r\n",
+            Some(Error::Unavailable),
+        ),
+        ("HTTP/1.1 404 Not Found\r\n\r\n", Some(Error::Status)),
+        (
+            "HTTP/1.1 308 Moved\r\nLocation: https://b.example/\r\n\r\n",
+            Some(Error::Status),
+        ),
+        ("\0\x01\x02 what?\r\n\r\n", Some(Error::Protocol)),
+        (endless.as_str(), Some(Error::Protocol)),
+    ];
+    for (answer, expected) in cases {
+        let text = answer.as_bytes().to_vec();
+        let (tcp, _server) = server(move |stream| say(stream, text.clone())).await;
+        let mut target = target(tcp, tcp);
+        target.stun = None;
+        (target.turn_udp, target.turn_tcp, target.turn_tls) = (None, None, None);
+        let findings = run(&canary(TIMEOUT), &target).await;
+        let found = findings.whip.map(Result::err);
+        assert_eq!(found, Some(expected), "{:.40}", answer);
+    }
+}
+
+#[tokio::test]
+async fn a_target_without_an_address_is_not_to_be_reached() {
+    let address = (Ipv4Addr::LOCALHOST, 9).into();
+    let mut target = target(address, address);
+    target.addresses.clear();
+    target.turn_tcp = None;
+    let findings = run(&canary(TIMEOUT), &target).await;
+    assert_eq!(errors(&findings), [Error::Unreachable; 4]);
+    assert_eq!(findings.turn_tcp, None);
+}
+
+#[test]
+fn without_an_authority_there_is_no_canary() {
+    let path = std::env::temp_dir().join(format!("inlet-no-roots-{}", std::process::id()));
+    assert!(matches!(
+        Canary::new(Some(&path), TIMEOUT),
+        Err(NoRoots::File { .. })
+    ));
+    std::fs::write(&path, "nothing").unwrap();
+    let empty = Canary::new(Some(&path), TIMEOUT);
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(empty, Err(NoRoots::Empty(_))));
+}

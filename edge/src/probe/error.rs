@@ -1,0 +1,201 @@
+//! What a probe finds wrong.
+
+use std::io;
+
+use crate::turn::wire::ErrorCode;
+
+/// Why a probe has failed; a closed set, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Error {
+    /// No answer in time, or none that could be believed.
+    #[error("no answer in time")]
+    Timeout,
+    /// There is no way there from here: no route, or no address of this family.
+    #[error("there is no way there from here")]
+    Unreachable,
+    /// Nobody listens at the port.
+    #[error("nobody listens")]
+    Refused,
+    /// The connection broke off.
+    #[error("the connection broke off")]
+    Closed,
+    /// TLS did not come about, for another reason than the certificate.
+    #[error("no TLS")]
+    Tls,
+    /// The certificate is not valid, not for this name, or of nobody who is trusted.
+    #[error("the certificate is not to be trusted")]
+    Certificate,
+    /// What came makes no sense in this protocol.
+    #[error("an answer that makes no sense")]
+    Protocol,
+    /// An answer that ought to be signed was not, or with another key (RFC 8489
+    /// §9.2.5).
+    #[error("an answer that is not signed as it must be")]
+    Integrity,
+    /// The credential is refused: 401, 441.
+    #[error("the credential is refused")]
+    Unauthorized,
+    /// 403: the server's policy.
+    #[error("forbidden")]
+    Forbidden,
+    /// Its nonces are stale as soon as they are made: 438 twice.
+    #[error("no nonce is ever fresh")]
+    StaleNonce,
+    /// 437: the server thinks that this client has an allocation.
+    #[error("the port has an allocation already")]
+    Mismatch,
+    /// 500.
+    #[error("the server has failed")]
+    Server,
+    /// 300: it sends clients elsewhere, since it drains or is full.
+    #[error("it sends clients elsewhere")]
+    Elsewhere,
+    /// 486: too many allocations of this credential.
+    #[error("too many allocations of this credential")]
+    Quota,
+    /// 508: it has no room, or drains.
+    #[error("it has no room")]
+    Capacity,
+    /// It allocates, and nothing that is sent arrives.
+    #[error("it does not relay")]
+    Relay,
+    /// HTTP says that it takes nobody now: 429, 503.
+    #[error("it takes nobody now")]
+    Unavailable,
+    /// HTTP answers with another status than one of success.
+    #[error("another status than one of success")]
+    Status,
+}
+
+impl Error {
+    /// Every error.
+    pub const ALL: [Self; 19] = [
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Refused,
+        Self::Closed,
+        Self::Tls,
+        Self::Certificate,
+        Self::Protocol,
+        Self::Integrity,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::StaleNonce,
+        Self::Mismatch,
+        Self::Server,
+        Self::Elsewhere,
+        Self::Quota,
+        Self::Capacity,
+        Self::Relay,
+        Self::Unavailable,
+        Self::Status,
+    ];
+
+    /// Its label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Protocol => "protocol",
+            Self::Integrity => "integrity",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::StaleNonce => "stale_nonce",
+            Self::Mismatch => "mismatch",
+            Self::Server => "server",
+            Self::Elsewhere => "elsewhere",
+            Self::Quota => "quota",
+            Self::Capacity => "capacity",
+            Self::Relay => "relay",
+            Self::Unavailable => "unavailable",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether it is alive and says itself that it takes nobody more: it drains, or
+    /// is full.
+    pub const fn is_busy(self) -> bool {
+        matches!(
+            self,
+            Self::Elsewhere | Self::Quota | Self::Capacity | Self::Unavailable
+        )
+    }
+
+    /// Whether it tells of this end alone, and nothing of the target.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Unreachable)
+    }
+
+    /// What a STUN or TURN error code means to a probe, which sends nothing that a
+    /// sound server could find fault with.
+    pub(super) const fn of_code(code: u16) -> Self {
+        const fn is(code: u16, known: ErrorCode) -> bool {
+            code == known.number()
+        }
+        match code {
+            _ if is(code, ErrorCode::TryAlternate) => Self::Elsewhere,
+            _ if is(code, ErrorCode::Unauthenticated) => Self::Unauthorized,
+            _ if is(code, ErrorCode::WrongCredentials) => Self::Unauthorized,
+            _ if is(code, ErrorCode::Forbidden) => Self::Forbidden,
+            _ if is(code, ErrorCode::AllocationMismatch) => Self::Mismatch,
+            _ if is(code, ErrorCode::StaleNonce) => Self::StaleNonce,
+            _ if is(code, ErrorCode::AllocationQuotaReached) => Self::Quota,
+            _ if is(code, ErrorCode::ServerError) => Self::Server,
+            _ if is(code, ErrorCode::InsufficientCapacity) => Self::Capacity,
+            _ => Self::Protocol,
+        }
+    }
+
+    /// What a socket's error means.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::TimedOut => Self::Timeout,
+            Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+            | Kind::AddrNotAvailable
+            | Kind::Unsupported => Self::Unreachable,
+            _ => Self::Closed,
+        }
+    }
+
+    /// What an error of a handshake means.
+    pub(super) fn of_tls(error: &io::Error) -> Self {
+        let inner = error.get_ref();
+        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+                Self::Certificate
+            }
+            _ => Self::Tls,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_differ() {
+        let mut labels = Error::ALL.map(Error::as_str).to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Error::ALL.len());
+    }
+
+    #[test]
+    fn who_drains_or_is_full_is_busy_and_not_broken() {
+        for code in [300, 486, 508] {
+            assert!(Error::of_code(code).is_busy(), "{code}");
+        }
+        for code in [400, 401, 403, 437, 438, 441, 500, 0] {
+            assert!(!Error::of_code(code).is_busy(), "{code}");
+        }
+    }
+}
