@@ -1,36 +1,43 @@
 //! The second chance: a presenter who came to the wrong edge is sent to the right one by
-//! 307, and gets in there without its `Authorization`.
+//! 307, and gets in there without its `Authorization`; and to none that is ill.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
 use reqwest::{Client, Response, Url, header, redirect};
-use tests::rig::{Metrics, Rig, SecondEdge, Stream, scenario};
+use tests::rig::{Metrics, Rig, SecondEdge, Stream, scenario, until};
 
 const OFFER: &str = include_str!("../edge/src/whip/offers/chromium.sdp");
+/// Three probes that fail, two seconds apart, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
 const SECRET: &str = "a-secret-that-the-whole-fleet-shares";
 
-/// Everybody on loopback belongs to the rig's own edge.
-fn fleet(right: u16) -> String {
+/// A fleet of the rig's own edge and the second one; everybody on loopback belongs to
+/// `nearest`.
+fn fleet(right: u16, wrong: u16, nearest: &str) -> String {
     format!(
         r#"
 [[pop]]
 name = "loopback"
 host = "right.inlet.test"
 url = "http://127.0.0.1:{right}"
-ipv4 = ["192.0.2.1"]
+ipv4 = ["127.0.0.1"]
 latitude = 51.5
 longitude = -0.1
+services = ["whip"]
 
 [[pop]]
 name = "second"
 host = "wrong.inlet.test"
-ipv4 = ["192.0.2.2"]
+url = "http://127.0.0.1:{wrong}"
+ipv4 = ["127.0.0.1"]
 latitude = 35.7
 longitude = 139.7
+services = ["whip"]
 
 [overrides.networks]
-"127.0.0.0/8" = ["loopback"]
+"127.0.0.0/8" = ["{nearest}"]
 "#
     )
 }
@@ -39,7 +46,8 @@ longitude = 139.7
 async fn wrong_edge(rig: &mut Rig) -> Result<SecondEdge> {
     let folder = rig.folder().to_owned();
     let (file, secret) = (folder.join("fleet.toml"), folder.join("fleet-secret"));
-    fs::write(&file, fleet(rig.ports().edge_http))?;
+    // Nobody is sent to the wrong one, so that its port does not matter.
+    fs::write(&file, fleet(rig.ports().edge_http, 9, "loopback"))?;
     fs::write(&secret, SECRET)?;
     let section = format!(
         "\n[fleet]\nfile = \"{}\"\nsecret_file = \"{}\"\n",
@@ -130,5 +138,89 @@ async fn ensure_one_hop(
     let mark = marked.split_once("redirected=").context("no mark")?.1;
     let refused = post(&format!("{other}?redirected={mark}"), None).await?;
     ensure!(refused.status() == 403, "{}", refused.status());
+    Ok(())
+}
+
+/// Who is sent where follows how the fleet does: what the others report through the
+/// origin, what probes find, and an operator's word.
+#[tokio::test(flavor = "multi_thread")]
+async fn presenters_are_sent_to_nobody_who_drains_is_dead_or_was_taken_out() {
+    scenario(async |rig: &mut Rig| {
+        let second = SecondEdge::start(rig).await?;
+        let stream = rig.api.create("wanderer").await?;
+        let there = Url::parse(&second.whip(&stream)?)?;
+        let port = there.port().context("a port")?;
+        let file = rig.folder().join("fleet.toml");
+        fs::write(&file, fleet(rig.ports().edge_http, port, "second"))?;
+        let section = format!("\n[fleet]\nfile = \"{}\"\n", file.display());
+        rig.reconfigure_edge(|text| text + &section).await?;
+
+        sends_on(rig, &stream, true)
+            .await
+            .context("while it is well")?;
+        let explained = rig.edge_admin("/dns/explain?client=127.0.0.1").await?;
+        ensure!(
+            explained.contains("override for its network"),
+            "{explained}"
+        );
+
+        force(rig, "{\"forced\": \"out\"}").await?;
+        sends_on(rig, &stream, false).await.context("taken out")?;
+        force(rig, "{\"forced\": null}").await?;
+        sends_on(rig, &stream, true).await.context("put back")?;
+
+        // Its last session lets it drain without an end.
+        let held = post(there.as_str(), None).await?;
+        ensure!(held.status() == 201, "{}", held.status());
+        second.admin(Method::POST, "/drain").await?;
+        until("the drain", PATIENCE, async || {
+            let explained = rig.edge_admin("/dns/explain?client=127.0.0.1").await?;
+            ensure!(explained.contains("whip draining"), "{explained}");
+            Ok(())
+        })
+        .await?;
+        second.kill().await?;
+        until("its death", PATIENCE, async || {
+            let explained = rig.edge_admin("/dns/explain?client=127.0.0.1").await?;
+            ensure!(explained.contains("whip down"), "{explained}");
+            Ok(())
+        })
+        .await?;
+        let metrics = Metrics::fetch(&rig.edge_metrics()).await?;
+        let down = ["kind=\"whip\"", "state=\"down\""];
+        let down = metrics.sum("inlet_edge_fleet_pops", &down);
+        ensure!((down - 1.0).abs() < f64::EPSILON, "{down} are down");
+        let fresh = rig.api.create("latecomer").await?;
+        let taken = post(&fresh.whip, None).await?;
+        ensure!(taken.status() == 201, "{}", taken.status());
+        Ok(())
+    })
+    .await;
+}
+
+/// Waits until the rig's edge sends the stream's presenter on, or takes it.
+async fn sends_on(rig: &Rig, stream: &Stream, is_sent: bool) -> Result<()> {
+    until("the way", PATIENCE, async || {
+        let answer = post(&stream.whip, None).await?;
+        if answer.status() == 201 {
+            let edge = format!("http://127.0.0.1:{}", rig.ports().edge_http);
+            let session = Url::parse(&edge)?.join(&location(&answer)?)?;
+            Client::new().delete(session).send().await?;
+        }
+        let was_sent = answer.status() == 307;
+        ensure!(was_sent == is_sent, "{}", answer.status());
+        Ok(())
+    })
+    .await
+}
+
+async fn force(rig: &Rig, body: &'static str) -> Result<()> {
+    let answer = rig
+        .edge_admin_request(Method::PUT, "/fleet/second")?
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .send()
+        .await?;
+    ensure!(answer.status() == 204, "{}", answer.status());
     Ok(())
 }

@@ -67,7 +67,11 @@
 //!
 //!  FLEET from the origin                   roq/link.rs
 //!    ▼  Event::Fleet
-//!  Reports::handle_fleet                   fleet.rs             read by whoever steers clients
+//!  Reports::handle_fleet                   fleet.rs
+//!    ▼                  probes, every 2 s  probe/               WHIP, STUN, TURN
+//!  Health, every second   ◀──┘             dns/health.rs        rise and fall
+//!    ▼  Board
+//!  DNS answers, and 307 of WHIP            dns/steer.rs         who is well and has room
 //! ```
 
 pub mod cli;

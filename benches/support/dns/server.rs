@@ -122,6 +122,7 @@ responses_per_second = {RATE_LIMIT}
 [fleet]
 file = "{folder}/fleet.toml"
 databases = ["{}"]
+probe = false
 "#,
             city.display()
         );

@@ -23,6 +23,18 @@ pub struct Fleet {
     /// with it, and the marks of presenters who are sent on. Empty, the default: cookies
     /// of this edge alone, and plain marks.
     pub secret_file: PathBuf,
+    /// Whether every point of presence is probed every two seconds: WHIP by HTTPS, STUN,
+    /// and TURN by UDP, TCP and TLS, each with data that must come through. Default
+    /// true.
+    #[serde(rename = "probe")]
+    pub is_probing: bool,
+    /// PEM authorities that sign the others' certificates, for probes. Empty, the
+    /// default: those that this machine trusts.
+    pub ca: PathBuf,
+    /// File with the secret of TURN that the fleet shares, as `turn.secret_file`: probes
+    /// make their credentials with the first line. Empty, the default: they ask as
+    /// strangers, and whether a server relays stays open.
+    pub turn_secret_file: PathBuf,
     /// Whether presenters who came to the wrong point of presence are sent to a clearly
     /// nearer one (307), and those who cannot be taken here to the next best. Default
     /// true.
@@ -36,6 +48,9 @@ impl Default for Fleet {
             file: PathBuf::new(),
             databases: Vec::new(),
             secret_file: PathBuf::new(),
+            is_probing: true,
+            ca: PathBuf::new(),
+            turn_secret_file: PathBuf::new(),
             is_steering: true,
         }
     }
@@ -50,6 +65,12 @@ pub struct Known {
     pub databases: Vec<PathBuf>,
     /// File with the secret that the fleet shares; `None` makes one.
     pub secret_file: Option<PathBuf>,
+    /// Whether points of presence are probed.
+    pub is_probing: bool,
+    /// Authorities that sign the others; `None` means the machine's.
+    pub ca: Option<PathBuf>,
+    /// File with the secret of TURN; `None` probes as a stranger.
+    pub turn_secret_file: Option<PathBuf>,
     /// Whether presenters are sent to a clearly nearer point of presence.
     pub is_steering: bool,
 }
@@ -71,6 +92,9 @@ impl Fleet {
             file: file(self.file)?,
             databases: self.databases,
             secret_file: file(self.secret_file),
+            is_probing: self.is_probing,
+            ca: file(self.ca),
+            turn_secret_file: file(self.turn_secret_file),
             is_steering: self.is_steering,
         })
     }

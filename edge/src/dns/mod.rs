@@ -22,13 +22,15 @@
 //!
 //! Everything above but the sockets is pure. What it looks at is a [`World`], which
 //! is made anew and swapped whole when a file or a database changes, and a
-//! [`steer::Board`], which changes with the health of the fleet.
+//! [`steer::Board`], which is made anew every second from what was heard of the fleet
+//! ([`health`]).
 
 pub mod answer;
 pub mod cookie;
 pub mod explain;
 pub mod fleet;
 pub mod geo;
+pub mod health;
 pub mod limit;
 pub mod metrics;
 pub mod second_chance;

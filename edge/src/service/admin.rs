@@ -7,6 +7,7 @@
 //! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
 //! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
 //! | `GET /fleet` | `{"pops": [{"name", "is_draining", "whip", "turn", "age_seconds"}, …]}`: how the points of presence do |
+//! | `PUT /fleet/{name}` | 204; `{"forced": "out"}` takes a point of presence out of this edge's answers and redirects, `"in"` leaves it in, `null` ends either |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |
 //! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |

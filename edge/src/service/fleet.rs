@@ -5,29 +5,31 @@ use std::{
     fs,
     io::{self, Read as _},
     net::IpAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use inlet_common::{clock, config as common_config, service::credential};
 use sha2::{Digest as _, Sha256};
 
-use super::workers;
+use super::{watcher::Prober, workers};
 use crate::{
     config::{self, Config},
     dns::{
         World,
         cookie::Cookies,
         explain::{self, Explained},
-        fleet::{Checked, file::FleetFile},
-        geo::{Loaded, Watch, Watched},
+        fleet::{Checked, Service, file::FleetFile},
+        geo::{Loaded, PopId, Watch, Watched},
+        health::{Forced, Health, Report},
         metrics::{Metrics, Steered},
         second_chance,
         server::Shared,
         steer::Board,
     },
+    probe::{self, Canary, Credentials, NoRoots},
     whip::{
         pass::Passes,
         steer::{Asked, Elsewhere},
@@ -56,6 +58,9 @@ pub enum Error {
     /// A thread cannot be started.
     #[error("cannot watch databases")]
     Thread(#[source] io::Error),
+    /// Nobody's certificate could be believed.
+    #[error("cannot probe the fleet")]
+    Probe(#[from] NoRoots),
     /// A secret cannot be read.
     #[error("cannot read the secret in {}", path.display())]
     Secret {
@@ -78,6 +83,7 @@ pub(super) struct Known {
     shared: Arc<Shared>,
     /// Seals the marks of presenters who are sent on; `None` without a secret.
     passes: Option<Arc<Passes>>,
+    health: Mutex<Health>,
     /// Watches the databases; a reload begins another one.
     watch: Mutex<Option<Watch>>,
 }
@@ -113,7 +119,8 @@ impl Known {
             return Ok(None);
         };
         let (world, watched) = make(fleet, config)?;
-        let board = Board::open(world.fleet.pops().len());
+        let health = Health::new(clock::now(), &world.fleet, fleet.is_probing);
+        let board = health.board(clock::now());
         let shared = Arc::new(Shared {
             world: Arc::new(ArcSwap::from_pointee(world)),
             board: Arc::new(ArcSwap::from_pointee(board)),
@@ -129,6 +136,7 @@ impl Known {
         Ok(Some(Arc::new(Self {
             shared,
             passes: passes.map(Arc::new),
+            health: Mutex::new(health),
             watch: Mutex::new(Some(watch)),
         })))
     }
@@ -152,6 +160,49 @@ impl Known {
         })
     }
 
+    /// What is answered from now.
+    pub(super) fn world(&self) -> Arc<World> {
+        self.shared.world.load_full()
+    }
+
+    /// Takes what a point of presence says of itself.
+    pub(super) fn handle_report(&self, pop: PopId, report: Report, made: Instant) {
+        self.health().handle_report(pop, report, made);
+    }
+
+    /// Takes the result of a probe.
+    pub(super) fn handle_probe(&self, now: Instant, pop: PopId, service: Service, is_ok: bool) {
+        self.health().handle_probe(now, pop, service, is_ok);
+    }
+
+    /// Takes an operator's word; `false` when there is no such point of presence.
+    pub(super) fn force(&self, name: &str, forced: Option<Forced>) -> bool {
+        let Some(pop) = self.world().fleet.find(name) else {
+            return false;
+        };
+        self.health().force(pop, forced);
+        self.look(clock::now());
+        true
+    }
+
+    /// Makes the board anew, of what is known at `now`.
+    pub(super) fn look(&self, now: Instant) -> Arc<Board> {
+        // Under the lock, so that a reload comes before or after all of it.
+        let health = self.health();
+        let board = health.board(now);
+        let before = self.shared.board.load_full();
+        if *before == board {
+            return before;
+        }
+        let board = Arc::new(board);
+        self.shared.board.store(Arc::clone(&board));
+        board
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the name server's threads answer from.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -165,8 +216,10 @@ impl Known {
         // It ends before the world changes, or it would put an old table into the new
         // one.
         drop(running.take());
-        let board = Board::open(checked.fleet.pops().len());
         let world = self.shared.world.load_full();
+        let mut health = self.health();
+        *health = health.moved(clock::now(), &world.fleet, &checked.fleet);
+        let board = health.board(clock::now());
         self.shared.world.store(Arc::new(World {
             steered: Arc::new(Steered::register(&checked.fleet)),
             zones: Arc::new(checked.zones),
@@ -175,6 +228,7 @@ impl Known {
             ..World::clone(&world)
         }));
         self.shared.board.store(Arc::new(board));
+        drop(health);
         *running = Some(watch(watched, &self.shared)?);
         Ok(())
     }
@@ -226,6 +280,46 @@ fn cookies(config: &config::fleet::Known) -> Result<Cookies, Error> {
     })
 }
 
+/// Who probes, and as whom; `None` when nobody is to be probed.
+pub(super) fn prober(config: &Config) -> Result<Option<Prober>, Error> {
+    let fleet = config.fleet.as_ref().filter(|fleet| fleet.is_probing);
+    let Some(fleet) = fleet else {
+        return Ok(None);
+    };
+    let canary = Canary::new(fleet.ca.as_deref(), probe::TIMEOUT)?;
+    let secret = fleet.turn_secret_file.as_deref().map(first_line);
+    let credentials = match secret.transpose()? {
+        Some(secret) => Credentials::Secret(secret),
+        None => Credentials::None,
+    };
+    Ok(Some(Prober {
+        canary,
+        credentials,
+    }))
+}
+
+/// The first secret of a file with one per line.
+fn first_line(path: &Path) -> Result<String, Error> {
+    let path = credential::locate(path);
+    let text = read_secrets(&path)?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().map(str::to_owned);
+    first.ok_or(Error::ShortSecret(path))
+}
+
+fn read_secrets(path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(source) => Err(Error::Secret {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// The secrets that the fleet shares: the one that counts, and the one of before. None
 /// without a file.
 fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
@@ -233,12 +327,7 @@ fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
         return Ok(Vec::new());
     };
     let path = credential::locate(path);
-    let mut text = String::new();
-    let read =
-        fs::File::open(&path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text));
-    if let Err(source) = read {
-        return Err(Error::Secret { path, source });
-    }
+    let text = read_secrets(&path)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let secrets: Vec<String> = lines.map(str::to_owned).collect();
     match secrets.is_empty() || secrets.iter().any(|secret| secret.len() < MIN_SECRET) {

@@ -27,6 +27,7 @@ mod reporter;
 mod site;
 #[cfg(test)]
 mod tests;
+mod watcher;
 mod workers;
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -70,6 +71,7 @@ use listeners::{bind_http, bind_turn, listen};
 use names::Names;
 use reload::Reload;
 use reporter::Reporter;
+use watcher::Watcher;
 use workers::Workers;
 
 /// What systemd shows beside the service, and what the kernel counts, is renewed
@@ -297,6 +299,31 @@ impl Edge {
         self.whip.as_ref().map(|whip| Arc::clone(&whip.gateway))
     }
 
+    /// Tells others how this one does, and watches how they do.
+    fn spawn_fleet(&self, lifecycle: &Lifecycle, tasks: &mut Tasks) -> Result<(), Error> {
+        let closing = lifecycle.closing();
+        if let Some(reporter) = self.reporter(lifecycle) {
+            tasks.spawn_infallible("reporter", reporter.run(closing.clone()));
+        }
+        if let Some(watcher) = self.watcher(lifecycle)? {
+            tasks.spawn_infallible("fleet", watcher.run(closing));
+        }
+        Ok(())
+    }
+
+    fn watcher(&self, lifecycle: &Lifecycle) -> Result<Option<Watcher>, Error> {
+        let Some(known) = self.fleet.clone() else {
+            return Ok(None);
+        };
+        Ok(Some(Watcher {
+            known,
+            own: workers::pop_name(&self.config),
+            reporter: self.reporter(lifecycle),
+            gateway: self.gateway(),
+            prober: fleet::prober(&self.config)?,
+        }))
+    }
+
     fn reporter(&self, lifecycle: &Lifecycle) -> Option<Reporter> {
         Some(Reporter {
             gateway: self.gateway()?,
@@ -314,9 +341,7 @@ impl Edge {
     ) -> Result<(), Error> {
         let closing = lifecycle.closing();
         let gateway = self.gateway();
-        if let Some(reporter) = self.reporter(lifecycle) {
-            tasks.spawn_infallible("reporter", reporter.run(closing.clone()));
-        }
+        self.spawn_fleet(lifecycle, tasks)?;
         self.announce();
         let metrics = self.metrics.serve(prometheus.router(), closing.clone());
         tasks.spawn_infallible("metrics", metrics);

@@ -55,7 +55,8 @@ impl Reporter {
         }
     }
 
-    fn state(&self) -> Report {
+    /// How this point of presence does now.
+    pub(super) fn state(&self) -> Report {
         Report {
             made: clock::utc(),
             is_draining: self.lifecycle.phase() >= Phase::Draining,

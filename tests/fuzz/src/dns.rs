@@ -79,7 +79,10 @@ impl Rig {
             }
             let theirs = Message::from_bytes(message).expect("others read it too");
             let asked = query.question.map(|question| question.kind.0);
-            let they = theirs.queries.first().map(|query| u16::from(query.query_type()));
+            let they = theirs
+                .queries
+                .first()
+                .map(|query| u16::from(query.query_type()));
             assert_eq!(asked, they);
             assert_eq!(query.edns.is_some(), theirs.edns.is_some());
         }

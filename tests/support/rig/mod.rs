@@ -39,6 +39,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 pub use acme_edge::AcmeEdge;
@@ -166,11 +167,22 @@ impl Rig {
     ///
     /// When it does not answer, or refuses.
     pub async fn edge_admin(&self, path: &str) -> Result<String> {
-        let secret = secrets::admin(&self.layout.folder)?;
-        let url = format!("http://127.0.0.1:{}{path}", self.ports().edge_admin);
-        let request = reqwest::Client::new().get(url).bearer_auth(secret);
+        let request = self.edge_admin_request(Method::GET, path)?;
         let response = request.send().await?.error_for_status()?;
         Ok(response.text().await?)
+    }
+
+    /// A request to the edge's admin API, with the secret.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is gone.
+    pub fn edge_admin_request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        let secret = secrets::admin(&self.layout.folder)?;
+        let url = format!("http://127.0.0.1:{}{path}", self.ports().edge_admin);
+        Ok(reqwest::Client::new()
+            .request(method, url)
+            .bearer_auth(secret))
     }
 
     /// The events in the trace of this stream's newest session.

@@ -281,6 +281,8 @@ threads = 2
 [fleet]
 file = "{folder}/fleet.toml"
 databases = ["{folder}/{CITY}"]
+# There is nobody at those addresses.
+probe = false
 "#
     )
 }

@@ -102,10 +102,32 @@ impl Pop {
     }
 }
 
+/// Ports of STUN and TURN, the same at every point of presence; 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnPorts {
+    /// By UDP.
+    pub udp: u16,
+    /// By TCP.
+    pub tcp: u16,
+    /// By TLS.
+    pub tls: u16,
+}
+
+impl Default for TurnPorts {
+    fn default() -> Self {
+        Self {
+            udp: 3478,
+            tcp: 3478,
+            tls: 443,
+        }
+    }
+}
+
 /// Every point of presence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fleet {
     pops: Vec<Pop>,
+    turn_ports: TurnPorts,
     /// For each of them all others, the nearest first.
     neighbours: Vec<Vec<PopId>>,
 }
@@ -114,7 +136,22 @@ impl Fleet {
     /// Makes it of points of presence whose places are known.
     pub fn new(pops: Vec<Pop>) -> Self {
         let neighbours = pops.iter().map(|pop| neighbours(&pops, pop)).collect();
-        Self { pops, neighbours }
+        Self {
+            pops,
+            turn_ports: TurnPorts::default(),
+            neighbours,
+        }
+    }
+
+    /// The same with STUN and TURN at other ports.
+    #[must_use]
+    pub fn with_turn_ports(self, turn_ports: TurnPorts) -> Self {
+        Self { turn_ports, ..self }
+    }
+
+    /// Where STUN and TURN are at every point of presence.
+    pub const fn turn_ports(&self) -> TurnPorts {
+        self.turn_ports
     }
 
     /// All of them, by their index.

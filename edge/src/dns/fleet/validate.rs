@@ -11,7 +11,7 @@ use super::{
         wire::Name,
         zone::{Zones, build},
     },
-    Fleet, LoadLimits, Pop,
+    Fleet, LoadLimits, Pop, Service, TurnPorts,
     file::{self, FleetFile},
 };
 
@@ -66,7 +66,7 @@ impl FleetFile {
             let what = format!("{} is there twice: each needs a name of its own", pop.name);
             check.require(is_first, "pop.name", what);
         }
-        let fleet = Fleet::new(pops);
+        let fleet = Fleet::new(pops).with_turn_ports(turn_ports(&self.zone));
         let zones = build::build(&fleet, &self.zone, &mut check);
         let overrides = read_overrides(&self.overrides, &fleet, &mut check);
         let default = list("default", &self.overrides.default, &fleet, &mut check);
@@ -144,6 +144,17 @@ fn read_pop(pop: &file::Pop, check: &mut Check) -> Option<Pop> {
             soft: pop.soft_limit,
             hard: pop.hard_limit,
         },
+    })
+}
+
+/// Those of the first name for TURN.
+fn turn_ports(zones: &[file::Zone]) -> TurnPorts {
+    let mut steered = zones.iter().flat_map(|zone| &zone.steered);
+    let turn = steered.find(|steered| steered.service == Service::Turn);
+    turn.map_or_else(TurnPorts::default, |steered| TurnPorts {
+        udp: steered.udp_port,
+        tcp: steered.tcp_port,
+        tls: steered.tls_port,
     })
 }
 

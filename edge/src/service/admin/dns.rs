@@ -9,18 +9,52 @@ use std::net::IpAddr;
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, put},
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Admin;
+use crate::dns::health::Forced;
 
 pub(super) fn routes() -> Router<Admin> {
-    Router::new().route("/dns/explain", get(explain))
+    Router::new()
+        .route("/dns/explain", get(explain))
+        .route("/fleet/{name}", put(force))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    /// `null` ends it.
+    forced: Option<Word>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    In,
+    Out,
+}
+
+/// Takes a point of presence out of this edge's answers and redirects, or leaves it in
+/// however it does, until it is said otherwise or the process ends.
+async fn force(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Json(wish): Json<Wish>,
+) -> StatusCode {
+    let forced = wish.forced.map(|word| match word {
+        Word::In => Forced::In,
+        Word::Out => Forced::Out,
+    });
+    match admin.fleet.is_some_and(|known| known.force(&name, forced)) {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::NOT_FOUND,
+    }
 }
 
 #[derive(Debug, Deserialize)]

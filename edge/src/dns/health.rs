@@ -1,0 +1,224 @@
+//! What is known of each point of presence, and the board that follows from it.
+//!
+//! ```text
+//!  reports (the origin's control stream, or from PoP to PoP) ─▶ load, draining ─┐
+//!  probes (this process, every two seconds) ─▶ rise and fall ─▶ up or down ─────┼─▶ Board
+//!  an operator's word ─▶ forced ────────────────────────────────────────────────┘
+//! ```
+//!
+//! Pure: the driver hands in what it heard and when. A probe that fails says more than a
+//! report that all is well: who reports has not tried to come in from outside. What is
+//! old says nothing: neither "up" nor "down", but "unknown". Who was never heard of is
+//! taken to be well for as long as it takes to hear: or a name server that starts would
+//! send everybody to itself, of whom alone it knows.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    fleet::{Fleet, Service},
+    geo::PopId,
+    steer::{Board, Standing},
+};
+
+/// Failures in a row that take a service out: six seconds at a probe every two.
+const FALL: u32 = 3;
+
+/// Successes in a row that bring it back: twice as long, so that a flapping one stays
+/// out.
+const RISE: u32 = 6;
+
+/// A report or a probe that is older says nothing any more.
+const STALE: Duration = Duration::from_secs(15);
+
+const SERVICES: usize = Service::ALL.len();
+
+/// What a point of presence says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Load of each service, as a share of what it can carry; `None` where it is not
+    /// served.
+    pub load: [Option<f64>; SERVICES],
+    /// It is going out of service.
+    pub is_draining: bool,
+}
+
+/// An operator's word, which counts before all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// Out, whatever it says.
+    Out,
+    /// In, however it does; its load still counts.
+    In,
+}
+
+/// Everything that is known.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pops: Vec<Known>,
+    /// Whether anybody is probed: where nobody is, who is silent is taken to be well.
+    is_probed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// Since when it could have been heard of.
+    since: Instant,
+    report: Option<(Report, Instant)>,
+    probes: [Probes; SERVICES],
+    forced: Option<Forced>,
+}
+
+/// The probes of one service.
+#[derive(Clone, Copy, Debug, Default)]
+struct Probes {
+    /// When the last one ended.
+    last: Option<Instant>,
+    is_up: bool,
+    /// In a row, against what it is taken for.
+    against: u32,
+}
+
+impl Health {
+    /// Knows nothing of anybody at `now`.
+    pub fn new(now: Instant, fleet: &Fleet, is_probed: bool) -> Self {
+        Self {
+            pops: vec![Known::since(now); fleet.pops().len()],
+            is_probed,
+        }
+    }
+
+    /// The same for another fleet: what is known of those whose name stays is kept.
+    #[must_use]
+    pub fn moved(&self, now: Instant, from: &Fleet, to: &Fleet) -> Self {
+        let of = |name: &str| {
+            let before = from.find(name)?;
+            self.pops.get(usize::from(before.0)).cloned()
+        };
+        let pops = to.pops().iter();
+        Self {
+            pops: pops
+                .map(|pop| of(&pop.name).unwrap_or_else(|| Known::since(now)))
+                .collect(),
+            is_probed: self.is_probed,
+        }
+    }
+
+    /// Takes what a point of presence says of itself; `made` is when it said so, by our
+    /// clock. What is older than what was heard before is passed over.
+    pub fn handle_report(&mut self, pop: PopId, report: Report, made: Instant) {
+        let Some(known) = self.known(pop) else { return };
+        if known.report.is_none_or(|(_, before)| before < made) {
+            known.report = Some((report, made));
+        }
+    }
+
+    /// Takes the result of a probe.
+    pub fn handle_probe(&mut self, now: Instant, pop: PopId, service: Service, is_ok: bool) {
+        let Some(known) = self.known(pop) else { return };
+        known.probes[service as usize].handle(now, is_ok);
+    }
+
+    /// Notes an operator's word, or that there is none any more.
+    pub fn force(&mut self, pop: PopId, forced: Option<Forced>) {
+        if let Some(known) = self.known(pop) {
+            known.forced = forced;
+        }
+    }
+
+    /// The operator's word on a point of presence.
+    pub fn forced(&self, pop: PopId) -> Option<Forced> {
+        self.pops.get(usize::from(pop.0))?.forced
+    }
+
+    /// How everybody does at `now`.
+    pub fn board(&self, now: Instant) -> Board {
+        let mut board = Board::open(self.pops.len());
+        for (id, known) in (0..=u8::MAX).map(PopId).zip(&self.pops) {
+            for service in Service::ALL {
+                let standing = match known.standing(now, service) {
+                    Standing::Unknown if !self.is_probed => Standing::Open { load: 0.0 },
+                    standing => standing,
+                };
+                board.set(id, service, standing);
+            }
+        }
+        board
+    }
+
+    fn known(&mut self, pop: PopId) -> Option<&mut Known> {
+        self.pops.get_mut(usize::from(pop.0))
+    }
+}
+
+impl Known {
+    fn since(now: Instant) -> Self {
+        Self {
+            since: now,
+            report: None,
+            probes: Default::default(),
+            forced: None,
+        }
+    }
+
+    /// Whether there was nothing to hear yet.
+    fn is_new(&self, now: Instant, service: Service) -> bool {
+        let is_silent = self.report.is_none() && self.probes[service as usize].last.is_none();
+        is_silent && is_fresh(now, self.since)
+    }
+
+    fn standing(&self, now: Instant, service: Service) -> Standing {
+        let report = self.report.filter(|(_, made)| is_fresh(now, *made));
+        let load = report.and_then(|(report, _)| report.load[service as usize]);
+        let open = Standing::Open {
+            load: load.unwrap_or_default(),
+        };
+        match self.forced {
+            Some(Forced::Out) => return Standing::Down,
+            Some(Forced::In) => return open,
+            None => {}
+        }
+        let is_up = self.probes[service as usize].is_up(now);
+        match (is_up, report) {
+            (Some(false), _) => Standing::Down,
+            (_, Some((report, _))) if report.is_draining => Standing::Draining,
+            (Some(true), _) => open,
+            // Nobody has tried, and it says that it serves.
+            (None, Some(_)) if load.is_some() => open,
+            (None, _) if self.is_new(now, service) => open,
+            (None, _) => Standing::Unknown,
+        }
+    }
+}
+
+impl Probes {
+    fn handle(&mut self, now: Instant, is_ok: bool) {
+        // The first one decides: at the start nothing is held against anybody.
+        let is_first = !self.last.is_some_and(|last| is_fresh(now, last));
+        self.last = Some(now);
+        if is_first || is_ok == self.is_up {
+            self.is_up = if is_first { is_ok } else { self.is_up };
+            self.against = 0;
+            return;
+        }
+        self.against += 1;
+        let needed = if self.is_up { FALL } else { RISE };
+        if self.against >= needed {
+            self.is_up = is_ok;
+            self.against = 0;
+        }
+    }
+
+    /// `None` when nothing was tried of late.
+    fn is_up(&self, now: Instant) -> Option<bool> {
+        self.last
+            .filter(|last| is_fresh(now, *last))
+            .map(|_| self.is_up)
+    }
+}
+
+fn is_fresh(now: Instant, then: Instant) -> bool {
+    now.saturating_duration_since(then) <= STALE
+}
+
+#[cfg(test)]
+mod tests;

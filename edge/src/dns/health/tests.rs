@@ -1,0 +1,155 @@
+//! What follows from what was heard, in virtual time.
+
+use super::*;
+use crate::dns::{
+    fleet::{LoadLimits, Pop},
+    geo::{Place, Site},
+};
+
+const POP: PopId = PopId(0);
+const EVERY: Duration = Duration::from_secs(2);
+
+fn fleet() -> Fleet {
+    let pop = Pop {
+        name: "a".to_owned(),
+        host: "a.example".parse().unwrap(),
+        url: String::new(),
+        ipv4: vec![[192, 0, 2, 1].into()],
+        ipv6: Vec::new(),
+        site: Site {
+            place: Place::new(0.0, 0.0).unwrap(),
+            bias_km: 0.0,
+        },
+        services: Service::ALL.to_vec(),
+        limits: LoadLimits {
+            soft: 0.7,
+            hard: 0.9,
+        },
+    };
+    Fleet::new(vec![pop])
+}
+
+fn health() -> (Health, Instant) {
+    let now = inlet_common::clock::now();
+    (Health::new(now, &fleet(), true), now)
+}
+
+/// Probes with these results, two seconds apart, and what is thought after each.
+fn probed(results: &str) -> String {
+    let (mut health, mut now) = health();
+    let mut thought = String::new();
+    for result in results.chars() {
+        health.handle_probe(now, POP, Service::Turn, result == '+');
+        thought.push(match health.board(now).get(POP, Service::Turn) {
+            Standing::Open { .. } => 'u',
+            Standing::Down => 'd',
+            _ => '?',
+        });
+        now += EVERY;
+    }
+    thought
+}
+
+#[test]
+fn three_failures_take_out_and_six_successes_bring_back() {
+    assert_eq!(probed("+---++++++-"), "uuuddddddduu".get(..11).unwrap());
+    // One success between starts the count anew.
+    assert_eq!(probed("+--+--+---"), "uuuuuuuuud");
+    assert_eq!(probed("-+++++-++++++"), "ddddddddddddu");
+}
+
+#[test]
+fn who_was_never_heard_of_is_well_for_a_while() {
+    let (mut health, now) = health();
+    let standing = |health: &Health, after| health.board(now + after).get(POP, Service::Turn);
+    let open = Standing::Open { load: 0.0 };
+    assert_eq!(standing(&health, STALE), open);
+    assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
+    // Not in spite of what was heard.
+    health.handle_probe(now, POP, Service::Turn, false);
+    assert_eq!(standing(&health, EVERY), Standing::Down);
+    // A fleet that has it no more, and then has it again, hears anew.
+    let other = Fleet::default();
+    let later = now + 2 * STALE;
+    let moved = health
+        .moved(later, &fleet(), &other)
+        .moved(later, &other, &fleet());
+    assert_eq!(moved.board(later).get(POP, Service::Turn), open);
+    let kept = health.moved(later, &fleet(), &fleet());
+    assert_eq!(
+        kept.board(now + EVERY).get(POP, Service::Turn),
+        Standing::Down
+    );
+}
+
+#[test]
+fn the_first_probe_decides() {
+    assert_eq!(probed("+"), "u");
+    assert_eq!(probed("-"), "d");
+}
+
+#[test]
+fn what_is_old_says_nothing() {
+    let (mut health, begun) = health();
+    let now = begun + 2 * STALE;
+    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Unknown);
+    health.handle_probe(now, POP, Service::Whip, true);
+    let load = [Some(0.4), None];
+    let report = Report {
+        load,
+        is_draining: false,
+    };
+    health.handle_report(POP, report, now);
+    let standing = |health: &Health, after| health.board(now + after).get(POP, Service::Whip);
+    let open = Standing::Open { load: 0.4 };
+    assert_eq!(standing(&health, STALE), open);
+    assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
+    // A report alone keeps it known, as far as it serves.
+    health.handle_report(POP, report, now + STALE);
+    assert_eq!(standing(&health, STALE + EVERY), open);
+    let turn = health.board(now + STALE + EVERY).get(POP, Service::Turn);
+    assert_eq!(turn, Standing::Unknown);
+}
+
+#[test]
+fn a_probe_counts_before_a_report() {
+    let (mut health, now) = health();
+    let report = Report {
+        load: [Some(0.1), Some(0.1)],
+        is_draining: true,
+    };
+    health.handle_report(POP, report, now);
+    health.handle_probe(now, POP, Service::Turn, false);
+    let board = health.board(now);
+    assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
+    assert_eq!(board.get(POP, Service::Turn), Standing::Down);
+}
+
+#[test]
+fn an_older_report_does_not_replace_a_newer_one() {
+    let (mut health, now) = health();
+    let report = |load| Report {
+        load: [Some(load), None],
+        is_draining: false,
+    };
+    health.handle_report(POP, report(0.8), now + EVERY);
+    health.handle_report(POP, report(0.2), now);
+    let standing = health.board(now + EVERY).get(POP, Service::Whip);
+    assert_eq!(standing, Standing::Open { load: 0.8 });
+}
+
+#[test]
+fn an_operators_word_counts_before_all_else() {
+    let (mut health, now) = health();
+    health.handle_probe(now, POP, Service::Whip, true);
+    health.force(POP, Some(Forced::Out));
+    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
+    health.force(POP, Some(Forced::In));
+    for _ in 0..FALL {
+        health.handle_probe(now, POP, Service::Whip, false);
+    }
+    let standing = health.board(now).get(POP, Service::Whip);
+    assert_eq!(standing, Standing::Open { load: 0.0 });
+    health.force(POP, None);
+    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
+}

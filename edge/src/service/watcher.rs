@@ -1,0 +1,198 @@
+//! Keeps the board of the fleet: what points of presence report, what probes find, and
+//! what an operator says, once a second.
+
+use std::{sync::Arc, time::Duration};
+
+use inlet_common::{clock, roq::pop};
+use metrics::{Gauge, Unit, describe_gauge, gauge};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{fleet::Known, reporter::Reporter};
+use crate::{
+    dns::{
+        World,
+        fleet::{Fleet, Service},
+        geo::PopId,
+        health::Report,
+        steer::{Board, Standing},
+    },
+    probe::{Canary, Credentials, Findings, Target, rounds},
+    whip::admission::Gateway,
+};
+
+/// How often the board is made anew: half of what resolvers could notice.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// States, as metrics have them.
+const STATES: [&str; 4] = ["open", "draining", "down", "unknown"];
+
+/// Who probes, and as whom.
+#[derive(Clone, Debug)]
+pub(super) struct Prober {
+    pub(super) canary: Canary,
+    pub(super) credentials: Credentials,
+}
+
+/// What keeps the board.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) known: Arc<Known>,
+    /// This point of presence, which the fleet's file may have.
+    pub(super) own: String,
+    /// How it does itself; `None` where it takes no presenters.
+    pub(super) reporter: Option<Reporter>,
+    /// Has heard what others say of themselves; `None` where there is no link.
+    pub(super) gateway: Option<Arc<Gateway>>,
+    /// `None` when nobody is probed.
+    pub(super) prober: Option<Prober>,
+}
+
+impl Watcher {
+    /// Watches until closing.
+    pub(super) async fn run(self, closing: CancellationToken) {
+        let gauges = Gauges::register();
+        let mut world = self.known.world();
+        let mut probing = self.probe(&world);
+        let mut tick = tokio::time::interval(INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            let now = self.known.world();
+            if !Arc::ptr_eq(&now.fleet, &world.fleet) {
+                stop(probing.take());
+                probing = self.probe(&now);
+                world = now;
+            }
+            self.hear(&world.fleet);
+            gauges.show(&self.known.look(clock::now()), &world.fleet);
+        }
+        stop(probing);
+    }
+
+    /// Takes what was said since the last time.
+    fn hear(&self, fleet: &Fleet) {
+        if let Some(gateway) = &self.gateway {
+            for (name, heard) in &*gateway.fleet().heard() {
+                if let Some(id) = fleet.find(name.as_str()) {
+                    self.known.handle_report(id, said(&heard.report), heard.at);
+                }
+            }
+        }
+        // Of itself nobody knows sooner.
+        if let (Some(reporter), Some(id)) = (&self.reporter, fleet.find(&self.own)) {
+            self.known
+                .handle_report(id, said(&reporter.state()), clock::now());
+        }
+    }
+
+    fn probe(&self, world: &World) -> Option<tokio::task::JoinHandle<()>> {
+        let prober = self.prober.clone()?;
+        let known = Arc::clone(&self.known);
+        let fleet = Arc::clone(&world.fleet);
+        let targets = world
+            .fleet
+            .pops()
+            .iter()
+            .map(|pop| target(pop, &world.fleet));
+        let rounds = rounds::Rounds {
+            canary: prober.canary,
+            targets: targets.collect(),
+            credentials: prober.credentials,
+            interval: rounds::INTERVAL,
+        };
+        let tell = move |name: &str, found: Findings| {
+            if let Some(id) = fleet.find(name) {
+                tell(&known, id, &found);
+            }
+        };
+        Some(tokio::spawn(rounds.run(tell)))
+    }
+}
+
+fn stop(probing: Option<tokio::task::JoinHandle<()>>) {
+    if let Some(probing) = probing {
+        probing.abort();
+    }
+}
+
+/// A service is well when all of it is: a server whose TLS is broken is of no use to
+/// those who get through by nothing else. One that is busy works, and says itself how
+/// busy it is; where there is no way from here, nothing was seen.
+fn tell(known: &Known, id: PopId, found: &Findings) {
+    let now = clock::now();
+    let turn = [found.stun, found.turn_udp, found.turn_tcp, found.turn_tls];
+    for (service, found) in [(Service::Whip, &[found.whip][..]), (Service::Turn, &turn)] {
+        let mut seen = found
+            .iter()
+            .flatten()
+            .filter(|found| !found.is_err_and(|error| error.is_local()))
+            .peekable();
+        if seen.peek().is_some() {
+            let is_ok =
+                seen.all(|found| found.is_ok() || found.is_err_and(|error| error.is_busy()));
+            known.handle_probe(now, id, service, is_ok);
+        }
+    }
+}
+
+fn said(report: &pop::Report) -> Report {
+    let share = |load: Option<pop::Load>| load.map(pop::Load::share);
+    Report {
+        load: [share(report.loads.whip), share(report.loads.turn)],
+        is_draining: report.is_draining,
+    }
+}
+
+fn target(pop: &crate::dns::fleet::Pop, fleet: &Fleet) -> Target {
+    let serves = |service| pop.services.contains(&service);
+    let ports = fleet.turn_ports();
+    let turn = |port: u16| Some(port).filter(|port| *port != 0 && serves(Service::Turn));
+    Target {
+        pop: pop.name.clone(),
+        host: pop.host.to_string().trim_end_matches('.').to_owned(),
+        addresses: pop.addresses().collect(),
+        whip: pop.url.parse().ok().filter(|_| serves(Service::Whip)),
+        stun: turn(ports.udp),
+        turn_udp: turn(ports.udp),
+        turn_tcp: turn(ports.tcp),
+        turn_tls: turn(ports.tls),
+    }
+}
+
+/// How many points of presence are in which state.
+struct Gauges([[Gauge; STATES.len()]; Service::ALL.len()]);
+
+impl Gauges {
+    fn register() -> Self {
+        const NAME: &str = "inlet_edge_fleet_pops";
+        describe_gauge!(
+            NAME,
+            Unit::Count,
+            "Points of presence of the fleet, by service and how they do"
+        );
+        let of = |service: Service| {
+            STATES.map(|state| gauge!(NAME, "kind" => service.as_str(), "state" => state))
+        };
+        Self(Service::ALL.map(of))
+    }
+
+    fn show(&self, board: &Board, fleet: &Fleet) {
+        for (service, gauges) in Service::ALL.into_iter().zip(&self.0) {
+            for (state, gauge) in STATES.into_iter().zip(gauges) {
+                let serving = fleet.ids().filter(|id| {
+                    let pop = fleet.pop(*id);
+                    pop.is_some_and(|pop| pop.services.contains(&service))
+                });
+                let standings = serving.map(|id| board.get(id, service));
+                let count = standings
+                    .filter(|it: &Standing| it.as_str() == state)
+                    .count();
+                gauge.set(count as f64);
+            }
+        }
+    }
+}
