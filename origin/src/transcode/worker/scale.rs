@@ -82,8 +82,9 @@ impl Picture {
 pub(super) struct Canvas {
     size: Resolution,
     scaler: Option<Scaler>,
+    /// What is drawn on; there is none while pictures pass through.
+    canvas: Option<frame::Video>,
     /// Where a picture lands that does not fill the canvas.
-    canvas: frame::Video,
     inner: frame::Video,
     placed: Option<(Rect, u8)>,
     last: Option<(Arc<Picture>, frame::Video)>,
@@ -99,7 +100,7 @@ impl Canvas {
         Self {
             size,
             scaler: None,
-            canvas: black(size),
+            canvas: None,
             inner: frame::Video::empty(),
             placed: None,
             last: None,
@@ -110,7 +111,7 @@ impl Canvas {
     /// pixels with the canvas: encode it before the next call.
     pub(super) fn render(&mut self, picture: Option<&Arc<Picture>>) -> Result<frame::Video, Error> {
         let Some(picture) = picture else {
-            return ffi::share(&self.canvas);
+            return ffi::share(blank(&mut self.canvas, self.size));
         };
         if let Some((last, rendered)) = &self.last
             && Arc::ptr_eq(last, picture)
@@ -134,11 +135,13 @@ impl Canvas {
             if source.format() == Pixel::YUV420P
                 && (source.width(), source.height()) == (width, height)
             {
+                self.canvas = None;
                 return ffi::share(source);
             }
             self.placed = None;
-            scale(&mut self.scaler, source, &mut self.canvas, (width, height))?;
-            return ffi::share(&self.canvas);
+            let canvas = blank(&mut self.canvas, self.size);
+            scale(&mut self.scaler, source, canvas, (width, height))?;
+            return ffi::share(canvas);
         }
         let inner = if picture.is_sideways() {
             (rect.height, rect.width)
@@ -150,12 +153,18 @@ impl Canvas {
         }
         scale(&mut self.scaler, source, &mut self.inner, inner)?;
         if self.placed != Some((rect, picture.quarter_turns)) {
-            self.canvas = black(self.size);
+            self.canvas = None;
             self.placed = Some((rect, picture.quarter_turns));
         }
-        place(&self.inner, &mut self.canvas, rect, picture.quarter_turns);
-        ffi::share(&self.canvas)
+        let canvas = blank(&mut self.canvas, self.size);
+        place(&self.inner, canvas, rect, picture.quarter_turns);
+        ffi::share(canvas)
     }
+}
+
+/// The canvas, black when it is new.
+fn blank(canvas: &mut Option<frame::Video>, size: Resolution) -> &mut frame::Video {
+    canvas.get_or_insert_with(|| black(size))
 }
 
 fn scale(
