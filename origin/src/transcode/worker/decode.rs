@@ -20,6 +20,7 @@ use inlet_common::clock;
 use super::{
     Error, encode,
     gauge::{Gauges, Reporter},
+    lending::Lending,
     scale::Picture,
     screen::Screen,
     send,
@@ -129,6 +130,7 @@ fn report(
 #[derive(Default)]
 struct Source {
     decoder: Option<(VideoCodec, decoder::Video)>,
+    lending: Lending,
     /// Pictures are withheld until the next key frame.
     frozen: bool,
     /// Of its last picture.
@@ -165,10 +167,11 @@ impl Source {
             self.frozen = true;
             return;
         };
-        let size = &mut self.size;
-        let is_good = decode(decoder, coded, |capture, picture| {
+        let (lending, size) = (&mut self.lending, &mut self.size);
+        let is_good = decode(decoder, coded, |capture, frame| {
+            let picture = lending.lend(frame, coded.quarter_turns);
             *size = Some(picture.upright());
-            screen.push(capture, Arc::new(picture));
+            screen.push(capture, picture);
         });
         if !is_good {
             gauges.decode_error();
@@ -182,7 +185,7 @@ impl Source {
 fn decode(
     decoder: &mut decoder::Video,
     coded: &Coded,
-    mut show: impl FnMut(MediaTime, Picture),
+    mut show: impl FnMut(MediaTime, frame::Video),
 ) -> bool {
     if coded.data.is_empty() {
         return false;
@@ -202,7 +205,7 @@ fn decode(
             let capture = frame
                 .timestamp()
                 .map_or(coded.capture, MediaTime::from_micros);
-            show(capture, Picture::new(frame, coded.quarter_turns));
+            show(capture, frame);
         }
     }
 }

@@ -42,6 +42,7 @@ mod drift;
 pub(crate) mod dry;
 mod encode;
 mod gauge;
+mod lending;
 mod opus;
 mod placement;
 mod sandbox;
