@@ -42,6 +42,7 @@ mod drift;
 pub(crate) mod dry;
 mod encode;
 mod gauge;
+mod huge_pages;
 mod lending;
 mod opus;
 mod placement;
@@ -130,7 +131,12 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     ffi::lower_priority(NICE);
     // Nothing of a stranger's has come yet; afterwards no device can be opened.
     let open = |rung| encode::open(&spec, rung);
-    let encoders: Vec<_> = spec.ladder.iter().map(open).collect::<Result<_, _>>()?;
+    let open_all = || spec.ladder.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let encoders = match spec.encoder.device() {
+        // Drivers have threads, and all must get the same filters.
+        Some(_) => open_all(),
+        None => huge_pages::without(open_all)?,
+    }?;
     lock_up(spec.memory_limit, spec.encoder.device())?;
     let pipeline = Pipeline::start(spec, encoders, sink)?;
     while let Some(message) = messages.next()? {
