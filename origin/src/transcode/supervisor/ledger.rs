@@ -286,8 +286,10 @@ impl Ledger {
         let rungs = self.lanes.len() - 1;
         self.lanes.iter().enumerate().any(|(lane, last)| {
             let oldest = if lane < rungs {
-                let mut waiting = self.video.iter().filter(|tick| tick.open.has(lane));
-                waiting.next().map(|tick| tick.since)
+                // A rung that has come back late has its first tick behind those that the
+                // others still owe, and is as late as they are.
+                let first = self.video.front().filter(|tick| tick.open.has(lane));
+                first.map(|tick| tick.since)
             } else {
                 self.audio.get(AUDIO_LAG).map(|tick| tick.since)
             };
@@ -344,6 +346,29 @@ mod tests {
             ledger.handle_output(now, &Output::Restarted),
             Verdict::Violation
         );
+    }
+
+    #[test]
+    fn a_rung_that_is_asked_again_behind_a_backlog_is_no_hang() {
+        let (mut ledger, now) = ledger();
+        let second = Duration::from_secs(1);
+        let mut lower = Rungs::all(2);
+        lower.remove(0);
+        for number in 1..=4 {
+            ledger.handle_video_tick(now, number, false, lower);
+        }
+        // The top rung is made again, and the other one is three seconds behind.
+        let asked = now + 10 * second;
+        ledger.handle_video_tick(asked, 5, true, Rungs::all(2));
+        for number in 2..=4 {
+            let at = asked + second * u32::try_from(number).unwrap() - second;
+            ledger.handle_output(at, &frame(1, number - 1));
+            assert!(!ledger.is_hung(at));
+        }
+        let at = asked + 4 * second;
+        ledger.handle_output(at, &frame(1, 4));
+        ledger.handle_output(at, &frame(1, 5));
+        assert!(ledger.is_hung(at + 3 * second), "now it is its own fault");
     }
 
     #[test]
