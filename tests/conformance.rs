@@ -22,7 +22,10 @@ use tests::{
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Segments after which a presenter's rate is known.
+const SETTLED: u64 = 12;
 /// How long the presenter is away.
 const AWAY: Duration = Duration::from_secs(3);
 /// Frames that a decoder may keep at the end of a file.
@@ -36,7 +39,7 @@ async fn a_minute_of_every_playlist_and_manifest_keeps_all_promises() {
         rig.reconfigure_origin(window).await?;
         rig.link_up().await?;
         let (stream, publisher, playlist) = stage::on_air(rig, "conformance").await?;
-        let judged = walk_a_minute(&stream, &playlist).await?;
+        let judged = walk(&stream, &playlist, MINUTE, Conduct::Steady).await?;
         let after = playlist::multivariant(&stream.hls).await?;
         for (index, variant) in after.variants.iter().enumerate() {
             ensure_bandwidths(variant, &judged, index)?;
@@ -54,26 +57,81 @@ async fn opus_keeps_the_promises_that_aac_keeps() {
         ask_for_opus(rig).await?;
         let (stream, publisher, playlist) = stage::on_air(rig, "opus").await?;
         let playlist = each_once(playlist)?;
-        walk_a_minute(&stream, &playlist).await?;
+        walk(&stream, &playlist, MINUTE, Conduct::Steady).await?;
         publisher.stop().await
     })
     .await;
 }
 
-/// Walks all playlists and the MPD for a minute, and holds them against each other.
-async fn walk_a_minute(
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presenters_own_pictures_keep_all_promises() {
+    scenario(async |rig: &mut Rig| {
+        let stream = stage::passing(rig, "passed").await?;
+        let publisher = Publisher::start(stage::options(&stream)).await?;
+        let playlist = stage::complete(&stream).await?;
+        publisher.record();
+        stage::passes(rig, &stream).await?;
+        // What was encoded before has left, when the walk begins.
+        let (segment, _) = playlist::media(&playlist.variants[0].url).await?.edge();
+        until("some segments", PATIENCE, async || {
+            let (now, _) = playlist::media(&playlist.variants[0].url).await?.edge();
+            ensure!(now >= segment + SETTLED, "at {now}, from {segment}");
+            Ok(())
+        })
+        .await?;
+        let playlist = stage::playing(&stream).await?;
+        let judged = walk(&stream, &playlist, HALF_A_MINUTE, Conduct::Passed).await?;
+        let after = playlist::multivariant(&stream.hls).await?;
+        for (index, variant) in after.variants.iter().enumerate() {
+            ensure_bandwidths(variant, &judged, index)?;
+            ensure_decodes(rig, variant, &judged[index].0).await?;
+        }
+        ensure_sound_decodes(rig, &judged).await?;
+        ensure_passed(&judged[0].0, &publisher.recorded(), segment + 1)?;
+        stage::passes(rig, &stream).await?;
+        publisher.stop().await
+    })
+    .await;
+}
+
+/// A rendition's frames from segment `from` on are those that the presenter has sent: in
+/// their order, none missing, bit by bit.
+fn ensure_passed(record: &Record, sent: &[Bytes], from: u64) -> Result<()> {
+    let sent: Vec<Vec<u8>> = sent.iter().map(|picture| boxes::slices(picture)).collect();
+    let mut frames = Vec::new();
+    for (_, known) in record.segments.range(from..) {
+        let Some(whole) = &known.whole else { continue };
+        for chunk in boxes::chunks(whole)? {
+            frames.extend(chunk.samples.iter().map(|sample| sample.data.to_vec()));
+        }
+    }
+    let first = frames.first().context("no frame")?;
+    let first = sent.iter().position(|picture| picture == first);
+    let first = first.context("the first frame is none of the presenter's")?;
+    ensure!(frames.len() > 20 * 30, "{} frames", frames.len());
+    for (index, frame) in frames.iter().enumerate() {
+        let same = sent.get(first + index) == Some(frame);
+        ensure!(same, "frame {index} of {}", frames.len());
+    }
+    Ok(())
+}
+
+/// Walks all playlists and the MPD for so long, and holds them against each other.
+async fn walk(
     stream: &Stream,
     playlist: &Multivariant,
+    length: Duration,
+    conduct: Conduct,
 ) -> Result<Vec<(Record, Timeline)>> {
     let (records, dash) = tokio::try_join!(
-        walk::renditions(playlist, MINUTE, Conduct::Steady),
-        dash::walk(&stream.dash, MINUTE),
+        walk::renditions(playlist, length, conduct),
+        dash::walk(&stream.dash, length, conduct),
     )?;
-    let judged = judge(playlist, records, Conduct::Steady)?;
+    let judged = judge(playlist, records, conduct)?;
     for (record, _) in &judged {
-        ensure_walked(record)?;
+        ensure_walked(record, length)?;
     }
-    ensure_same_segments(&dash, &judged)?;
+    ensure_same_segments(&dash, &judged, length)?;
     Ok(judged)
 }
 
@@ -221,7 +279,7 @@ fn judge(
 }
 
 /// Enough was seen of each promise for it to count as kept.
-fn ensure_walked(record: &Record) -> Result<()> {
+fn ensure_walked(record: &Record, length: Duration) -> Result<()> {
     let Record {
         url,
         reloads,
@@ -235,7 +293,7 @@ fn ensure_walked(record: &Record) -> Result<()> {
     let seen = format!(
         "{url}: {reloads} reloads, {held} held, {merged} merged, {hinted} hinted, {kept} kept"
     );
-    let seconds = MINUTE.as_secs();
+    let seconds = length.as_secs();
     ensure!(*reloads >= seconds * 4, "{seen}");
     ensure!(held * 10 >= reloads * 7, "{seen}");
     ensure!(merged * 10 >= reloads * 7, "{seen}");
@@ -325,7 +383,11 @@ async fn ensure_sound_decodes(rig: &Rig, judged: &[(Record, Timeline)]) -> Resul
 }
 
 /// DASH's segments are those of HLS, and came as they grew.
-fn ensure_same_segments(walked: &[dash::Walked], judged: &[(Record, Timeline)]) -> Result<()> {
+fn ensure_same_segments(
+    walked: &[dash::Walked],
+    judged: &[(Record, Timeline)],
+    length: Duration,
+) -> Result<()> {
     ensure!(
         walked.len() == judged.len(),
         "{} representations",
@@ -348,7 +410,7 @@ fn ensure_same_segments(walked: &[dash::Walked], judged: &[(Record, Timeline)]) 
         ensure!(common.iter().all(|it| *it), "{} differs", dash.id);
         let (all, grown) = (dash.segments.len(), dash.grown);
         ensure!(
-            common.len() as u64 >= MINUTE.as_secs() - 5,
+            common.len() as u64 >= length.as_secs() - 5,
             "{}: {} of {all} compared",
             dash.id,
             common.len()

@@ -66,7 +66,7 @@ impl Source {
     }
 
     /// Everything that a worker gets, ticks included, in order of its time.
-    fn inputs(&self) -> Result<Vec<Input>> {
+    fn inputs(&self, top_passed: bool) -> Result<Vec<Input>> {
         let rate = FrameRate::DEFAULT;
         let begin = rate.time_of(FIRST_FRAME);
         let mut inputs: Vec<(i64, Input)> = Vec::new();
@@ -88,7 +88,12 @@ impl Source {
         for number in FIRST_FRAME..end {
             let idr = (number - FIRST_FRAME).is_multiple_of(FPS);
             let at = rate.time_of(number).as_micros() + JITTER;
-            inputs.push((at, Input::VideoTick { number, idr }));
+            let tick = Input::VideoTick {
+                number,
+                idr,
+                top_passed,
+            };
+            inputs.push((at, tick));
         }
         let frames = begin.to_sample().div_ceil(1_024)..rate.time_of(end).to_sample() / 1_024;
         for number in frames {
@@ -111,13 +116,22 @@ pub struct Cost {
     pub memory_kib: u64,
 }
 
-/// Makes the ladder by a worker of the pool.
+/// Makes the ladder by a worker of the pool, without the top rung where that is
+/// `top_passed`.
 ///
 /// # Errors
 ///
 /// When the worker dies, loses a frame or answers nothing for long.
-pub async fn worker(pool: &Pool, source: &Source, ladder: &[Rung]) -> Result<Cost> {
-    let spec = Spec::new(ladder.to_vec(), FrameRate::DEFAULT);
+pub async fn worker(
+    pool: &Pool,
+    source: &Source,
+    ladder: &[Rung],
+    top_passed: bool,
+) -> Result<Cost> {
+    let spec = Spec {
+        may_pass: top_passed,
+        ..Spec::new(ladder.to_vec(), FrameRate::DEFAULT)
+    };
     let (handle, outputs) = Supervisor::start(pool, spec);
     let pid = pid(&handle).await?;
     let before = CpuTime::of(pid)?;
@@ -126,10 +140,11 @@ pub async fn worker(pool: &Pool, source: &Source, ladder: &[Rung]) -> Result<Cos
         outputs,
         asked: 0,
         answered: vec![0; ladder.len()],
+        made: usize::from(top_passed),
         bytes: 0,
         repeated: 0,
     };
-    for input in source.inputs()? {
+    for input in source.inputs(top_passed)? {
         while stream.open_ticks() > MAX_OPEN_TICKS {
             stream.receive().await?;
         }
@@ -162,13 +177,16 @@ struct Stream {
     asked: u64,
     /// Frames of each rung.
     answered: Vec<u64>,
+    /// The first rung that is made.
+    made: usize,
     bytes: u64,
     repeated: u64,
 }
 
 impl Stream {
     fn open_ticks(&self) -> u64 {
-        self.asked - self.answered.iter().min().unwrap_or(&0)
+        let made = self.answered.iter().skip(self.made);
+        self.asked - made.min().unwrap_or(&0)
     }
 
     async fn receive(&mut self) -> Result<()> {

@@ -11,7 +11,9 @@
 //!    │  Frame { capture, data, key }       ingest/depacketize  frames; one clock for both tracks
 //!    ▼
 //!  live (one task per stream)              live/             owns the stream's timeline: which
-//!    │  transcode::Input                                     frame number is due, and when
+//!    │  transcode::Input                                     frame number is due, and when;
+//!    │                                                       hands the presenter's own pictures
+//!    │                                                       to the packager where that is asked
 //!    ▼
 //!  worker process per stream               transcode/        decode · scale · encode (FFmpeg)
 //!    │  transcode::Output                                    the only place with C code

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `inlet_origin_link_…` | [`crate::roq::Metrics`] |
 //! | `inlet_origin_pops`, `…_pop_…` | [`crate::fleet`] |
-//! | `inlet_origin_live_…`, `…_rtp_…`, `…_sessions_…` | [`crate::live::Metrics`] |
+//! | `inlet_origin_live_…`, `…_rtp_…`, `…_sessions_…`, `…_pass_through_…` | [`crate::live::Metrics`] |
 //! | `inlet_origin_worker_…`, `…_frames_…` | [`crate::transcode::metrics`] |
 //! | `inlet_origin_playlist_…`, `…_responses_…` | [`crate::http`] |
 //! | `inlet_origin_api_…` | [`crate::api`] |
@@ -22,6 +22,11 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
         &[0.5, 0.8, 0.95, 1.0, 1.1, 1.5, 2.0, 4.0, 8.0],
     ),
     ("inlet_origin_first_frame_seconds", SECONDS),
+    // In frames at 30 per second: in place, and up to ten off.
+    (
+        "inlet_origin_pass_through_key_frame_offset_seconds",
+        &[0.001, 0.034, 0.067, 0.1, 0.134, 0.2, 0.267, 0.334],
+    ),
 ];
 
 /// The gauge that tells when a listener's certificate ends.

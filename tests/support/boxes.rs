@@ -118,6 +118,32 @@ pub fn chunks(file: &[u8]) -> Result<Vec<Chunk<'_>>> {
     Ok(chunks)
 }
 
+/// The slices of a picture in Annex B, each behind its length of four bytes, as a sample
+/// has them.
+pub fn slices(annex_b: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let starts = annex_b.windows(3).enumerate();
+    let starts = starts.filter(|(_, bytes)| *bytes == [0, 0, 1]);
+    let starts: Vec<usize> = starts.map(|(at, _)| at + 3).collect();
+    for (index, start) in starts.iter().enumerate() {
+        let end = starts.get(index + 1).map_or(annex_b.len(), |next| next - 3);
+        let nal = &annex_b[*start..end];
+        // A unit's last byte is none of zeros: those belong to the next start code.
+        let length = nal
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
+        if nal
+            .first()
+            .is_some_and(|first| matches!(first & 0x1F, 1 | NAL_IDR))
+        {
+            out.extend((length as u32).to_be_bytes());
+            out.extend(&nal[..length]);
+        }
+    }
+    out
+}
+
 /// Ticks per second of the one track of an init segment.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use crate::{
     playlist::{self, Multivariant},
@@ -18,6 +19,9 @@ pub const RUNGS: [u32; 2] = [468, 360];
 pub const PARTS: usize = 5;
 /// How long playback may take to begin; the product's outer promise is 5 s.
 pub const PLAYBACK: Duration = Duration::from_secs(10);
+
+/// How long a presenter is looked at before its picture is the top rung.
+const PASSES: Duration = Duration::from_secs(20);
 
 /// The test picture in [`SIZE`] for this stream.
 pub fn options(stream: &Stream) -> Options {
@@ -36,6 +40,33 @@ pub async fn on_air(rig: &Rig, name: &str) -> Result<(Stream, Publisher, Multiva
     let publisher = Publisher::start(options(&stream)).await?;
     let playlist = complete(&stream).await?;
     Ok((stream, publisher, playlist))
+}
+
+/// A new stream whose presenter's picture of [`SIZE`] shall be the top rung.
+///
+/// # Errors
+///
+/// When the API refuses.
+pub async fn passing(rig: &Rig, name: &str) -> Result<Stream> {
+    let stream = rig.api.create(name).await?;
+    let rungs =
+        json!([{"height": SIZE.1, "bitrate": 1_000_000}, {"height": 360, "bitrate": 450_000}]);
+    let fields = json!({"pass_through": true, "quality_set": {"rungs": rungs}});
+    rig.api.patch(stream.id, fields).await
+}
+
+/// Waits until the presenter's picture is the top rung.
+///
+/// # Errors
+///
+/// When that is not in time, or will not be.
+pub async fn passes(rig: &Rig, stream: &Stream) -> Result<()> {
+    until("passing through", PASSES, async || {
+        let object = rig.api.get(stream.id).await?;
+        ensure!(object.passing.as_deref() == Some("passing"), "{object:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Waits until every rendition has complete segments: FFmpeg knows no parts, and

@@ -33,6 +33,7 @@ pub(super) fn new_stream(body: Map<String, Value>) -> Result<NewStream, FieldErr
         active: change.active.unwrap_or(true),
         client_entity_data: change.client_entity_data.flatten(),
         quality_set: change.quality_set.flatten(),
+        pass_through: change.pass_through.unwrap_or(false),
     })
 }
 
@@ -49,7 +50,10 @@ fn read(body: Map<String, Value>) -> (Change, FieldErrors) {
     for (field, value) in body {
         match field.as_str() {
             "name" => change.name = name(value, &mut errors),
-            "active" => change.active = active(&value, &mut errors),
+            "active" => change.active = flag("active", &value, &mut errors),
+            "pass_through" => {
+                change.pass_through = flag("pass_through", &value, &mut errors);
+            }
             "client_entity_data" => change.client_entity_data = Some(data(value, &mut errors)),
             "quality_set" => change.quality_set = Some(quality_set(value, &mut errors)),
             _ if Object::FIELDS.contains(&field.as_str()) => {
@@ -86,12 +90,12 @@ fn name(value: Value, errors: &mut FieldErrors) -> Option<String> {
     Some(name)
 }
 
-fn active(value: &Value, errors: &mut FieldErrors) -> Option<bool> {
-    let active = value.as_bool();
-    if active.is_none() {
-        errors.add("active", "must be true or false");
+fn flag(name: &str, value: &Value, errors: &mut FieldErrors) -> Option<bool> {
+    let flag = value.as_bool();
+    if flag.is_none() {
+        errors.add(name, "must be true or false");
     }
-    active
+    flag
 }
 
 fn data(value: Value, errors: &mut FieldErrors) -> Option<Value> {

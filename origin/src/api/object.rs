@@ -1,8 +1,8 @@
 //! The stream object, as every call returns it; pure.
 //!
 //! Live facts (`transcoded_qualities`, `transcoding_speed`, `frame_rate`,
-//! `active_ingest_region_primary`) describe the running session and are empty
-//! without one; `stream_source_type`, `video_width` and `video_height` stay
+//! `active_ingest_region_primary`, `pass_through_state`, `pass_through_reason`) describe
+//! the running session and are empty without one; `stream_source_type`, `video_width` and `video_height` stay
 //! after the session for the record. A field whose feature does not exist yet
 //! is absent, never a dead link.
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Urls;
 use crate::{
-    live::Status,
+    live::{Progress, Reason, Status},
     registry::{QualitySet, Stream},
 };
 
@@ -45,12 +45,15 @@ pub(super) struct Object<'a> {
     finished_at_primary: Option<String>,
     client_entity_data: Option<&'a Value>,
     quality_set: Option<&'a QualitySet>,
+    pass_through: bool,
+    pass_through_state: Option<&'static str>,
+    pass_through_reason: Option<&'static str>,
 }
 
 impl<'a> Object<'a> {
     /// Names of all its fields: what a request may not set is refused as
     /// read-only, and not as unknown.
-    pub(super) const FIELDS: [&'static str; 23] = [
+    pub(super) const FIELDS: [&'static str; 26] = [
         "id",
         "name",
         "active",
@@ -74,6 +77,9 @@ impl<'a> Object<'a> {
         "finished_at_primary",
         "client_entity_data",
         "quality_set",
+        "pass_through",
+        "pass_through_state",
+        "pass_through_reason",
     ];
 
     /// Puts together what the registry and the live directory know.
@@ -83,6 +89,7 @@ impl<'a> Object<'a> {
         let output = format!("{}_{id}", stream.client);
         let (whip, web) = (&urls.whip, &urls.web);
         let source = live.as_ref().and_then(|live| live.source).or(stream.source);
+        let passing = live.as_ref().and_then(|live| live.pass_through);
         let started_at = live
             .as_ref()
             .map(|live| live.started_at)
@@ -114,6 +121,9 @@ impl<'a> Object<'a> {
             finished_at_primary: finished_at.map(rfc3339),
             client_entity_data: stream.client_entity_data.as_ref(),
             quality_set: stream.quality_set.as_ref(),
+            pass_through: stream.pass_through,
+            pass_through_state: passing.map(Progress::as_str),
+            pass_through_reason: passing.and_then(Progress::reason).map(Reason::as_str),
             active_ingest_region_primary: live.as_ref().map(|live| live.region.clone()),
             transcoded_qualities: live.map_or_else(Vec::new, |live| live.qualities),
         }

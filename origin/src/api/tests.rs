@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{live::Status, registry::Canvas, test_util::Folder, transcode::ladder::Resolution};
+use crate::{
+    live::{Progress, Reason, Status},
+    registry::Canvas,
+    test_util::Folder,
+    transcode::ladder::Resolution,
+};
 
 mod access;
 mod fields;
@@ -184,6 +189,9 @@ async fn a_created_stream_has_every_field_and_no_other() {
         "finished_at_primary": null,
         "client_entity_data": null,
         "quality_set": null,
+        "pass_through": false,
+        "pass_through_state": null,
+        "pass_through_reason": null,
     });
     assert_eq!(stream, expected);
     let mut names: Vec<_> = object::Object::FIELDS.to_vec();
@@ -222,6 +230,7 @@ async fn a_live_stream_shows_what_is_known_of_it() {
         cores: 0.5,
         speed: Some(1.5),
         frame_rate: Some(30),
+        pass_through: Some(Progress::Encoded(Reason::KeyFrames)),
     };
     let object = object::Object::new(&stream, Some(live), &api.state.urls);
     let object = serde_json::to_value(&object).unwrap();
@@ -231,6 +240,8 @@ async fn a_live_stream_shows_what_is_known_of_it() {
         ("transcoded_qualities", json!(["720p", "360p"])),
         ("transcoding_speed", json!(1.5)),
         ("frame_rate", json!(30)),
+        ("pass_through_state", json!("encoded")),
+        ("pass_through_reason", json!("key_frames")),
         ("video_width", json!(1280)),
         ("video_height", json!(720)),
         ("active_ingest_region_primary", json!("fra")),

@@ -19,5 +19,6 @@ mod reorder;
 mod track;
 
 pub use clock::Clock;
+pub(crate) use depacketize::h264::nal_units;
 pub use depacketize::h264::sps_resolution;
 pub use track::{Frame, FrameCodec, Output, Track, TrackCounters};

@@ -230,6 +230,11 @@ impl Track {
         }
     }
 
+    /// Asks the presenter for a key frame once, whenever the last request was.
+    pub fn ask_key_frame_now(&mut self, now: Instant) {
+        self.ask_key_frame(now);
+    }
+
     /// See the driving contract in the module's documentation.
     pub fn poll_output(&mut self) -> Output {
         if let Some(output) = self.output.pop_front() {

@@ -41,8 +41,10 @@ use crate::{
 };
 
 mod growth;
+mod passing;
 mod transcoding;
 
+use self::passing::Counted;
 pub(super) use self::transcoding::bits;
 
 /// A session that is silent for so long is over, whatever its edge believes.
@@ -152,6 +154,7 @@ pub(super) fn spawn(
         on_air: None,
         successor: None,
         outputs: None,
+        passing: None,
         programme: None,
         schedule: None,
         ended_at: None,
@@ -171,6 +174,8 @@ struct Broadcast {
     successor: Option<OnAir>,
     /// Of the running worker.
     outputs: Option<mpsc::Receiver<transcode::Output>>,
+    /// Counted while the presenter's own picture is the top rung.
+    passing: Option<Counted>,
     /// What viewers see; made with the first ladder.
     programme: Option<Programme>,
     /// Where the slots of an earlier session ended.
@@ -329,6 +334,7 @@ impl Broadcast {
             self.start(source, utc);
         }
         self.grow(now, utc);
+        self.pass();
     }
 
     /// Whether the session on air lives.
@@ -403,7 +409,7 @@ impl Broadcast {
 
     /// Ends the running session, which its edge has ended already.
     fn leave_air(&mut self, reason: CloseReason) {
-        let Some(on_air) = self.on_air.take() else {
+        let Some(mut on_air) = self.on_air.take() else {
             return;
         };
         let utc = clock::utc();
@@ -417,6 +423,7 @@ impl Broadcast {
         self.directory
             .finish(self.authorised.stream, on_air.session);
         notes::finished(&self.settings, self.authorised.stream, on_air.started_at);
+        self.end_passing(&mut on_air);
         if let Some(schedule) = on_air.stop() {
             self.schedule = Some(schedule);
         }

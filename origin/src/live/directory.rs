@@ -19,7 +19,7 @@ use inlet_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{broadcast::Command, on_air::OnAir};
+use super::{broadcast::Command, on_air::OnAir, pass::Progress};
 use crate::{roq::flow::Media, transcode::ladder::Resolution};
 
 /// A running session that has sent nothing for so long is dead: a new presenter
@@ -123,6 +123,9 @@ pub struct Status {
     pub speed: Option<f64>,
     /// Frames per second of every rung.
     pub frame_rate: Option<u32>,
+    /// How it stands with passing the presenter's own picture through; `None` where
+    /// that is not asked, or not known yet.
+    pub pass_through: Option<Progress>,
 }
 
 impl Status {
@@ -136,6 +139,7 @@ impl Status {
             cores: 0.0,
             speed: None,
             frame_rate: None,
+            pass_through: None,
         }
     }
 }

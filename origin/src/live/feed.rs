@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::{
     opus,
+    pass::{Event, Passage, Tick},
     schedule::{Due, Schedule},
 };
 use crate::{
@@ -24,6 +25,8 @@ pub(super) struct Feed {
     segment_frames: u64,
     has_ticked: bool,
     skipped: bool,
+    /// The presenter's own pictures on their way past the worker, where that is asked.
+    passage: Option<Passage>,
     inputs: VecDeque<Input>,
 }
 
@@ -42,6 +45,7 @@ impl Feed {
             segment_frames,
             has_ticked: false,
             skipped: false,
+            passage: None,
             inputs: VecDeque::new(),
         }
     }
@@ -53,6 +57,9 @@ impl Feed {
             FrameCodec::Video(codec) => {
                 let slots = self.schedule.handle_picture(now, capture);
                 slots.before.for_each(|number| self.tick(number));
+                if let Some(passage) = &mut self.passage {
+                    passage.handle_frame(&frame, capture);
+                }
                 self.inputs.push_back(Input::Video {
                     codec,
                     capture,
@@ -74,13 +81,44 @@ impl Feed {
             skipped,
         } = self.schedule.handle_timeout(now);
         self.skipped |= skipped;
+        if let Some(passage) = &mut self.passage {
+            if skipped {
+                passage.forget();
+            }
+            passage.handle_timeout(now);
+        }
         video.for_each(|number| self.tick(number));
         self.tick_audio(audio);
     }
 
     /// When [`Feed::handle_timeout`] has something to do.
     pub(super) fn next_timeout(&self) -> MediaTime {
-        self.schedule.next_timeout()
+        let passage = self.passage.as_ref().and_then(Passage::next_timeout);
+        let slots = self.schedule.next_timeout();
+        passage.map_or(slots, |passage| passage.min(slots))
+    }
+
+    /// The presenter's own pictures may pass the worker from here on.
+    pub(super) fn begin_passage(&mut self, passage: Passage) {
+        self.passage = Some(passage);
+    }
+
+    /// See [`Passage`].
+    pub(super) fn passage(&mut self) -> Option<&mut Passage> {
+        self.passage.as_mut()
+    }
+
+    /// Ends the passage with the slots that there are.
+    pub(super) fn end_passage(&mut self) {
+        let next = self.schedule.next_frame();
+        if let Some(passage) = &mut self.passage {
+            passage.end(next);
+        }
+    }
+
+    /// What is told of the passage next.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.passage.as_mut()?.poll_event()
     }
 
     /// What the worker is to be told next.
@@ -114,7 +152,18 @@ impl Feed {
     fn tick(&mut self, number: u64) {
         let idr = !self.has_ticked || self.schedule.begins_segment(number, self.segment_frames);
         self.has_ticked = true;
-        self.inputs.push_back(Input::VideoTick { number, idr });
+        let encoded = Tick {
+            idr,
+            top_passed: false,
+        };
+        let passage = self.passage.as_mut();
+        let Tick { idr, top_passed } =
+            passage.map_or(encoded, |passage| passage.handle_tick(number, idr));
+        self.inputs.push_back(Input::VideoTick {
+            number,
+            idr,
+            top_passed,
+        });
     }
 
     fn tick_audio(&mut self, numbers: std::ops::Range<u64>) {

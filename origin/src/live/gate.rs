@@ -370,7 +370,7 @@ impl Gate {
 }
 
 /// The tallest rung that the stream may get and half as much again, and sound.
-fn max_bitrate(authorised: &Authorised) -> u64 {
+pub(super) fn max_bitrate(authorised: &Authorised) -> u64 {
     const SOUND: u64 = 256_000;
     let asked = authorised
         .quality_set

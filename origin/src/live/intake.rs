@@ -5,8 +5,8 @@
 //! kept: the ladder is made for the resolution that the presenter announced,
 //! else for its largest frame within the first second.
 //!
-//! After each `handle_…`, and after [`Intake::start`], [`Intake::take_over`]
-//! and [`Intake::want_key_frame`], call [`Intake::poll_output`] until it has
+//! After each `handle_…`, and after [`Intake::start`], [`Intake::take_over`],
+//! [`Intake::begin_passage`] and [`Intake::want_key_frame`], call [`Intake::poll_output`] until it has
 //! nothing more.
 
 use std::{
@@ -24,11 +24,15 @@ use inlet_common::{
     rtp::Ssrc,
 };
 
-use super::{feed::Feed, schedule::Schedule};
+use super::{
+    feed::Feed,
+    pass::{self, Passage, Reason, Rhythm, Sets},
+    schedule::Schedule,
+};
 use crate::{
     ingest::{self, Frame, FrameCodec, Track, TrackCounters},
     timeline::{Epoch, FrameRate, MediaTime},
-    transcode::{Input, ladder::Resolution},
+    transcode::{Input, VideoCodec, ladder::Resolution},
 };
 
 /// How long the largest frame is looked for.
@@ -61,8 +65,11 @@ const MAX_KEPT: usize = 128;
 pub(super) enum Output {
     /// For the worker.
     Input(Input),
-    /// For the presenter: nothing can be decoded before a key frame.
+    /// For the presenter: nothing can be decoded before a key frame, or a segment is to
+    /// begin with one of its own.
     KeyFrameWanted(FlowId, Ssrc),
+    /// For the programme: what is told of pictures that are passed through.
+    Pass(pass::Event),
 }
 
 /// Tracks, their clock, and what becomes of their frames.
@@ -167,8 +174,13 @@ impl Intake {
                 self.drain(index, now, utc);
             }
         }
-        if let Some(feed) = &mut self.feed {
-            feed.handle_timeout(self.epoch.at(utc));
+        let Some(feed) = &mut self.feed else { return };
+        feed.handle_timeout(self.epoch.at(utc));
+        if feed.passage().is_some_and(Passage::take_wanted)
+            && let Some(index) = self.track_of(Kind::Video)
+        {
+            self.tracks[index].track.ask_key_frame_now(now);
+            self.drain(index, now, utc);
         }
     }
 
@@ -192,8 +204,11 @@ impl Intake {
         if let Some((flow, ssrc)) = self.key_frames_wanted.pop_front() {
             return Some(Output::KeyFrameWanted(flow, ssrc));
         }
-        let input = self.feed.as_mut().and_then(Feed::poll_input);
-        input.map(Output::Input)
+        let feed = self.feed.as_mut()?;
+        if let Some(input) = feed.poll_input() {
+            return Some(Output::Input(input));
+        }
+        feed.poll_event().map(Output::Pass)
     }
 
     /// Whether a worker can go on with what has come in so far: a key frame, or
@@ -282,13 +297,74 @@ impl Intake {
             return None;
         }
         let from = self.growth.take()?.from;
-        Some(largest).filter(|largest| area(*largest) > area(from))
+        let grown = Some(largest).filter(|largest| area(*largest) > area(from));
+        if grown.is_none() {
+            self.settle();
+        }
+        grown
+    }
+
+    /// The ladder does not grow any more.
+    pub(super) fn settle(&mut self) {
+        if let Some(passage) = self.feed.as_mut().and_then(Feed::passage) {
+            passage.settle();
+        }
+    }
+
+    /// The parameter sets with which the picture begins, as it has come in so far.
+    pub(super) fn parameter_sets(&mut self) -> Result<Sets, Reason> {
+        let passage = self.feed.as_mut().and_then(Feed::passage);
+        if let Some(passage) = passage {
+            return passage.newest().cloned().ok_or(Reason::ParameterSets);
+        }
+        let h264 = FrameCodec::Video(VideoCodec::H264);
+        let mut newest = self.kept.iter().rev().map(|(_, frame)| frame);
+        let key = newest.find(|frame| frame.is_key && frame.codec != FrameCodec::Opus);
+        let key = key.filter(|frame| frame.codec == h264);
+        key.map_or(Err(Reason::Codec), |key| Sets::read(&key.data))
+    }
+
+    /// The picture may be passed through from here on, if it is a candidate.
+    pub(super) fn begin_passage(&mut self, rhythm: Rhythm, candidate: Result<Sets, Reason>) {
+        let passage = Passage::new(rhythm, candidate, self.growth.is_some());
+        if let Some(feed) = &mut self.feed {
+            feed.begin_passage(passage);
+        }
+    }
+
+    /// See [`Passage::interrupt`].
+    fn interrupt_passage(&mut self) {
+        if let Some(passage) = self.feed.as_mut().and_then(Feed::passage) {
+            passage.interrupt();
+        }
+    }
+
+    /// See [`Passage::suspend`].
+    pub(super) fn suspend_passage(&mut self, until: u64) {
+        if let Some(passage) = self.feed.as_mut().and_then(Feed::passage) {
+            passage.suspend(until);
+        }
+    }
+
+    /// See [`Passage::hold_back`].
+    pub(super) fn hold_back(&mut self, frame: u64) {
+        if let Some(passage) = self.feed.as_mut().and_then(Feed::passage) {
+            passage.hold_back(frame);
+        }
+    }
+
+    /// See [`Feed::end_passage`].
+    pub(super) fn end_passage(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            feed.end_passage();
+        }
     }
 
     /// Goes on with the worker of another session, and its slots.
     pub(super) fn take_over(&mut self, other: Self) {
         self.feed = other.feed;
         self.growth = other.growth;
+        self.interrupt_passage();
         self.flush();
     }
 

@@ -6,6 +6,7 @@ use metrics::{
     gauge, histogram,
 };
 
+use super::pass::Reason;
 use crate::ingest::TrackCounters;
 
 /// Handles of every metric of live streams; cheap to clone.
@@ -19,6 +20,10 @@ pub struct Metrics {
     pub speed: Histogram,
     /// Gaps because the process had been suspended.
     pub timeline_gaps: Counter,
+    /// Streams whose top rung is the presenter's own picture.
+    pub passing: Gauge,
+    /// How far key frames that begin segments there are from where they should be.
+    pub key_frame_offset_seconds: Histogram,
     audio: TrackMetrics,
     video: TrackMetrics,
 }
@@ -50,6 +55,18 @@ impl Metrics {
             "inlet_origin_timeline_gaps_total",
             "stretches of time left out"
         );
+        describe_gauge!(
+            "inlet_origin_pass_through_streams",
+            "streams whose top rung is the presenter's own picture"
+        );
+        describe_counter!(
+            "inlet_origin_pass_through_refused_total",
+            "times that a top rung was encoded although passing it through was asked, by reason"
+        );
+        describe_histogram!(
+            "inlet_origin_pass_through_key_frame_offset_seconds",
+            "between a presenter's key frame and where its segment would begin"
+        );
         describe_counter!(
             "inlet_origin_sessions_ended_total",
             "sessions ended, by reason"
@@ -68,6 +85,10 @@ impl Metrics {
             first_frame_seconds: histogram!("inlet_origin_first_frame_seconds"),
             speed: histogram!("inlet_origin_transcode_speed_ratio"),
             timeline_gaps: counter!("inlet_origin_timeline_gaps_total"),
+            passing: gauge!("inlet_origin_pass_through_streams"),
+            key_frame_offset_seconds: histogram!(
+                "inlet_origin_pass_through_key_frame_offset_seconds"
+            ),
             audio: TrackMetrics::new("audio"),
             video: TrackMetrics::new("video"),
         }
@@ -76,6 +97,12 @@ impl Metrics {
     /// Counts the end of a session.
     pub fn ended(&self, reason: CloseReason) {
         counter!("inlet_origin_sessions_ended_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    /// Counts a top rung that is encoded although passing it through was asked.
+    pub fn pass_through_refused(&self, reason: Reason) {
+        counter!("inlet_origin_pass_through_refused_total", "reason" => reason.as_str())
+            .increment(1);
     }
 
     /// Adds what a track has counted since `before`.

@@ -8,6 +8,7 @@
 //! | `on_air` | one presenter's session within a broadcast: its worker and its edge |
 //! | `intake` | a session's media, from packets to the worker's input; pure |
 //! | `feed` | frames and the clock become coded media and ticks; pure |
+//! | `pass` | whether and how a presenter's own pictures are the top rung; pure |
 //! | `programme` | the stream as viewers see it: ladder, packager, store |
 //! | `room` | whether this machine can transcode another stream; pure |
 //! | [`schedule`] | which frame is due, and when; pure |
@@ -23,6 +24,7 @@ mod metrics;
 mod notes;
 mod on_air;
 mod opus;
+mod pass;
 mod programme;
 #[cfg(test)]
 mod rehearsal;
@@ -33,4 +35,5 @@ pub use broadcast::Settings;
 pub use directory::{Directory, Status};
 pub use gate::{Gate, Refusal, Sinks};
 pub use metrics::Metrics;
+pub use pass::{Progress, Reason};
 pub use room::Room;

@@ -3,7 +3,7 @@
 //! Its media goes through [`super::intake`], which decides; here the outcome is
 //! handed to the worker and to the edge. Nothing here waits.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use inlet_common::{
     clock::UtcTime,
@@ -16,6 +16,7 @@ use super::{
     broadcast::{Begin, Settings},
     directory::LastMedia,
     intake::{Intake, Output},
+    pass::{self, Reason, Rhythm, Sets},
     schedule::Schedule,
 };
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct OnAir {
     /// Takes the worker's place with the next segment.
     next: Option<NextWorker>,
     entered: Option<Enlarged>,
+    /// What is told of pictures that are passed through.
+    passed: VecDeque<pass::Event>,
 }
 
 /// A worker with a larger ladder, which is given the media beside the other one
@@ -64,6 +67,8 @@ pub(super) struct Enlarged {
     pub(super) source: Resolution,
     /// What it takes of the machine.
     pub(super) cores: f64,
+    /// Whether its top rung may be the presenter's own, where that is asked.
+    pub(super) candidate: Option<Result<Sets, Reason>>,
     pub(super) outputs: mpsc::Receiver<transcode::Output>,
 }
 
@@ -86,6 +91,7 @@ impl OnAir {
             worker: None,
             next: None,
             entered: None,
+            passed: VecDeque::new(),
         }
     }
 
@@ -104,6 +110,7 @@ impl OnAir {
         self.worker = other.worker;
         self.next = other.next;
         self.entered = other.entered;
+        self.passed = other.passed;
         self.intake.take_over(other.intake);
         self.deliver();
     }
@@ -210,7 +217,46 @@ impl OnAir {
 
     /// Gives up the worker that would take the place of this one.
     pub(super) fn give_up_growth(&mut self) {
-        self.next = None;
+        if self.next.take().is_some() {
+            self.settle_passage();
+        }
+    }
+
+    /// See [`Intake::settle`].
+    pub(super) fn settle_passage(&mut self) {
+        self.intake.settle();
+    }
+
+    /// See [`Intake::parameter_sets`].
+    pub(super) fn parameter_sets(&mut self) -> Result<Sets, Reason> {
+        self.intake.parameter_sets()
+    }
+
+    /// See [`Intake::begin_passage`].
+    pub(super) fn begin_passage(&mut self, rhythm: Rhythm, candidate: Result<Sets, Reason>) {
+        self.intake.begin_passage(rhythm, candidate);
+        self.deliver();
+    }
+
+    /// See [`Intake::suspend_passage`].
+    pub(super) fn suspend_passage(&mut self, until: u64) {
+        self.intake.suspend_passage(until);
+    }
+
+    /// See [`Intake::hold_back`].
+    pub(super) fn hold_back(&mut self, frame: u64) {
+        self.intake.hold_back(frame);
+    }
+
+    /// See [`Intake::end_passage`].
+    pub(super) fn end_passage(&mut self) {
+        self.intake.end_passage();
+        self.deliver();
+    }
+
+    /// What is told next of pictures that are passed through.
+    pub(super) fn poll_passed(&mut self) -> Option<pass::Event> {
+        self.passed.pop_front()
     }
 
     /// Goes off air; tells where the next session's slots begin.
@@ -243,6 +289,7 @@ impl OnAir {
             match output {
                 Output::Input(input) => self.send(input),
                 Output::KeyFrameWanted(flow, ssrc) => self.link.ask_key_frame(flow, ssrc),
+                Output::Pass(event) => self.passed.push_back(event),
             }
         }
     }

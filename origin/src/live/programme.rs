@@ -10,7 +10,7 @@ use inlet_common::clock::{self, UtcTime};
 
 use super::broadcast::{Settings, bits};
 use crate::{
-    package::{self, Packager},
+    package::{self, Packager, ParameterSets, Passed},
     registry::{Authorised, Canvas, QualitySet},
     store,
     timeline::FrameRate,
@@ -190,6 +190,17 @@ impl Programme {
         self.packager.handle_output(output);
         self.publish();
         is_first
+    }
+
+    /// See [`Packager::expect_passed`].
+    pub(super) fn expect_passed(&mut self, sets: Option<ParameterSets>) {
+        self.packager.expect_passed(sets);
+    }
+
+    /// Packages what is told of the presenter's own pictures.
+    pub(super) fn handle_passed(&mut self, passed: Passed) {
+        self.packager.handle_passed(passed);
+        self.publish();
     }
 
     pub(super) fn interrupt(&mut self) {

@@ -143,6 +143,11 @@ impl Schedule {
         video.min(audio)
     }
 
+    /// The first video frame whose slot is open.
+    pub fn next_frame(&self) -> u64 {
+        self.next_video
+    }
+
     /// Whether this video frame begins a segment.
     pub fn begins_segment(&self, frame: u64, segment_frames: u64) -> bool {
         frame.is_multiple_of(segment_frames.max(1))

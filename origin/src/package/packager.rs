@@ -14,8 +14,9 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    AudioCodec, Beat, Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec,
+    AudioCodec, Beat, Coded, Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec,
     SpecError, State,
+    course::Course,
     periods::Periods,
     presentation,
     segmenter::{Configured, Growth, Opened, Pushed, Segmenter},
@@ -28,11 +29,12 @@ use crate::{
 };
 
 mod growth;
+mod passed;
 mod rungs;
 mod sound;
 mod thumbnails;
 
-use self::sound::Sound;
+use self::{passed::Passing, sound::Sound};
 
 /// What a packager produced.
 #[derive(Clone, Debug)]
@@ -80,6 +82,9 @@ pub struct Packager {
     names: Vec<String>,
     /// One per rung, then one per coding of the sound.
     segmenters: Vec<Segmenter>,
+    /// Where the video's segments begin.
+    course: Course,
+    passing: Passing,
     state: State,
     /// When the current run's first frame is shown; `None` before it.
     run_start: Option<MediaTime>,
@@ -89,6 +94,8 @@ pub struct Packager {
     stand_ins: StandIns,
     album: Album,
     peaks: Vec<u64>,
+    /// Mean rate of the presenter's own frames; 0 while there are none.
+    passed_average: u64,
     has_part: Vec<bool>,
     presentation_changed: bool,
     dropped: BTreeMap<Dropped, u64>,
@@ -104,14 +111,9 @@ impl Packager {
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         let layout = Layout::new(&spec)?;
         let mut segmenters = Vec::new();
+        let (epoch, window) = (spec.epoch, layout.window_segments);
         for _ in &spec.ladder {
-            let beat = layout.video;
-            segmenters.push(Segmenter::new(
-                beat,
-                spec.epoch,
-                layout.window_segments,
-                false,
-            ));
+            segmenters.push(Segmenter::new(layout.video, epoch, window, false));
         }
         let mut sounds = vec![Sound::new(AudioCodec::Aac, spec.audio_bitrate)];
         sounds.extend(
@@ -119,12 +121,8 @@ impl Packager {
                 .map(|rate| Sound::new(AudioCodec::Opus, rate)),
         );
         for sound in &sounds {
-            segmenters.push(Segmenter::new(
-                layout.sound(sound.codec),
-                spec.epoch,
-                layout.window_segments,
-                true,
-            ));
+            let beat = layout.sound(sound.codec);
+            segmenters.push(Segmenter::new(beat, epoch, window, true));
         }
         let first = layout.first_segment_after(spec.taken_until);
         for segmenter in &mut segmenters {
@@ -148,6 +146,8 @@ impl Packager {
             ),
             has_part: vec![false; segmenters.len()],
             segmenters,
+            course: Course::default(),
+            passing: Passing::default(),
             state: State::Live,
             run_start: None,
             sounds,
@@ -156,6 +156,7 @@ impl Packager {
             stand_ins: StandIns::new(spec.ladder.len()),
             album: Album::new(layout, first),
             peaks,
+            passed_average: 0,
             presentation_changed: false,
             dropped: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -187,7 +188,9 @@ impl Packager {
                 self.handle_audio(AudioCodec::Opus, *number, data);
             }
             transcode::Output::Restarted => {
-                for segmenter in &mut self.segmenters {
+                // The presenter's own frames go on.
+                let made = usize::from(self.is_passing());
+                for segmenter in self.segmenters.iter_mut().skip(made) {
                     segmenter.await_sync();
                 }
             }
@@ -285,7 +288,8 @@ impl Packager {
         let Some(resolution) = self.spec.ladder.get(rung).map(|rung| rung.resolution) else {
             return self.count(Dropped::NoRung);
         };
-        match Init::video(resolution, self.layout.video.unit_ticks, sps, pps) {
+        let passed = self.passing.sets.as_ref().filter(|_| rung == 0);
+        match Init::video(resolution, self.layout.video.unit_ticks, (sps, pps), passed) {
             Ok(init) => {
                 self.stand_ins.configure(rung, Arc::new(init.clone()));
                 for rendition in self.stand_ins.shows(rung) {
@@ -329,14 +333,20 @@ impl Packager {
         if rung >= self.audio_index() {
             return self.count(Dropped::NoRung);
         }
-        let segment = self.layout.video.segment_of(number);
+        let segment = self.course.segment_of(&self.layout.video, number);
         for rendition in self.stand_ins.targets(rung, segment) {
             let data = data.clone();
             self.show(rendition, rung, segment, Frame { number, idr, data });
         }
+        self.release_passed(false);
     }
 
     fn push(&mut self, index: usize, number: u64, data: Bytes, sync: bool) {
+        self.push_span(index, number, 1, &[Coded { data, sync }]);
+    }
+
+    /// Packages samples that share the time of `units` units from `number` on.
+    fn push_span(&mut self, index: usize, number: u64, units: u64, samples: &[Coded]) {
         if self.state != State::Live {
             return self.count(Dropped::NotLive);
         }
@@ -344,10 +354,10 @@ impl Packager {
             return self.count(Dropped::NoRung);
         };
         if self.periods.is_empty() {
-            let first = segmenter.beat().segment_of(number);
+            let first = segmenter.segment_of(number);
             segmenter.count_discontinuities_from(first);
         }
-        match segmenter.push(number, data, sync) {
+        match segmenter.push_span(number, units, samples) {
             Ok(Pushed { growth, opened }) => {
                 if let Some(opened) = opened.filter(|_| index < self.audio_index()) {
                     self.handle_opened(index, number, opened);
@@ -393,6 +403,7 @@ impl Packager {
         if self.state == State::Ended || self.state == state {
             return;
         }
+        self.end_passed();
         self.state = state;
         self.sounds.iter_mut().for_each(Sound::forget);
         for index in 0..self.segmenters.len() {
@@ -430,6 +441,9 @@ impl Packager {
             // A little more than measured, so that not every segment is news.
             *peak = measured + measured / 20;
             self.presentation_changed = true;
+        }
+        if index == 0 && growth == Growth::Part && self.is_passing() {
+            self.measure_passed();
         }
     }
 
@@ -501,16 +515,18 @@ impl Packager {
         let sounds = self.sounds.iter();
         let all = video.chain(sounds.map(|it| (Kind::Audio(it.codec), it.bitrate)));
         let facts = self.names.iter().zip(&self.segmenters).zip(&self.peaks);
+        let passed = std::iter::once(self.passed_average).chain(std::iter::repeat(0));
         all.zip(facts)
-            .map(|((kind, bitrate), ((name, segmenter), peak))| {
+            .zip(passed)
+            .map(|(((kind, bitrate), ((name, segmenter), peak)), passed)| {
                 let beat = *segmenter.beat();
-                let overhead = box_bits_per_second(&beat);
+                let average = (u64::from(bitrate) + box_bits_per_second(&beat)).max(passed);
                 Rendition {
                     name: name.clone(),
                     kind,
                     beat,
-                    average: u64::from(bitrate) + overhead,
-                    peak: (*peak).max(u64::from(bitrate) + overhead),
+                    average,
+                    peak: (*peak).max(average),
                 }
             })
             .collect()

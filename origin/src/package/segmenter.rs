@@ -8,10 +8,9 @@
 
 use std::{collections::BTreeSet, mem, sync::Arc};
 
-use bytes::Bytes;
-
 use super::{
-    Beat, Dropped, Init, Segment, Snapshot, State,
+    Beat, Coded, Dropped, Init, Segment, Snapshot, State,
+    course::Course,
     fmp4::{self, Header, Sample},
     window::{Part, Window},
 };
@@ -20,6 +19,9 @@ use crate::timeline::{Epoch, MediaTime};
 /// Numbers beyond are nonsense: at 60 frames per second they begin in the year
 /// 150,000. Below it no sum of ticks overflows.
 const MAX_UNIT: u64 = 1 << 48;
+
+/// Segments whose rate is averaged: rate controllers even out over less.
+const AVERAGED: usize = 10;
 
 /// What became of the rendition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,7 @@ pub(super) enum Configured {
 #[derive(Debug)]
 pub(super) struct Segmenter {
     beat: Beat,
+    course: Course,
     epoch: Epoch,
     /// Audio: every sample is a sync sample, and none can be lengthened.
     is_audio: bool,
@@ -89,6 +92,7 @@ impl Segmenter {
     pub(super) fn new(beat: Beat, epoch: Epoch, window_segments: usize, is_audio: bool) -> Self {
         Self {
             beat,
+            course: Course::default(),
             epoch,
             is_audio,
             window: Window::new(window_segments),
@@ -108,15 +112,28 @@ impl Segmenter {
         }
     }
 
-    /// Takes the next unit.
-    pub(super) fn push(&mut self, number: u64, data: Bytes, sync: bool) -> Result<Pushed, Dropped> {
-        let segment = self.beat.segment_of(number);
-        if number > MAX_UNIT || segment < self.floor || self.next.is_some_and(|n| number < n) {
+    /// Takes the next samples, which share the time of `units` units from `first` on:
+    /// the last one stays where the others, which share the first unit, have gone by.
+    pub(super) fn push_span(
+        &mut self,
+        first: u64,
+        units: u64,
+        samples: &[Coded],
+    ) -> Result<Pushed, Dropped> {
+        let last = first.saturating_add(units.max(1) - 1);
+        if last > MAX_UNIT {
             return Err(Dropped::Late);
         }
-        if self.awaits_sync && !sync {
-            return Err(Dropped::AwaitsIdr);
+        let segment = self.segment_of(first);
+        if segment < self.floor || self.next.is_some_and(|n| first < n) {
+            return Err(Dropped::Late);
         }
+        let begin = match self.awaits_sync {
+            true => samples.iter().position(|sample| sample.sync),
+            false => (!samples.is_empty()).then_some(0),
+        };
+        let samples = begin.and_then(|begin| samples.get(begin..));
+        let samples = samples.ok_or(Dropped::AwaitsIdr)?;
         let init = self.upcoming.clone().ok_or(Dropped::NoConfig)?;
         self.awaits_sync = false;
 
@@ -130,8 +147,10 @@ impl Segmenter {
             growth = self.seal();
         }
         let start = match self.next {
-            Some(next) if !self.is_audio => next.max(self.beat.first_unit(segment)),
-            _ => number,
+            Some(next) if !self.is_audio => next
+                .max(self.course.first_unit(&self.beat, segment))
+                .min(first),
+            _ => first,
         };
         if self.next != Some(start) {
             // A chunk's samples follow each other without a hole.
@@ -142,21 +161,56 @@ impl Segmenter {
             self.pending_start = self.beat.ticks(start);
         }
         if self.part_units == 0 {
-            self.part_independent = sync;
+            self.part_independent = samples.first().is_some_and(|sample| sample.sync);
         }
-        let units = number + 1 - start;
-        self.pending.push(Sample {
-            data,
-            duration: self.beat.ticks(units),
-            sync,
-        });
+        let units = last + 1 - start;
+        self.append(units, samples);
         self.pending_units += units;
         self.part_units += units;
-        self.next = Some(number + 1);
+        self.next = Some(last + 1);
         Ok(Pushed {
-            growth: growth.max(self.close_what_is_full(number, segment)),
+            growth: growth.max(self.close_what_is_full(last)),
             opened,
         })
+    }
+
+    fn append(&mut self, units: u64, samples: &[Coded]) {
+        let mut rest = self.beat.ticks(units);
+        let share = self.beat.ticks(1) / samples.len().max(1) as u64;
+        for (index, Coded { data, sync }) in samples.iter().enumerate() {
+            let is_last = index + 1 == samples.len();
+            let duration = if is_last { rest } else { share };
+            rest -= duration;
+            self.pending.push(Sample {
+                data: data.clone(),
+                duration,
+                sync: *sync,
+            });
+        }
+    }
+
+    /// Segment `segment` begins with unit `first`, and the next one not before unit
+    /// `sure_until`, when that is told. What is complete by that is published.
+    pub(super) fn begin_segment(&mut self, segment: u64, first: u64, sure_until: u64) -> Growth {
+        self.course.begin(segment, first, sure_until);
+        self.close_what_was_unsure()
+    }
+
+    /// Unit `number` belongs to the segment that was begun last.
+    pub(super) fn reach(&mut self, number: u64) -> Growth {
+        self.course.reach(number);
+        self.close_what_was_unsure()
+    }
+
+    /// From the next one on, segments begin at their nominal places.
+    pub(super) fn end_course(&mut self) -> Growth {
+        self.course.end();
+        self.close_what_was_unsure()
+    }
+
+    /// The segment that a unit belongs to.
+    pub(super) fn segment_of(&self, number: u64) -> u64 {
+        self.course.segment_of(&self.beat, number)
     }
 
     /// Ends the growing segment where it is.
@@ -248,6 +302,15 @@ impl Segmenter {
         self.peak
     }
 
+    /// Mean rate of the last whole segments, in bits per second; 0 before there are
+    /// enough of them.
+    pub(super) fn average(&self) -> u64 {
+        let (bytes, ticks) = self.window.latest(AVERAGED);
+        (bytes * 8 * u64::from(self.beat.timescale))
+            .checked_div(ticks)
+            .unwrap_or(0)
+    }
+
     pub(super) fn snapshot(&self, state: State) -> Snapshot {
         let is_break_next = self.window.open().is_none()
             && self.newest().is_some_and(|newest| {
@@ -291,7 +354,7 @@ impl Segmenter {
         let Some(open) = self.window.open().map(|open| open.number) else {
             return;
         };
-        let end = self.beat.first_unit(open + 1);
+        let end = self.course.first_unit(&self.beat, open + 1);
         let (Some(next), Some(last)) = (self.next, self.pending.last_mut()) else {
             return;
         };
@@ -309,18 +372,31 @@ impl Segmenter {
         self.breaks_at.clear();
     }
 
-    fn close_what_is_full(&mut self, number: u64, segment: u64) -> Growth {
-        let is_last = self.beat.segment_of(number + 1) != segment;
+    /// Ends what the newest sample fills. A full part whose segment may be over with
+    /// it waits until that is known: what comes next is hinted with it.
+    fn close_what_is_full(&mut self, number: u64) -> Growth {
+        let is_last = self.course.is_last(&self.beat, number);
         let mut growth = Growth::Unseen;
-        if is_last {
+        if is_last == Some(true) {
             growth = self.seal();
-        } else if self.part_units >= self.beat.part_units {
+        } else if is_last.is_some() && self.part_units >= self.beat.part_units {
             self.flush_chunk();
             growth = self.close_part();
         } else if self.pending_units >= self.beat.chunk_units {
             growth = self.flush_chunk();
         }
         growth
+    }
+
+    fn close_what_was_unsure(&mut self) -> Growth {
+        let open = self.window.open().map(|open| open.number);
+        let last = self.next.and_then(|next| next.checked_sub(1));
+        match (open, last) {
+            (Some(open), Some(last)) if self.segment_of(last) == open => {
+                self.close_what_is_full(last)
+            }
+            _ => Growth::Unseen,
+        }
     }
 
     fn flush_chunk(&mut self) -> Growth {

@@ -235,6 +235,18 @@ impl Window {
         self.segments.back().map(AsRef::as_ref)
     }
 
+    /// Bytes and ticks of the newest `count` segments; none of either where there are
+    /// fewer.
+    pub(super) fn latest(&self, count: usize) -> (u64, u64) {
+        if self.segments.len() < count {
+            return (0, 0);
+        }
+        let latest = self.segments.iter().rev().take(count);
+        latest.fold((0, 0), |(bytes, ticks), segment| {
+            (bytes + segment.size() as u64, ticks + segment.duration)
+        })
+    }
+
     pub(super) fn snapshot(&self, state: State) -> Snapshot {
         let first_listed = self.segments.len().saturating_sub(self.listed);
         let unlisted = self.segments.iter().take(first_listed);

@@ -36,7 +36,7 @@ impl Registry {
         let select = sqlx::query_as::<_, Row>(
             "SELECT client_id, token, active, epoch, quality_set, \
              canvas_first_width, canvas_first_height, canvas_width, canvas_height, \
-             canvas_quality_set, finished_at_primary FROM streams WHERE id = ?1",
+             canvas_quality_set, finished_at_primary, pass_through FROM streams WHERE id = ?1",
         )
         .bind(id)
         .fetch_optional(&self.pool);
@@ -59,6 +59,7 @@ impl Registry {
             epoch: Epoch(UtcTime::from_unix_micros(row.epoch)),
             canvas: row.canvas(id)?,
             quality_set: stream::from_json(id, "quality_set", row.quality_set)?,
+            pass_through: row.pass_through,
         })
     }
 
@@ -210,6 +211,7 @@ struct Row {
     canvas_height: Option<u32>,
     canvas_quality_set: Option<String>,
     finished_at_primary: Option<i64>,
+    pass_through: bool,
 }
 
 impl Row {
@@ -255,6 +257,8 @@ pub struct Authorised {
     pub canvas: Option<Canvas>,
     /// The ladder it asks for; `None` means the product's default.
     pub quality_set: Option<QualitySet>,
+    /// Whether the top rung may be the presenter's own coded picture.
+    pub pass_through: bool,
 }
 
 /// Why a publisher is refused.

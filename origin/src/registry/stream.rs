@@ -32,7 +32,8 @@ impl Registry {
     ) -> Result<Option<Stream>, Error> {
         let insert = sqlx::query_as::<_, Row>(
             "INSERT INTO streams (client_id, name, active, token, epoch, quality_set, \
-             client_entity_data, created_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+             client_entity_data, created_at, pass_through) \
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10 \
              WHERE (SELECT count(*) FROM streams WHERE client_id = ?1) < ?9 RETURNING *",
         )
         .bind(client.0)
@@ -44,6 +45,7 @@ impl Registry {
         .bind(to_json(new.client_entity_data.as_ref()))
         .bind(now.as_unix_micros())
         .bind(limit)
+        .bind(new.pass_through)
         .fetch_optional(&self.pool);
         self.run(Kind::Write, insert)
             .await?
@@ -115,7 +117,8 @@ impl Registry {
         let update = sqlx::query_as::<_, Row>(
             "UPDATE streams SET name = coalesce(?3, name), active = coalesce(?4, active), \
              client_entity_data = CASE WHEN ?5 THEN ?6 ELSE client_entity_data END, \
-             quality_set = CASE WHEN ?7 THEN ?8 ELSE quality_set END \
+             quality_set = CASE WHEN ?7 THEN ?8 ELSE quality_set END, \
+             pass_through = coalesce(?9, pass_through) \
              WHERE id = ?1 AND client_id = ?2 RETURNING *",
         )
         .bind(id.0)
@@ -126,6 +129,7 @@ impl Registry {
         .bind(to_json(data.flatten().as_ref()))
         .bind(set_rungs)
         .bind(to_json(rungs.flatten().as_ref()))
+        .bind(change.pass_through)
         .fetch_optional(&self.pool);
         self.run(Kind::Write, update)
             .await?
@@ -200,6 +204,8 @@ pub struct NewStream {
     pub client_entity_data: Option<serde_json::Value>,
     /// The ladder it asks for; `None` means the product's default.
     pub quality_set: Option<QualitySet>,
+    /// Whether the top rung may be the presenter's own coded picture.
+    pub pass_through: bool,
 }
 
 /// Which fields of a stream to change; `None` leaves a field as it is, and
@@ -214,6 +220,8 @@ pub struct Change {
     pub client_entity_data: Option<Option<serde_json::Value>>,
     /// See [`NewStream::quality_set`]. A running session keeps its ladder.
     pub quality_set: Option<Option<QualitySet>>,
+    /// See [`NewStream::pass_through`]. A running session keeps what it began with.
+    pub pass_through: Option<bool>,
 }
 
 /// Which part of a list to read.
@@ -242,6 +250,8 @@ pub struct Stream {
     pub epoch: Epoch,
     /// The ladder it asks for; `None` means the product's default.
     pub quality_set: Option<QualitySet>,
+    /// Whether the top rung may be the presenter's own coded picture.
+    pub pass_through: bool,
     /// Whatever the owner keeps with it.
     pub client_entity_data: Option<serde_json::Value>,
     /// When it was made.
@@ -273,6 +283,7 @@ struct Row {
     last_region: Option<String>,
     source_width: Option<u32>,
     source_height: Option<u32>,
+    pass_through: bool,
 }
 
 impl Row {
@@ -287,6 +298,7 @@ impl Row {
             epoch: Epoch(utc(self.epoch)),
             quality_set: from_json(self.id, "quality_set", self.quality_set)?,
             client_entity_data: from_json(self.id, "client_entity_data", self.client_entity_data)?,
+            pass_through: self.pass_through,
             created_at: utc(self.created_at),
             started_at: self.started_at_primary.map(utc),
             finished_at: self.finished_at_primary.map(utc),

@@ -34,6 +34,7 @@ fn named(name: &str) -> NewStream {
         active: true,
         client_entity_data: None,
         quality_set: None,
+        pass_through: false,
     }
 }
 
@@ -181,6 +182,7 @@ async fn what_is_asked_for_is_kept_and_can_be_cleared() {
     let new = NewStream {
         quality_set: Some(set.clone()),
         client_entity_data: Some(serde_json::json!({"a": [1, null, "ü\u{0}"]})),
+        pass_through: true,
         ..named("s")
     };
     let stream = registry
@@ -195,6 +197,7 @@ async fn what_is_asked_for_is_kept_and_can_be_cleared() {
         .await
         .unwrap();
     assert_eq!(granted.quality_set, Some(set));
+    assert!(granted.pass_through && stream.pass_through);
     assert_eq!((granted.client, granted.epoch), (CLIENT, stream.epoch));
 
     let nothing = registry

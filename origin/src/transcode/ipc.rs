@@ -293,6 +293,7 @@ fn put_spec(head: &mut Head, spec: &Spec) {
     head.0.put_u32(spec.opus_bitrate.unwrap_or(0));
     head.0.put_u32(spec.thumbnail_frames);
     head.0.put_u64(spec.memory_limit);
+    head.0.put_u8(u8::from(spec.may_pass));
 }
 
 fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
@@ -329,6 +330,7 @@ fn take_spec(fields: &mut Fields) -> Result<Spec, DecodeError> {
         opus_bitrate: Some(fields.u32()?).filter(|rate| *rate > 0),
         thumbnail_frames: fields.u32()?,
         memory_limit: fields.u64()?,
+        may_pass: fields.bool()?,
         shedding: None,
     })
 }
@@ -376,7 +378,7 @@ fn put_input(head: &mut Head, input: &Input) -> Bytes {
             head.0.put_i64(capture.as_micros());
             data.clone()
         }
-        Input::VideoTick { number, idr } => {
+        Input::VideoTick { number, idr, .. } => {
             put_tick(head, *number, *idr, u8::MAX);
             Bytes::new()
         }

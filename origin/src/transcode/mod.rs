@@ -63,6 +63,10 @@ pub struct Spec {
     /// Bytes of memory that the worker may hold; above it allocations fail
     /// and the worker is replaced.
     pub memory_limit: u64,
+    /// Whether the presenter's own frames may stand in the top rung's place: then the
+    /// encoder's parameter sets have the number [`Spec::PASSED_BESIDE`], so that either
+    /// may follow the other in one track. Default false.
+    pub may_pass: bool,
     /// Where rungs may leave and return when the machine cannot keep up. `None`,
     /// the default: none ever leaves, and every rung answers every tick however
     /// long that takes. The supervisor's business: a worker never sees it.
@@ -86,6 +90,10 @@ impl Spec {
     /// 400 MiB.
     pub const DEFAULT_MEMORY_LIMIT: u64 = 768 << 20;
 
+    /// Number of the top rung's parameter sets where the presenter's own stand beside
+    /// them: encoders number theirs from 0, and hardly any has more than one or two.
+    pub const PASSED_BESIDE: u32 = 7;
+
     /// A spec with the defaults for all but what is given.
     pub fn new(ladder: Vec<Rung>, rate: FrameRate) -> Self {
         Self {
@@ -97,6 +105,7 @@ impl Spec {
             opus_bitrate: None,
             thumbnail_frames: rate.as_u32(),
             memory_limit: Self::DEFAULT_MEMORY_LIMIT,
+            may_pass: false,
             shedding: None,
         }
     }
@@ -141,6 +150,9 @@ pub enum Input {
         number: u64,
         /// Whether every rung must encode it as IDR.
         idr: bool,
+        /// Whether the top rung has nothing to do with it: the presenter's own frame
+        /// is shown there.
+        top_passed: bool,
     },
     /// AAC frame `number`, samples `1024·number` and on, is due.
     AudioTick {

@@ -197,7 +197,11 @@ pub(crate) fn junk_never_ends_the_worker() {
         if !stream.reports.is_empty() {
             break;
         }
-        stream.send(Input::VideoTick { number, idr: false });
+        stream.send(Input::VideoTick {
+            number,
+            idr: false,
+            top_passed: false,
+        });
         std::thread::park_timeout(Duration::from_millis(5));
         stream.receive_all();
     }

@@ -138,7 +138,11 @@ impl Live {
                 data: self.coded[self.next as usize % self.coded.len()].clone(),
             });
             let idr = number.is_multiple_of(BEAT.segment_frames);
-            self.stream.send_now(Input::VideoTick { number, idr });
+            self.stream.send_now(Input::VideoTick {
+                number,
+                idr,
+                top_passed: false,
+            });
             self.next += 1;
             self.stream.receive_all();
             self.note_lag(number);

@@ -275,6 +275,7 @@ impl Script {
                 Input::VideoTick {
                     number,
                     idr: index % 30 == 0,
+                    top_passed: false,
                 },
             ));
         }

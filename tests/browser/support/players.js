@@ -62,7 +62,12 @@ const STARTS = {
     });
     hls.loadSource(manifest);
     hls.attachMedia(video);
-    window.qualities = () => hls.levels.map(({ width, height }) => ({ width, height }));`,
+    window.qualities = () => hls.levels.map(({ width, height }) => ({ width, height }));
+    window.holdTop = () => {
+      const heights = hls.levels.map(({ height }) => height);
+      hls.currentLevel = heights.indexOf(Math.max(...heights));
+      return hls.levels[hls.currentLevel]?.height ?? Math.max(...heights);
+    };`,
   "dash.js": `
     const player = dashjs.MediaPlayer().create();
     player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Result;
+use bytes::Bytes;
 use ffmpeg_next::frame;
 use inlet_common::clock::{self, UtcTime};
 use tokio::runtime::Handle;
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) feedback: Arc<Feedback>,
     pub(super) stop: AtomicBool,
     camera: Mutex<Camera>,
+    /// Pictures as they were sent, once somebody wants them.
+    recording: Mutex<Option<Vec<Bytes>>>,
     /// No sound is sent while it is set.
     pub(super) is_muted: AtomicBool,
     pub(super) frames: AtomicU64,
@@ -51,6 +54,7 @@ impl Shared {
             feedback,
             stop: AtomicBool::new(false),
             camera: Mutex::new(camera),
+            recording: Mutex::new(None),
             is_muted: AtomicBool::new(false),
             frames: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
@@ -63,6 +67,13 @@ impl Shared {
     /// The camera, to be read or exchanged.
     pub(super) fn camera(&self) -> MutexGuard<'_, Camera> {
         self.camera.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept of the pictures sent.
+    pub(super) fn recording(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_sent(&self, (packets, bytes): (u64, u64)) {
@@ -236,6 +247,9 @@ pub(super) fn video(
         }
         let key = !camera.is_deaf && shared.feedback.key_wanted.swap(false, Relaxed);
         let coded = film.shoot(counter, media_time, key)?;
+        if let Some(pictures) = shared.recording().as_mut() {
+            pictures.push(coded.data.clone());
+        }
         let turns = film.orientation(coded.is_key);
         let ticks = counter * 90_000 / fps;
         shared.note_sent(runtime.block_on(track.send(&coded.data, ticks, turns))?);

@@ -34,6 +34,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use bytes::Bytes;
 use inlet_common::clock;
 use tokio::runtime::Handle;
 
@@ -149,6 +150,17 @@ impl Publisher {
     /// Sends no sound at all while muted, as DTX and a microphone that is gone do.
     pub fn set_muted(&self, is_muted: bool) {
         self.shared.is_muted.store(is_muted, Relaxed);
+    }
+
+    /// Keeps the coded pictures from now on.
+    pub fn record(&self) {
+        self.shared.recording().get_or_insert_default();
+    }
+
+    /// The coded pictures since [`Publisher::record`], as the encoder wrote them; H.264 in
+    /// Annex B form.
+    pub fn recorded(&self) -> Vec<Bytes> {
+        self.shared.recording().clone().unwrap_or_default()
     }
 
     /// When key frames were asked for, counted from the end of DTLS; zero for what

@@ -45,6 +45,12 @@ pub struct Stream {
     /// Where its presenter comes in, while it is live.
     #[serde(default, rename = "active_ingest_region_primary")]
     pub region: Option<String>,
+    /// How it stands with passing the presenter's picture through, and why not.
+    #[serde(default, rename = "pass_through_state")]
+    pub passing: Option<String>,
+    /// See `passing`.
+    #[serde(default, rename = "pass_through_reason")]
+    pub not_passing: Option<String>,
     /// When it went live.
     #[serde(default, rename = "started_at_primary")]
     pub started_at: Option<String>,

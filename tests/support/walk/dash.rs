@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use inlet_common::clock;
 use reqwest::{Client, StatusCode, Url};
 
-use super::{Answer, all_of};
+use super::{Answer, Conduct, all_of};
 use crate::{boxes, moment};
 
 /// How long after its availability the first chunk of a segment may come: a busy
@@ -19,6 +19,8 @@ const EARLY: i64 = 200_000;
 const GROWS: Duration = Duration::from_millis(500);
 /// What our clock and that of `UTCTiming` may be apart, on one machine.
 const CLOCKS: i64 = 1_000_000;
+/// What a segment of sound may begin late, in ticks.
+const SOUND_LATE: i64 = 1024;
 /// What a capture time may be off by rounding, in microseconds.
 const ROUNDING: i64 = 1_001;
 
@@ -63,7 +65,7 @@ struct Representation {
 /// # Errors
 ///
 /// At the first thing that is not as it must be.
-pub async fn walk(url: &str, length: Duration) -> Result<Vec<Walked>> {
+pub async fn walk(url: &str, length: Duration, conduct: Conduct) -> Result<Vec<Walked>> {
     let url: Url = url.parse()?;
     let client = Client::new();
     let mpd = Mpd::fetch(&client, &url).await?;
@@ -71,7 +73,7 @@ pub async fn walk(url: &str, length: Duration) -> Result<Vec<Walked>> {
     let end = clock::utc().as_unix_micros() + i64::try_from(length.as_micros())?;
     let walks = mpd.representations.iter().map(|representation| {
         let (client, url) = (client.clone(), url.clone());
-        representation.walk(client, url, &mpd, end)
+        representation.walk(client, url, &mpd, end, conduct)
     });
     let (walked, ()) = tokio::try_join!(all_of(walks), look_again(&client, &url, &mpd, end))?;
     Ok(walked)
@@ -177,7 +179,14 @@ impl Representation {
         mpd.start + mpd.period + (number - self.first + 1) * self.length() - self.early
     }
 
-    async fn walk(&self, client: Client, url: Url, mpd: &Mpd, end: i64) -> Result<Walked> {
+    async fn walk(
+        &self,
+        client: Client,
+        url: Url,
+        mpd: &Mpd,
+        end: i64,
+        conduct: Conduct,
+    ) -> Result<Walked> {
         let init = url.join(&self.initialization)?;
         let init = Answer::must(&client, &init).await?;
         ensure!(boxes::timescale(&init)? == u64::try_from(self.timescale)?);
@@ -198,7 +207,7 @@ impl Representation {
         };
         let mut next = None;
         for (number, (segment, has_grown)) in numbers.into_iter().zip(fetched) {
-            let judged = self.judge(mpd, number, &segment, &mut next);
+            let judged = self.judge(mpd, number, &segment, &mut next, conduct);
             judged.with_context(|| format!("{} segment {number}", self.id))?;
             walked.grown += usize::from(has_grown);
             walked.segments.insert(u64::try_from(number)?, segment);
@@ -222,7 +231,7 @@ impl Representation {
         let mut response = client.get(url.clone()).send().await?;
         ensure!(
             response.status() == StatusCode::OK,
-            "{url}: {}",
+            "{url} by its time: {}",
             response.status()
         );
         let (mut segment, mut begun) = (BytesMut::new(), None);
@@ -239,8 +248,16 @@ impl Representation {
     }
 
     /// Decode times go on from the segment before, begin where its number says (sound
-    /// within a frame), and were captured when they say.
-    fn judge(&self, mpd: &Mpd, number: i64, segment: &[u8], next: &mut Option<u64>) -> Result<()> {
+    /// within a frame, a presenter's own pictures within half a segment), and were captured
+    /// when they say.
+    fn judge(
+        &self,
+        mpd: &Mpd,
+        number: i64,
+        segment: &[u8],
+        next: &mut Option<u64>,
+        conduct: Conduct,
+    ) -> Result<()> {
         let chunks = boxes::chunks(segment)?;
         let first = chunks.first().context("no chunk")?;
         let produced = first.produced.context("no prft")?;
@@ -256,7 +273,12 @@ impl Representation {
         );
         let nominal = self.presentation_offset + (number - self.first) * self.duration;
         let drift = i64::try_from(first.start)? - nominal;
-        ensure!((0..=1024).contains(&drift), "begins {drift} ticks late");
+        let half = self.duration / 2;
+        let allowed = match conduct {
+            Conduct::Passed => -half..=half,
+            Conduct::Steady | Conduct::Broken => 0..=SOUND_LATE,
+        };
+        ensure!(allowed.contains(&drift), "begins {drift} ticks late");
         for chunk in &chunks {
             let end = chunk.start + chunk.duration();
             let expected = next.replace(end);

@@ -19,6 +19,10 @@ const FILLED: f64 = 0.85;
 /// a run begins another packet of Opus, which is made of AAC's samples.
 const SOUND_LATE: f64 = (1_024.0 + 960.0) / 48_000.0;
 
+/// By so much the sound's segments may be apart from the picture's where those begin with
+/// a presenter's key frames: half a segment, and what else it may be late.
+const DRIFT: f64 = 0.5 + SOUND_LATE;
+
 /// Picture or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -74,6 +78,14 @@ pub fn ensure_aligned(
 ) -> Result<()> {
     // Where a presenter leaves, a rung may have a frame more than another.
     let may_be_cut = conduct == Conduct::Broken;
+    let latest = match conduct {
+        Conduct::Passed => DRIFT,
+        Conduct::Steady | Conduct::Broken => SOUND_LATE,
+    };
+    let earliest = match conduct {
+        Conduct::Passed => -DRIFT,
+        Conduct::Steady | Conduct::Broken => -ROUNDING,
+    };
     let mut compared = 0;
     for (number, index, begin, length) in &other.1 {
         let same = tallest
@@ -86,7 +98,7 @@ pub fn ensure_aligned(
         let apart = begin - tallest_begin;
         let is_aligned = match kind {
             Kind::Video => apart == 0.0 && (length == tallest_length || may_be_cut),
-            Kind::Audio => *index > 0 || (-ROUNDING..SOUND_LATE).contains(&apart),
+            Kind::Audio => *index > 0 || (earliest..latest).contains(&apart),
         };
         ensure!(is_aligned, "{number}.{index} is {apart} s apart");
         compared += 1;

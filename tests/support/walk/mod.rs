@@ -37,6 +37,9 @@ use crate::playlist::Multivariant;
 pub enum Conduct {
     /// Nothing unusual: every part is there, in time, and of its length.
     Steady,
+    /// Nothing unusual, but that the top rung is the presenter's own picture: segments
+    /// begin with its key frames, up to half a segment beside their nominal places.
+    Passed,
     /// The worker dies, or the presenter leaves and returns: parts may be cut short,
     /// stretched, late or missing, but what is said must be true all the same.
     Broken,

@@ -89,7 +89,7 @@ impl Record {
             self.sequences
         );
         self.sequences = sequences;
-        if conduct == Conduct::Steady {
+        if conduct != Conduct::Broken {
             ensure_window(view)?;
         }
         let mut discontinuity = view.discontinuity_sequence;

@@ -195,7 +195,7 @@ impl<'a> Walker<'a> {
 
     /// Takes a view, and fetches all that it names and was not known.
     async fn take(&mut self, view: Media) -> Result<()> {
-        if self.conduct == Conduct::Steady {
+        if self.conduct != Conduct::Broken {
             ensure!(view.preload_hint.is_some(), "no PRELOAD-HINT");
         }
         self.record.take(&view, self.conduct)?;

@@ -28,6 +28,8 @@ async fn bad_fields_are_told_by_name() {
         .await;
     let errors = api.errors(json!({"name": "s", "active": 1})).await;
     assert_eq!(errors, json!({"active": ["must be true or false"]}));
+    let errors = api.errors(json!({"name": "s", "pass_through": null})).await;
+    assert_eq!(errors, json!({"pass_through": ["must be true or false"]}));
     let data = "x".repeat(4096);
     let errors = api
         .errors(json!({"name": "s", "client_entity_data": data}))
@@ -175,4 +177,24 @@ async fn a_body_that_never_ends_is_given_up() {
         .err()
         .unwrap();
     assert_eq!(error.into_response().status(), 408);
+}
+
+#[tokio::test]
+async fn passing_through_is_asked_for_and_taken_back() {
+    let api = Api::new().await;
+    let body = json!({"name": "s", "pass_through": true});
+    let stream = api.call_with("POST", STREAMS, &body).await.body;
+    assert_eq!(stream["pass_through"], true);
+    let path = path_of(&stream);
+    let body = json!({"name": "t"});
+    let answer = api.call_with("PATCH", &path, &body).await;
+    assert_eq!(
+        answer.body["pass_through"], true,
+        "not mentioned, not changed"
+    );
+    let body = json!({"pass_through": false});
+    let answer = api.call_with("PATCH", &path, &body).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["pass_through"], false);
+    assert_eq!(api.call("GET", &path).await.body["pass_through"], false);
 }

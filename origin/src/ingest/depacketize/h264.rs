@@ -162,7 +162,7 @@ fn nal_type(nal: &[u8]) -> u8 {
 /// The NAL units of an access unit in Annex B whose start codes are those of
 /// [`put_nal`]. Emulation prevention keeps the code out of the units themselves;
 /// a sender that breaks that rule breaks its own picture only.
-fn nal_units(annex_b: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn nal_units(annex_b: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = annex_b.strip_prefix(START_CODE);
     std::iter::from_fn(move || {
         let unit = rest?;

@@ -8,11 +8,15 @@ use std::time::Instant;
 
 use inlet_common::clock::UtcTime;
 
-use super::{Broadcast, notes, transcoding::worker_spec};
+use super::{
+    Broadcast, notes,
+    passing::{candidate, parameter_sets, rhythm},
+    transcoding::worker_spec,
+};
 use crate::{
     live::on_air::Enlarged,
     transcode::{
-        cost,
+        self, cost,
         ladder::{Resolution, Rung},
         supervisor::Supervisor,
     },
@@ -28,29 +32,38 @@ impl Broadcast {
         if let Some(enlarged) = on_air.take_enlarged() {
             self.enlarge(enlarged);
         } else if let Some(source) = on_air.wants_growth(now) {
-            self.prepare(source, now, utc);
+            let ladder = self.programme.as_ref().and_then(|it| it.enlarged(source));
+            match ladder {
+                Some(ladder) => self.prepare(source, ladder, now, utc),
+                None => on_air.settle_passage(),
+            }
         }
     }
 
-    fn prepare(&mut self, source: Resolution, now: Instant, utc: UtcTime) {
+    fn prepare(&mut self, source: Resolution, ladder: Vec<Rung>, now: Instant, utc: UtcTime) {
         let Some(programme) = &self.programme else {
             return;
         };
-        let Some(ladder) = programme.enlarged(source) else {
+        let Some(on_air) = &mut self.on_air else {
             return;
         };
-        let spec = worker_spec(&self.settings.media, programme, ladder.clone());
+        let media = &self.settings.media;
+        let asks = self.authorised.pass_through;
+        let candidate = asks.then(|| candidate(on_air, &ladder, source, media.encoder));
+        let spec = transcode::Spec {
+            may_pass: matches!(candidate, Some(Ok(_))),
+            ..worker_spec(media, programme, ladder.clone())
+        };
         let cores = cost::cores(source, &spec);
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         let enlarged = Enlarged {
             ladder,
             source,
             cores,
+            candidate,
             outputs,
         };
-        if let Some(on_air) = &mut self.on_air {
-            on_air.prepare(worker, enlarged, now, utc);
-        }
+        on_air.prepare(worker, enlarged, now, utc);
     }
 
     fn enlarge(&mut self, enlarged: Enlarged) {
@@ -58,10 +71,11 @@ impl Broadcast {
             ladder,
             source,
             cores,
+            candidate,
             outputs,
         } = enlarged;
         let former = self.outputs.replace(outputs);
-        let (Some(programme), Some(on_air)) = (&mut self.programme, &self.on_air) else {
+        let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
             return;
         };
         // What the former worker has made already is seen.
@@ -71,7 +85,11 @@ impl Broadcast {
             }
         }
         let qualities: Vec<_> = ladder.iter().map(Rung::name).collect();
+        programme.expect_passed(parameter_sets(candidate.as_ref()));
         programme.enlarge(ladder, source);
+        if let Some(candidate) = candidate {
+            on_air.begin_passage(rhythm(programme), candidate);
+        }
         let (width, height) = (source.width, source.height);
         tracing::info!(?qualities, width, height, "ladder enlarged");
         let (stream, session) = (self.authorised.stream, on_air.session);

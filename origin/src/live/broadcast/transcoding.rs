@@ -6,7 +6,10 @@ use inlet_common::{
     roq::control::CloseReason,
 };
 
-use super::{Broadcast, notes};
+use super::{
+    Broadcast, notes,
+    passing::{candidate, parameter_sets, rhythm},
+};
 use crate::{
     config,
     live::programme::Programme,
@@ -42,16 +45,26 @@ impl Broadcast {
             return;
         };
         programme.expect_all_rungs();
+        let media = &self.settings.media;
+        let asks = self.authorised.pass_through;
+        let (ladder, canvas) = (programme.ladder().to_vec(), programme.canvas().size);
+        let candidate = asks.then(|| candidate(on_air, &ladder, canvas, media.encoder));
+        programme.expect_passed(parameter_sets(candidate.as_ref()));
         programme.resume();
         let rate = programme.rate();
-        let ladder = programme.ladder().to_vec();
-        let spec = worker_spec(&self.settings.media, programme, ladder);
+        let spec = transcode::Spec {
+            may_pass: matches!(candidate, Some(Ok(_))),
+            ..worker_spec(media, programme, ladder)
+        };
         let cores = cost::cores(source, &spec);
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         self.outputs = Some(outputs);
         on_air.start(worker, rate, self.schedule.as_ref(), utc);
         if programme.may_grow(utc) {
             on_air.watch_growth(programme.canvas().size, programme.tallest_quality());
+        }
+        if let Some(candidate) = candidate {
+            on_air.begin_passage(rhythm(programme), candidate);
         }
         let qualities: Vec<_> = programme.ladder().iter().map(Rung::name).collect();
         tracing::info!(
@@ -75,9 +88,11 @@ impl Broadcast {
     pub(super) fn handle_output(&mut self, output: &transcode::Output) {
         match output {
             transcode::Output::Report(report) => self.handle_report(report),
-            transcode::Output::RungPlanned { rung, is_made, .. } => {
-                self.handle_rung(*rung, *is_made);
-            }
+            transcode::Output::RungPlanned {
+                rung,
+                is_made,
+                from,
+            } => self.handle_rung(*rung, *is_made, *from),
             transcode::Output::Restarted => {
                 tracing::warn!("worker replaced");
                 self.ask_key_frame();
@@ -110,13 +125,17 @@ impl Broadcast {
     }
 
     /// The packager knows when; whoever asks the API is told at once.
-    fn handle_rung(&mut self, rung: usize, is_made: bool) {
+    fn handle_rung(&mut self, rung: usize, is_made: bool, from: u64) {
         let (Some(programme), Some(on_air)) = (&mut self.programme, &mut self.on_air) else {
             return;
         };
         if !is_made {
             // There is no room for more rungs where there is none for these.
             on_air.give_up_growth();
+        }
+        on_air.hold_back(from);
+        if rung == 0 {
+            on_air.suspend_passage(if is_made { from } else { u64::MAX });
         }
         let qualities = programme.set_made(rung, is_made);
         let is_shedding = qualities.len() < programme.ladder().len();

@@ -176,6 +176,7 @@ impl Rehearsal {
                         self.programme.handle_answer(at, &answer);
                     }
                 }
+                Output::Pass(event) => panic!("nothing is passed through: {event:?}"),
                 Output::KeyFrameWanted(..) => {
                     self.plan(at + (self.script.delay)(at), Event::KeyFrameWanted);
                 }

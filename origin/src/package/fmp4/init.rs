@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, NON_SYNC_SAMPLE, SYNC_SAMPLE, TRACK_ID};
 use crate::{
+    package::ParameterSets,
     timeline::{AAC_FRAME_SAMPLES, AUDIO_TIMESCALE, OPUS_FRAME_SAMPLES, VIDEO_TIMESCALE},
     transcode::ladder::Resolution,
 };
@@ -42,6 +43,8 @@ pub enum Config {
         sps: Bytes,
         /// The picture parameter set.
         pps: Bytes,
+        /// The presenter's own, where its frames may be passed through.
+        passed: Option<ParameterSets>,
     },
     /// Opus.
     Opus {
@@ -66,23 +69,32 @@ impl Init {
         }
     }
 
-    /// A video track's init segment from its parameter sets, which come
-    /// without start codes.
+    /// A video track's init segment from its encoder's parameter sets, which come
+    /// without start codes, and those of a presenter whose frames it may have too.
     pub(crate) fn video(
         resolution: Resolution,
         frame_ticks: u32,
-        sps: &[u8],
-        pps: &[u8],
+        (sps, pps): (&[u8], &[u8]),
+        passed: Option<&ParameterSets>,
     ) -> Result<Self, Error> {
-        let &[_, profile, compatibility, level, ..] = sps else {
-            return Err(Error::ParameterSet);
-        };
-        if sps.len() > MAX_PARAMETER_SET || pps.is_empty() || pps.len() > MAX_PARAMETER_SET {
-            return Err(Error::ParameterSet);
-        }
+        let own = check(sps, pps)?;
         let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::ParameterSet);
         let (width, height) = (side(resolution.width)?, side(resolution.height)?);
         let mut avcc = Avcc::new(sps, pps)?;
+        let mut described = own;
+        if let Some(passed) = passed {
+            described = own.and(check(&passed.sps, &passed.pps)?);
+            avcc.sequence_parameter_sets.push(passed.sps.to_vec());
+            avcc.picture_parameter_sets.push(passed.pps.to_vec());
+        }
+        let Described {
+            profile,
+            compatibility,
+            level,
+        } = described;
+        avcc.avc_profile_indication = profile;
+        avcc.profile_compatibility = compatibility;
+        avcc.avc_level_indication = level;
         // ISO/IEC 14496-15 §5.3.3.1.2: the High profiles carry these four fields.
         // Our encoders make 4:2:0 with 8 bits, which is what the default says.
         avcc.ext = matches!(profile, 100 | 110 | 122 | 144).then(AvccExt::default);
@@ -113,6 +125,7 @@ impl Init {
         let config = Config::Video {
             sps: Bytes::copy_from_slice(sps),
             pps: Bytes::copy_from_slice(pps),
+            passed: passed.cloned(),
         };
         Self::write(
             video_brand(resolution, level),
@@ -226,6 +239,41 @@ impl Init {
             data: data.into(),
         })
     }
+}
+
+/// What a decoder is told it must be able to do.
+#[derive(Clone, Copy)]
+struct Described {
+    profile: u8,
+    compatibility: u8,
+    level: u8,
+}
+
+impl Described {
+    /// What decodes both (ISO/IEC 14496-15 §5.3.3.1.2). Only the constrained baseline,
+    /// main and high profiles meet here, each of which holds the one before.
+    fn and(self, other: Self) -> Self {
+        let level = self.level.max(other.level);
+        let larger = match self.profile >= other.profile {
+            true => self,
+            false => other,
+        };
+        Self { level, ..larger }
+    }
+}
+
+fn check(sps: &[u8], pps: &[u8]) -> Result<Described, Error> {
+    let &[_, profile, compatibility, level, ..] = sps else {
+        return Err(Error::ParameterSet);
+    };
+    if sps.len() > MAX_PARAMETER_SET || pps.is_empty() || pps.len() > MAX_PARAMETER_SET {
+        return Err(Error::ParameterSet);
+    }
+    Ok(Described {
+        profile,
+        compatibility,
+        level,
+    })
 }
 
 const EXTENDS: Trex = Trex {
@@ -348,7 +396,7 @@ mod tests {
             width: 1280,
             height: 720,
         };
-        let init = Init::video(size, 3000, SPS, PPS).unwrap();
+        let init = Init::video(size, 3000, (SPS, PPS), None).unwrap();
         assert_eq!(init.codec, "avc1.64001f");
         let mut rest = init.data.as_ref();
         let ftyp = Ftyp::decode(&mut rest).unwrap();
@@ -362,6 +410,32 @@ mod tests {
         assert_eq!(avc1.avcc.sequence_parameter_sets, [SPS]);
         assert_eq!((avc1.visual.width, avc1.visual.height), (1280, 720));
         assert_eq!(moov.mvex.unwrap().trex[0].default_sample_duration, 3000);
+    }
+
+    #[test]
+    fn a_presenters_parameter_sets_stand_beside_the_encoders() {
+        let size = Resolution {
+            width: 1280,
+            height: 720,
+        };
+        let passed = ParameterSets {
+            sps: Bytes::from_static(&[0x67, 0x42, 0xe0, 0x29, 0xab]),
+            pps: Bytes::from_static(&[0x68, 0xce]),
+        };
+        let init = Init::video(size, 3000, (SPS, PPS), Some(&passed)).unwrap();
+        assert_eq!(
+            init.codec, "avc1.640029",
+            "the larger profile, the higher level"
+        );
+        let mut rest = init.data.as_ref();
+        Ftyp::decode(&mut rest).unwrap();
+        let moov = Moov::decode(&mut rest).unwrap();
+        let Some(Codec::Avc1(avc1)) = moov.trak[0].mdia.minf.stbl.stsd.codecs.first() else {
+            panic!("no avc1");
+        };
+        assert_eq!(avc1.avcc.sequence_parameter_sets, [SPS, &passed.sps[..]]);
+        assert_eq!(avc1.avcc.picture_parameter_sets, [PPS, &passed.pps[..]]);
+        assert_eq!(avc1.avcc.avc_level_indication, 0x29);
     }
 
     #[test]
@@ -427,11 +501,13 @@ mod tests {
             width: 640,
             height: 360,
         };
-        let one = Init::video(size, 3000, SPS, PPS).unwrap();
-        assert_eq!(one, Init::video(size, 3000, SPS, PPS).unwrap());
+        let one = Init::video(size, 3000, (SPS, PPS), None).unwrap();
+        assert_eq!(one, Init::video(size, 3000, (SPS, PPS), None).unwrap());
         assert_ne!(
             one.name,
-            Init::video(size, 3000, SPS, &[0x68, 0xef]).unwrap().name
+            Init::video(size, 3000, (SPS, &[0x68, 0xef]), None)
+                .unwrap()
+                .name
         );
     }
 
@@ -441,9 +517,9 @@ mod tests {
             width: 640,
             height: 360,
         };
-        assert!(Init::video(size, 3000, &[0x67], PPS).is_err());
-        assert!(Init::video(size, 3000, SPS, &[]).is_err());
-        assert!(Init::video(size, 3000, &[0x67; 2000], PPS).is_err());
+        assert!(Init::video(size, 3000, (&[0x67], PPS), None).is_err());
+        assert!(Init::video(size, 3000, (SPS, &[]), None).is_err());
+        assert!(Init::video(size, 3000, (&[0x67; 2000], PPS), None).is_err());
         assert!(Init::audio(&[], 1).is_err());
         assert!(Init::audio(&[0, 0], 1).is_err());
     }

@@ -12,7 +12,7 @@ use crate::package::{
 impl Packager {
     /// Shows a rung's frame in a rendition, its own or another's.
     pub(super) fn show(&mut self, rendition: usize, rung: usize, segment: u64, frame: Frame) {
-        let first = self.layout.video.first_unit(segment);
+        let first = self.course.first_unit(&self.layout.video, segment);
         let next = self.segmenters.get(rendition).and_then(Segmenter::next);
         let is_whole = next.is_none_or(|next| next >= first);
         match self.stand_ins.way(rendition, rung, segment, is_whole) {
@@ -22,7 +22,8 @@ impl Packager {
             Way::Switches => {
                 let waiting = self.stand_ins.release(rendition);
                 let first = waiting.front().map_or(frame.number, |it| it.number);
-                self.switch(rendition, self.layout.video.segment_of(first));
+                let segment = self.course.segment_of(&self.layout.video, first);
+                self.switch(rendition, segment);
                 for earlier in waiting {
                     self.push(rendition, earlier.number, earlier.data, earlier.idr);
                 }

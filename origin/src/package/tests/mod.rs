@@ -235,6 +235,19 @@ pub(crate) fn media(snapshot: &Snapshot, packager: &Packager, index: usize) -> S
     super::hls::media(snapshot, &beat, layout, epoch, &[], false)
 }
 
+/// The samples of a segment, read back from its bytes: when each begins, and itself.
+pub(crate) fn coded(segment: &Segment) -> Vec<(u64, u64, bool, Bytes)> {
+    let mut all = Vec::new();
+    for chunk in &segment.chunks {
+        let (mut at, samples) = super::fmp4::samples(chunk).unwrap();
+        for sample in samples {
+            all.push((at, sample.duration, sample.sync, sample.data));
+            at += sample.duration;
+        }
+    }
+    all
+}
+
 /// The samples of a segment as `(start, duration)`, decoded from its bytes.
 fn samples(segment: &Segment) -> Vec<(u64, u64)> {
     segment

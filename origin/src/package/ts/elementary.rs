@@ -17,18 +17,15 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 #[derive(Debug)]
 pub(super) struct Picture<'a> {
     pub(super) sample: &'a Bytes,
-    /// Sequence and picture parameter set, where decoding can begin.
-    pub(super) parameter_sets: Option<(&'a Bytes, &'a Bytes)>,
+    /// Sequence and picture parameter sets, where decoding can begin.
+    pub(super) parameter_sets: &'a [&'a Bytes],
 }
 
 impl Picture<'_> {
     /// The access unit with start codes. What follows a broken length is
     /// left out; our encoder writes none.
     pub(super) fn annex_b(&self) -> Vec<u8> {
-        let sets = self
-            .parameter_sets
-            .into_iter()
-            .flat_map(|(sps, pps)| [sps, pps]);
+        let sets = self.parameter_sets.iter();
         let extra: usize = sets.clone().map(|set| set.len() + START_CODE.len()).sum();
         let mut out = Vec::with_capacity(self.sample.len() + extra + DELIMITER.len() + 16);
         out.extend(DELIMITER);

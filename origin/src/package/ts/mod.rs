@@ -112,14 +112,16 @@ pub fn bits_per_second(media: u64, rate: FrameRate) -> u64 {
 }
 
 fn pictures(segment: &Segment) -> Result<Vec<Pes>, Error> {
-    let Config::Video { sps, pps } = &segment.init.config else {
+    let Config::Video { sps, pps, passed } = &segment.init.config else {
         return Err(Error::Kind);
     };
+    let passed = passed.iter().flat_map(|sets| [&sets.sps, &sets.pps]);
+    let sets: Vec<&Bytes> = [sps, pps].into_iter().chain(passed).collect();
     let mut units = Vec::new();
     for (at, sample) in samples(&segment.chunks)? {
         let picture = Picture {
             sample: &sample.data,
-            parameter_sets: sample.sync.then_some((sps, pps)),
+            parameter_sets: if sample.sync { &sets } else { &[] },
         };
         units.push(Pes {
             pid: tables::VIDEO_PID,

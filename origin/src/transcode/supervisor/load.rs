@@ -39,7 +39,10 @@ pub(super) struct Look {
 pub(super) struct Load {
     /// Work of each rung, in pixels.
     costs: Vec<u64>,
-    /// Rungs that are not made: so many, from the top.
+    /// The first rung that is made here: 1 while the presenter's own frames are the top
+    /// one's, which costs nothing and is never shed.
+    first: usize,
+    /// Rungs that are not made: so many, from `first` on.
     shed: usize,
     /// Nothing is judged before: a new worker starts, or a change takes effect.
     settles_at: Instant,
@@ -57,6 +60,7 @@ impl Load {
             |rung: &Rung| u64::from(rung.resolution.width) * u64::from(rung.resolution.height);
         Self {
             costs: ladder.iter().map(pixels).collect(),
+            first: 0,
             shed: 0,
             settles_at: now + START,
             late_since: None,
@@ -100,6 +104,24 @@ impl Load {
         self.settle(now, START);
     }
 
+    /// The presenter's own frames are the top rung's from now on, or are no longer. A
+    /// rung that has to be made again where there is no room for those below is shed.
+    pub(super) fn set_passing(&mut self, now: Instant, is_passing: bool) -> Option<Change> {
+        match (is_passing, self.first) {
+            (true, 0) if self.shed == 0 => self.first = 1,
+            (false, 1) => {
+                self.first = 0;
+                if self.shed > 0 {
+                    self.settle(now, SETTLE);
+                    self.shed += 1;
+                    return Some(Change::Shed(0));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
     /// What has to be done now, if anything.
     pub(super) fn poll(&mut self, now: Instant) -> Option<Change> {
         if now < self.settles_at {
@@ -115,7 +137,7 @@ impl Load {
     }
 
     fn shed_one(&mut self, now: Instant) -> Option<Change> {
-        if self.shed + 1 >= self.costs.len() {
+        if self.first + self.shed + 1 >= self.costs.len() {
             return None;
         }
         if self.restored_at.take().is_some_and(|at| now < at + PROVEN) {
@@ -125,7 +147,7 @@ impl Load {
         }
         self.settle(now, SETTLE);
         self.shed += 1;
-        Some(Change::Shed(self.shed - 1))
+        Some(Change::Shed(self.first + self.shed - 1))
     }
 
     fn restore_one(&mut self, now: Instant) -> Option<Change> {
@@ -135,7 +157,7 @@ impl Load {
         self.settle(now, SETTLE);
         self.restored_at = Some(now);
         self.shed -= 1;
-        Some(Change::Restore(self.shed))
+        Some(Change::Restore(self.first + self.shed))
     }
 
     fn settle(&mut self, now: Instant, time: Duration) {
@@ -152,7 +174,10 @@ impl Load {
         let Some(next) = self.shed.checked_sub(1) else {
             return speed >= 1.0;
         };
-        let cost = |rung: usize| self.costs.get(rung).copied().unwrap_or(1).max(1) as f64;
+        let cost = |shed: usize| {
+            let cost = self.costs.get(self.first + shed).copied();
+            cost.unwrap_or(1).max(1) as f64
+        };
         speed * cost(self.shed) / cost(next) >= ROOM
     }
 }

@@ -20,7 +20,7 @@
 //! | `ledger` | pure: ticks without an answer, and when that is a hang |
 //! | `load` | pure: whether the worker keeps up, and which rung goes |
 //! | `roster` | pure: which rungs a tick asks |
-//! | `seed` | pure: frames since the top rung's last IDR |
+//! | `seed` | pure: frames since the last IDR of the tallest rung that is made |
 //! | `backoff` | pure: how long to wait after a death |
 //! | `relief` | carries out what `load` decides |
 //! | `task` | the driver |

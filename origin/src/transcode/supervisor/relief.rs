@@ -19,6 +19,8 @@ use crate::transcode::{
 pub(super) struct Relief {
     parts: Option<(Load, Roster)>,
     all: Rungs,
+    /// The top rung's frames are the presenter's own.
+    is_passing: bool,
     newest: u64,
     counters: ShedCounters,
     shed: RungsShed,
@@ -34,6 +36,7 @@ impl Relief {
         Self {
             parts,
             all: Rungs::all(spec.ladder.len()),
+            is_passing: false,
             newest: 0,
             counters: ShedCounters::default(),
             shed: RungsShed::default(),
@@ -45,13 +48,28 @@ impl Relief {
         self.parts.is_some()
     }
 
+    /// Whether the top rung has nothing to do from now on, because the presenter's own
+    /// frames are shown there. It is no rung then that could be shed; and it is shed at
+    /// once where it has to be made again while there is no room for the others.
+    pub(super) fn handle_passing(&mut self, now: Instant, is_passing: bool) -> Option<Output> {
+        if std::mem::replace(&mut self.is_passing, is_passing) == is_passing {
+            return None;
+        }
+        let (load, _) = self.parts.as_mut()?;
+        let change = load.set_passing(now, is_passing)?;
+        self.carry_out(change)
+    }
+
     /// The rungs that a tick asks.
     pub(super) fn asked(&mut self, number: u64, idr: bool) -> Rungs {
         self.newest = self.newest.max(number);
         let all = self.all;
-        self.parts
-            .as_ref()
-            .map_or(all, |(_, roster)| roster.asked(number, idr))
+        let parts = self.parts.as_mut();
+        let mut rungs = parts.map_or(all, |(_, roster)| roster.asked(number, idr));
+        if self.is_passing {
+            rungs.remove(0);
+        }
+        rungs
     }
 
     /// Looks at the ledger.
@@ -78,8 +96,13 @@ impl Relief {
     }
 
     fn change(&mut self, now: Instant) -> Option<Output> {
-        let (load, roster) = self.parts.as_mut()?;
+        let (load, _) = self.parts.as_mut()?;
         let change = load.poll(now)?;
+        self.carry_out(change)
+    }
+
+    fn carry_out(&mut self, change: Change) -> Option<Output> {
+        let (load, roster) = self.parts.as_mut()?;
         let (rung, is_made, from) = match change {
             Change::Shed(rung) => (rung, false, roster.shed(rung, self.newest)),
             Change::Restore(rung) => (rung, true, roster.restore(rung, self.newest)),

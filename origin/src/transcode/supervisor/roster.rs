@@ -48,6 +48,8 @@ pub(super) struct Roster {
     beat: Beat,
     rate: FrameRate,
     paces: Vec<Pace>,
+    /// The first frame of the newest segment.
+    begun: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Roster {
             beat,
             rate,
             paces: vec![Pace::Whole; rungs],
+            begun: None,
         }
     }
 
@@ -92,13 +95,27 @@ impl Roster {
     }
 
     /// The rungs that a tick asks for.
-    pub(super) fn asked(&self, number: u64, idr: bool) -> Rungs {
+    pub(super) fn asked(&mut self, number: u64, idr: bool) -> Rungs {
+        if idr {
+            self.begun = Some(number);
+        }
+        for rung in 0..self.paces.len() {
+            match self.paces.get(rung).copied() {
+                Some(Pace::Leaving(from)) if self.has_come(from, number, idr) => {
+                    self.set(rung, Pace::Leaving(0));
+                }
+                Some(Pace::Coming(from)) if self.has_come(from, number, idr) => {
+                    self.set(rung, Pace::Whole);
+                }
+                _ => {}
+            }
+        }
         let mut rungs = Rungs::default();
         for (rung, pace) in self.paces.iter().enumerate() {
             let is_asked = match *pace {
                 Pace::Whole => true,
-                Pace::Leaving(from) => number < from && (idr || self.ends_part(number)),
-                Pace::Coming(from) => number >= from,
+                Pace::Leaving(from) => from > 0 && (idr || self.ends_part(number)),
+                Pace::Coming(_) => false,
             };
             if is_asked {
                 rungs.insert(rung);
@@ -113,9 +130,21 @@ impl Roster {
         }
     }
 
+    /// Whether the segment that `from` is the first frame of, nominally, begins with
+    /// frame `number` or has begun. Where it begins is told by its key frame; one that
+    /// was lost on the way here is not waited for.
+    fn has_come(&self, from: u64, number: u64, idr: bool) -> bool {
+        let half = self.beat.segment_frames / 2;
+        let is_near = number.saturating_add(half) >= from;
+        (idr && is_near) || number >= from.saturating_add(half)
+    }
+
     /// Parts are counted from the segment's beginning, and its end ends one.
     fn ends_part(&self, number: u64) -> bool {
-        let place = number % self.beat.segment_frames.max(1) + 1;
+        let length = self.beat.segment_frames.max(1);
+        let nominal = number % length;
+        let begun = self.begun.and_then(|begun| number.checked_sub(begun));
+        let place = begun.filter(|place| *place < length).unwrap_or(nominal) + 1;
         place == self.beat.segment_frames || place.is_multiple_of(self.beat.part_frames.max(1))
     }
 
@@ -182,6 +211,25 @@ mod tests {
             .filter(|&number| roster.asked(number, number % 24 == 0).has(1))
             .collect();
         assert_eq!(thin, [4, 9, 14, 19, 23, 24]);
+    }
+
+    #[test]
+    fn a_rung_leaves_and_comes_with_the_key_frame_that_begins_the_segment() {
+        let mut roster = roster(30, 6);
+        assert_eq!(roster.shed(0, 905), 1110);
+        assert!(roster.asked(1083, true).has(0));
+        // The segment begins two frames early: its part ends six behind that.
+        assert!(!roster.asked(1087, false).has(0) && roster.asked(1088, false).has(0));
+        assert!(!roster.asked(1108, true).has(0));
+        assert!(!roster.asked(1110, false).has(0));
+        assert_eq!(roster.restore(0, 3001), 3210);
+        assert!(!roster.asked(3210, false).has(0), "its key frame is late");
+        assert!(roster.asked(3214, true).has(0) && roster.asked(3215, false).has(0));
+        assert_eq!(roster.shed(0, 5000), 5190);
+        assert!(
+            (5205..5240).all(|number| !roster.asked(number, false).has(0)),
+            "it was lost"
+        );
     }
 
     fn roster(fps: u32, part_frames: u64) -> Roster {

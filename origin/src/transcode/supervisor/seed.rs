@@ -1,9 +1,11 @@
-//! The top rung's frames since its last IDR: what a new worker decodes to show
+//! The tallest made rung's frames since its last IDR: what a new worker decodes to show
 //! what viewers saw last.
 //!
 //! Pure. These are our own encoder's frames, but a worker that was taken over
 //! may have made them: they are decoded inside the sandbox again, and a worker
 //! that dies of them gets none next time.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -12,7 +14,10 @@ use crate::transcode::{Output, ipc::ToWorker};
 /// Keeps the seed.
 #[derive(Debug, Default)]
 pub(super) struct Seed {
-    config: Option<(Bytes, Bytes)>,
+    /// The tallest rung that is made.
+    rung: usize,
+    /// By rung: few, as the ledger lets no others pass.
+    configs: BTreeMap<usize, (Bytes, Bytes)>,
     frames: Vec<Bytes>,
     bytes: usize,
     /// Later frames than those kept have come.
@@ -20,16 +25,31 @@ pub(super) struct Seed {
 }
 
 impl Seed {
+    /// Keeps the frames of this rung from now on.
+    pub(super) fn follow(&mut self, rung: usize) {
+        if self.rung != rung {
+            self.rung = rung;
+            self.frames.clear();
+            self.bytes = 0;
+            // What comes before its next IDR is nothing without what came before that.
+            self.is_cut = true;
+        }
+    }
+
     /// Takes note of what goes out to viewers.
     pub(super) fn handle_output(&mut self, output: &Output) {
         match output {
-            Output::VideoConfig { rung: 0, sps, pps } => {
-                self.clear();
-                self.config = Some((sps.clone(), pps.clone()));
+            Output::VideoConfig { rung, sps, pps } => {
+                if *rung == self.rung {
+                    self.frames.clear();
+                    self.bytes = 0;
+                    self.is_cut = false;
+                }
+                self.configs.insert(*rung, (sps.clone(), pps.clone()));
             }
             Output::Video {
-                rung: 0, idr, data, ..
-            } => {
+                rung, idr, data, ..
+            } if *rung == self.rung => {
                 if *idr {
                     self.frames.clear();
                     self.bytes = 0;
@@ -52,12 +72,18 @@ impl Seed {
 
     /// Forgets all of it.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            rung: self.rung,
+            ..Self::default()
+        };
     }
 
     /// The messages that give it to a worker; none without an IDR.
     pub(super) fn messages(&self) -> impl Iterator<Item = ToWorker> {
-        let config = self.config.as_ref().filter(|_| !self.frames.is_empty());
+        let config = self
+            .configs
+            .get(&self.rung)
+            .filter(|_| !self.frames.is_empty());
         let config = config.map(|(sps, pps)| ToWorker::SeedConfig {
             sps: sps.clone(),
             pps: pps.clone(),
@@ -106,6 +132,27 @@ mod tests {
         assert_eq!(messages.len(), 3);
         assert!(matches!(messages[0], ToWorker::SeedConfig { .. }));
         seed.clear();
+        assert_eq!(seed.messages().count(), 0);
+    }
+
+    #[test]
+    fn the_seed_is_of_the_tallest_rung_that_is_made() {
+        let mut seed = Seed::default();
+        let set = Bytes::from_static(b"s");
+        for rung in [0, 1] {
+            let (sps, pps) = (set.clone(), set.clone());
+            seed.handle_output(&Output::VideoConfig { rung, sps, pps });
+            seed.handle_output(&frame(rung, true, 1));
+        }
+        assert_eq!(seed.messages().count(), 2);
+        seed.follow(1);
+        seed.handle_output(&frame(1, false, 1));
+        assert_eq!(seed.messages().count(), 0, "before its next IDR");
+        seed.handle_output(&frame(1, true, 1));
+        seed.handle_output(&frame(0, true, 1));
+        seed.handle_output(&frame(1, false, 1));
+        assert_eq!(seed.messages().count(), 3);
+        seed.follow(0);
         assert_eq!(seed.messages().count(), 0);
     }
 

@@ -291,7 +291,14 @@ impl Task {
         }
         match input {
             Input::Video { .. } | Input::Audio { .. } => self.handle_coded(now, input),
-            Input::VideoTick { number, idr } => {
+            Input::VideoTick {
+                number,
+                idr,
+                top_passed,
+            } => {
+                self.seed.follow(usize::from(top_passed));
+                let change = self.relief.handle_passing(now, top_passed);
+                self.pending.extend(change);
                 let rungs = self.relief.asked(number, idr);
                 let tick = self.ledger.handle_video_tick(now, number, idr, rungs);
                 self.ask(tick);

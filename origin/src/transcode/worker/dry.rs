@@ -61,7 +61,7 @@ impl Worker {
                 let block = (self.decode_sound)(&data);
                 self.placer.handle_block(capture, &block, &mut self.track);
             }
-            Input::VideoTick { number, idr } => {
+            Input::VideoTick { number, idr, .. } => {
                 let is_repeated = !self.screen.advance(self.rate, number);
                 return Some(Answer::Video {
                     number,

@@ -130,8 +130,11 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Warning);
     ffi::lower_priority(NICE);
     // Nothing of a stranger's has come yet; afterwards no device can be opened.
-    let open = |rung| encode::open(&spec, rung);
-    let open_all = || spec.ladder.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let open = |(index, rung)| encode::open(&spec, index, rung);
+    let open_all = || {
+        let rungs = spec.ladder.iter().enumerate();
+        rungs.map(open).collect::<Result<Vec<_>, _>>()
+    };
     let encoders = match spec.encoder.device() {
         // Drivers have threads, and all must get the same filters.
         Some(_) => open_all(),

@@ -188,3 +188,30 @@ fn a_return_that_lasted_is_forgotten() {
         rig.run(400, |_| look(30), |_| 4.0);
     }
 }
+
+#[test]
+fn a_rung_that_is_passed_through_is_not_the_one_that_goes() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.load.set_passing(rig.now, true), None);
+    rig.run(5, |_| look(30), |_| 3.0);
+    rig.run(20, |_| look(400), |_| 0.5);
+    assert_eq!(rig.taken(), [Change::Shed(1)], "and the last one stays");
+    rig.run(60, |_| look(30), |_| 3.0);
+    assert_eq!(rig.taken(), [Change::Restore(1)]);
+    assert_eq!(rig.load.set_passing(rig.now, false), None);
+    rig.run(1, |_| look(400), |_| 0.5);
+    assert_eq!(rig.taken(), [Change::Shed(0)]);
+}
+
+#[test]
+fn a_rung_that_has_to_be_made_again_while_others_lack_goes_first() {
+    let mut rig = Rig::new();
+    rig.load.set_passing(rig.now, true);
+    rig.run(5, |_| look(30), |_| 3.0);
+    rig.run(3, |_| look(400), |_| 0.5);
+    assert_eq!(rig.taken(), [Change::Shed(1)]);
+    let change = rig.load.set_passing(rig.now, false);
+    assert_eq!(change, Some(Change::Shed(0)));
+    rig.run(120, |_| look(30), |_| 4.0);
+    assert_eq!(rig.taken(), [Change::Restore(1), Change::Restore(0)]);
+}

@@ -41,9 +41,9 @@ mod x264;
 
 /// Opens a rung's encoder. A device is opened with it, so this comes before the
 /// process is locked up.
-pub(super) fn open(spec: &Spec, rung: &Rung) -> Result<Opened, Error> {
+pub(super) fn open(spec: &Spec, index: usize, rung: &Rung) -> Result<Opened, Error> {
     let plan = match spec.encoder {
-        Encoder::Libx264 => x264::plan(spec.preset),
+        Encoder::Libx264 => x264::plan(spec.preset, spec.may_pass && index == 0),
         Encoder::H264Nvenc => nvenc::plan(),
         Encoder::H264Vaapi => vaapi::plan(rung)?,
         Encoder::H264Qsv => quicksync::plan(),
@@ -141,6 +141,8 @@ fn render(canvas: &mut Canvas, job: &Job, gauges: &Gauges) -> Result<frame::Vide
 
 #[cfg(test)]
 mod tests {
+    use inlet_common::video::h264;
+
     use super::*;
     use crate::transcode::{Preset, ladder::Resolution};
 
@@ -181,6 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn parameter_sets_beside_a_presenters_have_a_number_of_their_own() {
+        let rung = rung();
+        let spec = Spec {
+            may_pass: true,
+            ..Spec::new(vec![rung.clone()], FrameRate::DEFAULT)
+        };
+        let ids = |index| {
+            let opened = open(&spec, index, &rung).unwrap();
+            let sets = opened.parameter_sets();
+            let sps = h264::read_sps(&sets.sps).unwrap();
+            assert_eq!((sps.size.width, sps.size.height), (640, 360));
+            (sps.id, h264::pps_ids(&sets.pps).unwrap())
+        };
+        let own = Spec::PASSED_BESIDE;
+        assert_eq!(ids(0), (own, (own, own)));
+        assert_eq!(ids(1), (0, (0, 0)), "a rung that is always encoded");
+    }
+
+    #[test]
     fn every_preset_gives_parameter_sets() {
         for preset in Preset::ALL {
             let rung = rung();
@@ -188,7 +209,7 @@ mod tests {
                 preset,
                 ..Spec::new(vec![rung.clone()], FrameRate::DEFAULT)
             };
-            let opened = open(&spec, &rung).unwrap();
+            let opened = open(&spec, 0, &rung).unwrap();
             // profile_idc: main or high, or baseline's superset for ultrafast.
             let profile = opened.parameter_sets().sps[1];
             assert!([66, 77, 100].contains(&profile), "{profile}");

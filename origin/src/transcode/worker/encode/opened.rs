@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_encoder_that_looks_ahead_is_found_out() {
-        let mut plan = super::super::x264::plan(crate::transcode::Preset::Ultrafast);
+        let mut plan = super::super::x264::plan(crate::transcode::Preset::Ultrafast, false);
         plan.options.retain(|(name, _)| *name != "tune");
         let rung = super::super::tests::rung();
         let opened = Opened::new(plan, &rung, FrameRate::DEFAULT).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     fn nv12_and_start_codes_make_the_same_slices() {
         let rung = super::super::tests::rung();
         let encode = |change: fn(&mut Plan)| {
-            let mut plan = super::super::x264::plan(crate::transcode::Preset::Superfast);
+            let mut plan = super::super::x264::plan(crate::transcode::Preset::Superfast, false);
             change(&mut plan);
             let opened = Opened::new(plan, &rung, FrameRate::DEFAULT).unwrap();
             let sets = opened.parameter_sets().clone();

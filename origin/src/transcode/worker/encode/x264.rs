@@ -14,7 +14,14 @@ use super::{
 };
 use crate::transcode::{Encoder, Preset};
 
-pub(super) fn plan(preset: Preset) -> Plan {
+/// `beside_passed`: the parameter sets stand beside a presenter's, which are numbered
+/// from 0.
+pub(super) fn plan(preset: Preset, beside_passed: bool) -> Plan {
+    // `sps-id` is the number of both, `Spec::PASSED_BESIDE`.
+    let params = match beside_passed {
+        true => "annexb=0:keyint=infinite:scenecut=0:sliced-threads=0:sps-id=7",
+        false => "annexb=0:keyint=infinite:scenecut=0:sliced-threads=0",
+    };
     Plan {
         encoder: Encoder::Libx264,
         framing: Framing::Lengths,
@@ -25,10 +32,7 @@ pub(super) fn plan(preset: Preset) -> Plan {
             ("profile", "high"),
             ("threads", "1"),
             ("forced-idr", "1"),
-            (
-                "x264-params",
-                "annexb=0:keyint=infinite:scenecut=0:sliced-threads=0",
-            ),
+            ("x264-params", params),
         ],
     }
 }
