@@ -21,7 +21,7 @@
 //! under a running server.
 //!
 //! What a reader would get wrong: the depth that is found with a list is a promise to
-//! resolvers, which keep the answer for every client in that prefix ([`table`]).
+//! resolvers, which keep the answer for every client in that prefix (`table.rs`).
 
 mod compile;
 mod database;

@@ -1,4 +1,4 @@
-//! The name server's drivers: sockets in front of [`answer`](super::answer).
+//! The name server's drivers: sockets in front of [`answer`].
 //!
 //! UDP has threads of its own, so that a flood never starves media, and so do TCP
 //! and TLS, on a runtime that serves nothing else. Each thread has a [`Responder`]
