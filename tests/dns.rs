@@ -6,10 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tests::rig::{
-    NameServer,
-    name_server::{FLEET, database},
-    until,
+use tests::{
+    mmdb,
+    rig::{
+        NameServer,
+        name_server::{FLEET, database},
+        until,
+    },
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,23 +101,43 @@ async fn a_database_that_is_replaced_counts_and_a_broken_one_does_not() {
         server.replace_database(&good[..good.len() / 2])?;
         until("the refusal", PATIENCE, async || {
             let log = server.process.tail(40);
-            ensure!(log.contains("city.mmdb"), "{log}");
+            let mut lines = log.lines();
+            let is_refused = lines.any(|line| line.contains("WARN") && line.contains("city.mmdb"));
+            ensure!(is_refused, "{log}");
             Ok(())
         })
         .await?;
         ensure!(server.dig(asked).await? == "192.0.2.1");
-        let older = std::fs::read(database("GeoLite2-Country-Test.mmdb"))?;
-        server.replace_database(&older)?;
-        until("another answer, or a word about it", PATIENCE, async || {
+        // Nor does a reload make do without it.
+        let elsewhere = "whip.inlet.test A +short +subnet=216.160.83.56/29";
+        server.reload(FLEET)?;
+        until("the reload", PATIENCE, async || {
             let log = server.process.tail(40);
-            ensure!(
-                log.contains("built before") || log.contains("GeoLite2-Country"),
-                "{log}"
-            );
+            ensure!(log.contains("reloaded"), "{log}");
             Ok(())
         })
         .await?;
-        ensure!(server.dig(asked).await? == "192.0.2.1");
+        ensure!(server.dig(elsewhere).await? == "192.0.2.2");
+        // A sound one counts: here London's network is in Tokyo.
+        let mut moved = mmdb::Writer::new("GeoIP2-City", 1_790_000_000);
+        let tokyo = mmdb::Value::city("AS", "JP", Some((35.7, 139.7)));
+        moved.insert("81.2.69.0/24".parse()?, &tokyo);
+        server.replace_database(&moved.finish())?;
+        until("the new database", PATIENCE, async || {
+            let told = server.dig(asked).await?;
+            ensure!(told == "192.0.2.3", "{told}");
+            Ok(())
+        })
+        .await?;
+        let older = std::fs::read(database("GeoIP2-City-Test.mmdb"))?;
+        server.replace_database(&older)?;
+        until("a word about the older one", PATIENCE, async || {
+            let log = server.process.tail(40);
+            ensure!(log.contains("built before"), "{log}");
+            Ok(())
+        })
+        .await?;
+        ensure!(server.dig(asked).await? == "192.0.2.3");
         Ok(())
     })
     .await;

@@ -53,10 +53,14 @@ async fn story(server: &mut NameServer) -> Result<()> {
     let heard = thrown??;
     let after = server.resident()?;
     println!("{QUERIES} queries: {heard} answers of any kind came back");
-    println!(
-        "{before} KiB before, {after} KiB after; a client beside it: {} of 20",
-        answered?
+    let answered = answered?;
+    println!("{before} KiB before, {after} KiB after; a client beside it: {answered} of 20");
+    ensure!(
+        answered >= 18,
+        "a client with cookies got {answered} of 20 answers"
     );
+    // One in two beyond the budget is cut, and no longer than its query.
+    ensure!(heard < QUERIES * 6 / 10, "{heard} answers");
     ensure!(
         after <= before + SLACK_KIB,
         "memory grew from {before} to {after} KiB"

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{file, is_empty, workers};
 use crate::dns::{limit::Rule, server::ConnectionLimits};
 
+/// Most answers per second to a network: more than one machine gives.
+const MAX_RESPONSES: u32 = 4_000_000;
+
 /// `[dns]` as written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,7 +32,8 @@ pub struct Dns {
     /// Threads for each address, up to 256. 0, the default, is one per core.
     pub threads: u16,
     /// Answers per second over UDP to one network (/24, /56) of each kind: more is
-    /// cut, so that honest resolvers come by TCP, or dropped. 0 is without limit.
+    /// cut, so that honest resolvers come by TCP, or dropped. Up to 4,000,000; 0 is
+    /// without limit.
     /// Default 200.
     pub responses_per_second: u32,
     /// One in so many answers beyond that is cut instead of dropped, 0 to 10; 0
@@ -104,6 +108,11 @@ impl Dns {
             "needs a certificate: set dns.certificate and dns.key, or acme.domains",
         );
         check.range("dns.threads", self.threads, 0..=super::MAX_WORKERS);
+        check.range(
+            "dns.responses_per_second",
+            self.responses_per_second,
+            0..=MAX_RESPONSES,
+        );
         check.range("dns.slip", self.slip, 0..=10);
         check.range("dns.connections", self.connections, 16..=100_000);
         check.range(

@@ -172,13 +172,40 @@ struct Answering<'a> {
 }
 
 /// The network that an answer is for.
-#[derive(Clone, Copy)]
-struct Client {
-    ranked: super::geo::Ranked,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    pub(super) ranked: super::geo::Ranked,
     /// Its depth, in bits of the family that the query told.
-    scope: u8,
+    pub(super) scope: u8,
     /// Hash of the network.
-    key: u64,
+    pub(super) key: u64,
+}
+
+/// Networks are told apart at least so far, or all clients of a wide leaf, such as all
+/// there are without a database, would be shed or sent on together.
+const MIN_SCOPE_V4: u8 = 16;
+const MIN_SCOPE_V6: u8 = 32;
+
+impl Client {
+    /// Finds the network of an address of which the first bits are known.
+    pub(super) fn find(world: &World, ip: IpAddr, known: u8) -> Self {
+        let found = world.near.table.find_prefix(ip, known);
+        let least = match ip {
+            IpAddr::V4(_) => MIN_SCOPE_V4,
+            IpAddr::V6(_) => MIN_SCOPE_V6,
+        };
+        let scope = found.depth.max(least);
+        Self {
+            ranked: found.ranked,
+            scope,
+            key: network_key(ip, scope),
+        }
+    }
+
+    /// Finds the network of a whole address.
+    pub(super) fn whole(world: &World, ip: IpAddr) -> Self {
+        Self::find(world, ip, if ip.is_ipv4() { 32 } else { 128 })
+    }
 }
 
 impl<'a> Answering<'a> {
@@ -303,7 +330,11 @@ impl<'a> Answering<'a> {
                 };
                 match self.steer(*service, family) {
                     Some(pop) => addresses(encoder, set, family, pop),
-                    None => self.negative(encoder, zone, limit::Kind::NoData),
+                    // Nobody has that family, whoever asks: the scope is everybody's.
+                    None => {
+                        self.client = None;
+                        self.negative(encoder, zone, limit::Kind::NoData);
+                    }
                 }
             }
             Data::Https(service, head) => self.https(encoder, set, *service, head),
@@ -407,18 +438,14 @@ fn add_cookie(options: &mut Options<'_>, world: &World, request: &Request<'_>, e
 
 /// Finds the network that a query is for.
 fn client(world: &World, subnet: Option<&ClientSubnet<'_>>, source: IpAddr) -> Client {
-    let told = subnet.and_then(|subnet| Some((subnet.ip()?, subnet.source)));
-    let (ip, known) = told.unwrap_or_else(|| (source, if source.is_ipv4() { 32 } else { 128 }));
-    let found = world.near.table.find_prefix(ip, known);
-    Client {
-        ranked: found.ranked,
-        scope: found.depth,
-        key: network_key(ip, found.depth),
+    match subnet.and_then(|subnet| Some((subnet.ip()?, subnet.source))) {
+        Some((ip, known)) => Client::find(world, ip, known),
+        None => Client::whole(world, source),
     }
 }
 
 /// Hash of a network: the same for each address in it, at each name server.
-pub(super) fn network_key(ip: IpAddr, depth: u8) -> u64 {
+fn network_key(ip: IpAddr, depth: u8) -> u64 {
     let depth = u32::from(depth);
     match ip {
         IpAddr::V4(ip) => {

@@ -3,13 +3,14 @@
 
 use std::{fmt, net::IpAddr};
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
     World,
-    answer::network_key,
+    answer::Client,
     fleet::{Family, Service},
-    geo::{Embedded, PopId, Rule, Whereabouts},
+    geo::{Embedded, Rule, Whereabouts},
     steer::{self, Board, Choice},
     wire::{Name, NameBuf, NameError},
     zone::{Data, Found},
@@ -101,12 +102,13 @@ pub fn explain(
         None => Service::ALL.to_vec(),
     };
     let near = world.near.explain(client);
-    let list: Vec<PopId> = near.choices.iter().map(|choice| choice.pop).collect();
-    let key = network_key(client, near.network.prefix_len());
+    let seen = Client::whole(world, client);
+    let network = IpNet::new(client, seen.scope).map_or(near.network, |network| network.trunc());
+    let (list, key) = (seen.ranked.as_slice(), seen.key);
     let mut answers = Vec::new();
     for service in services {
         for (family, record) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
-            let choice = steer::choose(&world.fleet, board, &list, service, family, key);
+            let choice = steer::choose(&world.fleet, board, list, service, family, key);
             answers
                 .extend(choice.and_then(|choice| answer(world, service, family, record, choice)));
         }
@@ -132,7 +134,7 @@ pub fn explain(
     Ok(Explained {
         client,
         looked_up_as: near.embedded.map(looked_up_as),
-        network: near.network.to_string(),
+        network: network.to_string(),
         databases: said.collect(),
         whereabouts: whereabouts(near.whereabouts),
         rule: rule(near.rule, near.whereabouts),

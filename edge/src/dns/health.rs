@@ -30,6 +30,10 @@ const RISE: u32 = 6;
 /// A report or a probe that is older says nothing any more.
 const STALE: Duration = Duration::from_secs(15);
 
+/// How long the last report's load and drain count for one that probes find well: when
+/// the origin is away nobody becomes idle by that.
+const LOAD_KEPT: Duration = Duration::from_secs(300);
+
 const SERVICES: usize = Service::ALL.len();
 
 /// What a point of presence says of itself.
@@ -125,11 +129,6 @@ impl Health {
         }
     }
 
-    /// The operator's word on a point of presence.
-    pub fn forced(&self, pop: PopId) -> Option<Forced> {
-        self.pops.get(usize::from(pop.0))?.forced
-    }
-
     /// How everybody does at `now`.
     pub fn board(&self, now: Instant) -> Board {
         let mut board = Board::open(self.pops.len());
@@ -167,8 +166,11 @@ impl Known {
     }
 
     fn standing(&self, now: Instant, service: Service) -> Standing {
-        let report = self.report.filter(|(_, made)| is_fresh(now, *made));
-        let load = report.and_then(|(report, _)| report.load[service as usize]);
+        let age = |made: &Instant| now.saturating_duration_since(*made);
+        let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
+        let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
+        let load = last.and_then(|(report, _)| report.load[service as usize]);
+        let is_draining = last.is_some_and(|(report, _)| report.is_draining);
         let open = Standing::Open {
             load: load.unwrap_or_default(),
         };
@@ -178,25 +180,25 @@ impl Known {
             None => {}
         }
         let is_up = self.probes[service as usize].is_up(now);
-        match (is_up, report) {
-            (Some(false), _) => Standing::Down,
-            (_, Some((report, _))) if report.is_draining => Standing::Draining,
-            (Some(true), _) => open,
+        match is_up {
+            Some(false) => Standing::Down,
+            Some(true) if is_draining => Standing::Draining,
+            Some(true) => open,
+            None if is_fresh && is_draining => Standing::Draining,
             // Nobody has tried, and it says that it serves.
-            (None, Some(_)) if load.is_some() => open,
-            (None, _) if self.is_new(now, service) => open,
-            (None, _) => Standing::Unknown,
+            None if is_fresh && load.is_some() => open,
+            None if self.is_new(now, service) => open,
+            None => Standing::Unknown,
         }
     }
 }
 
 impl Probes {
     fn handle(&mut self, now: Instant, is_ok: bool) {
-        // The first one decides: at the start nothing is held against anybody.
-        let is_first = !self.last.is_some_and(|last| is_fresh(now, last));
+        // At the start nothing is held against anybody; a gap changes nothing.
+        self.is_up |= self.last.is_none();
         self.last = Some(now);
-        if is_first || is_ok == self.is_up {
-            self.is_up = if is_first { is_ok } else { self.is_up };
+        if is_ok == self.is_up {
             self.against = 0;
             return;
         }

@@ -102,7 +102,7 @@ impl Limiter {
         let tag = (hash >> 32) as u32 | 1;
         if place.tag == tag {
             let elapsed = u64::from(now.wrapping_sub(place.at));
-            let earned = elapsed * u64::from(rule.per_second) * (UNIT / 1000);
+            let earned = elapsed.saturating_mul(u64::from(rule.per_second) * (UNIT / 1000));
             place.left = place.left.saturating_add(earned).min(full);
         } else {
             (place.tag, place.left) = (tag, full);

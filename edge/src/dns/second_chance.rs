@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::{
     World,
-    answer::network_key,
+    answer::Client,
     fleet::{Family, Service},
     geo::{PopId, Rule},
     steer::{self, Board, Choice, Standing, Why},
@@ -31,19 +31,19 @@ pub fn better(
     client: IpAddr,
     is_refused: bool,
 ) -> Option<PopId> {
-    let family = match client.to_canonical() {
+    let client = client.to_canonical();
+    let family = match client {
         IpAddr::V4(_) => Family::V4,
         IpAddr::V6(_) => Family::V6,
     };
-    let near = world.near.explain(client.to_canonical());
-    let list: Vec<PopId> = near.choices.iter().map(|choice| choice.pop).collect();
-    let key = network_key(near.address, near.network.prefix_len());
+    let near = world.near.explain(client);
+    let Client { ranked, key, .. } = Client::whole(world, client);
+    let list = ranked.as_slice();
     let mut seen = board.clone();
     if is_refused {
         seen.set(own, Service::Whip, Standing::Down);
     }
-    let Choice { pop, why } =
-        steer::choose(&world.fleet, &seen, &list, Service::Whip, family, key)?;
+    let Choice { pop, why } = steer::choose(&world.fleet, &seen, list, Service::Whip, family, key)?;
     if pop == own || why == Why::Regardless {
         return None;
     }

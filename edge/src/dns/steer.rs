@@ -5,8 +5,8 @@
 //!                 ├─ the first is well, and keeps this network     ─▶ it
 //!                 ├─ it is over its soft limit and sheds the network ─▶ the next that keeps it
 //!                 ├─ it is out of the running                      ─▶ one of the next three, by hash
-//!                 └─ nobody keeps it: the nearest with room; nobody has room, or all are
-//!                    ill: as if all were well
+//!                 └─ nobody keeps it: the nearest with room; else the nearest that works;
+//!                    nobody works: as if all did
 //! ```
 //!
 //! Which networks a point of presence sheds is decided by a hash of the network
@@ -98,7 +98,7 @@ pub enum Why {
     Failover,
     /// All that are well shed the network: this one has room.
     Room,
-    /// Nobody is well, or nobody has room: the first of the list, as if it were.
+    /// Nobody has room: the first of the list that works, or the first, as if it did.
     Regardless,
 }
 
@@ -130,7 +130,7 @@ impl Why {
             Self::Shed => "the first is over its soft limit and sheds this network",
             Self::Failover => "the first is down, draining, unknown or full",
             Self::Room => "all that are well shed this network; this one has room",
-            Self::Regardless => "none is well or has room: as if all were",
+            Self::Regardless => "none has room: the first that works, or as if all did",
         }
     }
 }
@@ -176,10 +176,12 @@ pub fn choose(
     if let Some(pop) = in_order().find(|id| keeps(*id)) {
         return choice(pop, why);
     }
-    match in_order().find(|id| room(*id).is_some()) {
-        Some(pop) => choice(pop, Why::Room),
-        None => choice(first, Why::Regardless),
+    if let Some(pop) = in_order().find(|id| room(*id).is_some()) {
+        return choice(pop, Why::Room);
     }
+    // Full is better than dead.
+    let is_open = |id: &PopId| matches!(board.get(*id, service), Standing::Open { .. });
+    choice(in_order().find(is_open).unwrap_or(first), Why::Regardless)
 }
 
 /// The list, and behind it all others by their distance from its first.

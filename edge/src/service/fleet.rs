@@ -21,8 +21,8 @@ use crate::{
         World,
         cookie::Cookies,
         explain::{self, Explained},
-        fleet::{Checked, Service, file::FleetFile},
-        geo::{Loaded, PopId, Watch, Watched},
+        fleet::{Checked, Fleet, Service, file::FleetFile},
+        geo::{Database, Loaded, PopId, Watch, Watched},
         health::{Forced, Health, Report},
         metrics::{Metrics, Steered},
         second_chance,
@@ -42,6 +42,10 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What cookies are made with is made of no fewer bytes.
 const MIN_SECRET: usize = 22;
+
+/// The secret that counts, and the one of before: whoever shows a forged cookie or mark
+/// is looked at with each.
+const MAX_SECRETS: usize = 2;
 
 /// Longest secret that is read.
 const MAX_SECRET: u64 = 4096;
@@ -75,6 +79,9 @@ pub enum Error {
         .0.display()
     )]
     ShortSecret(PathBuf),
+    /// There are more than the one that counts and the one of before.
+    #[error("{}: has more than two secrets: leave the newest two", .0.display())]
+    ManySecrets(PathBuf),
 }
 
 /// What is answered from, and what keeps that up to date.
@@ -100,7 +107,7 @@ pub fn world(config: &Config) -> Result<Option<World>, Error> {
 
 fn make(fleet: &config::fleet::Known, config: &Config) -> Result<(World, Watched), Error> {
     let cookies = cookies(fleet)?;
-    let (checked, watched, near) = read(fleet)?;
+    let (checked, watched, near) = read(fleet, &[])?;
     let world = World {
         name: workers::pop_name(config).into(),
         steered: Arc::new(Steered::register(&checked.fleet)),
@@ -165,22 +172,49 @@ impl Known {
         self.shared.world.load_full()
     }
 
-    /// Takes what a point of presence says of itself.
-    pub(super) fn handle_report(&self, pop: PopId, report: Report, made: Instant) {
-        self.health().handle_report(pop, report, made);
+    /// Takes what a point of presence of `fleet` says of itself. After a reload its
+    /// number may be that of another one: what belongs to the fleet before is passed
+    /// over.
+    pub(super) fn handle_report(
+        &self,
+        fleet: &Arc<Fleet>,
+        pop: PopId,
+        report: Report,
+        made: Instant,
+    ) {
+        let mut health = self.health();
+        if self.is_current(fleet) {
+            health.handle_report(pop, report, made);
+        }
     }
 
-    /// Takes the result of a probe.
-    pub(super) fn handle_probe(&self, now: Instant, pop: PopId, service: Service, is_ok: bool) {
-        self.health().handle_probe(now, pop, service, is_ok);
+    /// Takes the result of a probe of `fleet`, likewise.
+    pub(super) fn handle_probe(
+        &self,
+        fleet: &Arc<Fleet>,
+        now: Instant,
+        pop: PopId,
+        (service, is_ok): (Service, bool),
+    ) {
+        let mut health = self.health();
+        if self.is_current(fleet) {
+            health.handle_probe(now, pop, service, is_ok);
+        }
+    }
+
+    /// Asked under the lock of `health`, under which a reload changes both.
+    fn is_current(&self, fleet: &Arc<Fleet>) -> bool {
+        Arc::ptr_eq(fleet, &self.shared.world.load().fleet)
     }
 
     /// Takes an operator's word; `false` when there is no such point of presence.
     pub(super) fn force(&self, name: &str, forced: Option<Forced>) -> bool {
+        let mut health = self.health();
         let Some(pop) = self.world().fleet.find(name) else {
             return false;
         };
-        self.health().force(pop, forced);
+        health.force(pop, forced);
+        drop(health);
         self.look(clock::now());
         true
     }
@@ -211,7 +245,8 @@ impl Known {
     /// Reads the fleet's file anew, and the databases. What is answered changes at
     /// once, or not at all.
     pub(super) fn reload(&self, config: &config::fleet::Known) -> Result<(), Error> {
-        let (checked, watched, near) = read(config)?;
+        let in_use = self.world().near.databases.clone();
+        let (checked, watched, near) = read(config, &in_use)?;
         let mut running = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         // It ends before the world changes, or it would put an old table into the new
         // one.
@@ -246,9 +281,13 @@ impl Known {
 
 /// Reads the fleet's file, and the databases as far as they can be used: without
 /// one, clients are still sent somewhere.
-fn read(config: &config::fleet::Known) -> Result<(Checked, Watched, Loaded), Error> {
+fn read(
+    config: &config::fleet::Known,
+    in_use: &[Arc<Database>],
+) -> Result<(Checked, Watched, Loaded), Error> {
     let checked = FleetFile::load(&config.file)?;
-    let mut watched = Watched::new(Arc::new(checked.plan.clone()), &config.databases);
+    let plan = Arc::new(checked.plan.clone());
+    let mut watched = Watched::new(plan, &config.databases).holding(in_use);
     let seen = watched.look(clock::utc());
     let near = seen.loaded.ok_or(Error::Table)?;
     Ok((checked, watched, near))
@@ -330,6 +369,9 @@ fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
     let text = read_secrets(&path)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let secrets: Vec<String> = lines.map(str::to_owned).collect();
+    if secrets.len() > MAX_SECRETS {
+        return Err(Error::ManySecrets(path));
+    }
     match secrets.is_empty() || secrets.iter().any(|secret| secret.len() < MIN_SECRET) {
         true => Err(Error::ShortSecret(path)),
         false => Ok(secrets),

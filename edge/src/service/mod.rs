@@ -167,7 +167,14 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let elsewhere = config.http.redirect_to.clone();
     let mut tasks = Tasks::new();
     edge.spawn(&lifecycle, &prometheus, &mut tasks)?;
-    tokio::spawn(signals.drive(lifecycle.clone(), async move || reload.run()));
+    let reload = Arc::new(reload);
+    tokio::spawn(signals.drive(lifecycle.clone(), async move || {
+        // Databases take seconds, and a fault in here must not take the signals along.
+        let reload = Arc::clone(&reload);
+        if let Err(error) = tokio::task::spawn_blocking(move || reload.run()).await {
+            tracing::error!(%error, "the reload has failed");
+        }
+    }));
     lifecycle.advance(Phase::Ready);
     systemd::ready();
     tracing::info!("ready");

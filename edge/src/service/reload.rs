@@ -60,10 +60,9 @@ impl Reload {
         {
             config.turn = self.config.turn.clone();
         }
-        if let (Some(new), Some(old)) = (&config.fleet, &self.config.fleet)
-            && new.secret_file == old.secret_file
-        {
-            config.fleet = self.config.fleet.clone();
+        if let (Some(new), Some(old)) = (&mut config.fleet, &self.config.fleet) {
+            new.file.clone_from(&old.file);
+            new.databases.clone_from(&old.databases);
         }
         config != self.config
     }

@@ -59,7 +59,8 @@ impl Reporter {
     pub(super) fn state(&self) -> Report {
         Report {
             made: clock::utc(),
-            is_draining: self.lifecycle.phase() >= Phase::Draining,
+            // Without an origin nobody can be taken.
+            is_draining: self.lifecycle.phase() >= Phase::Draining || !self.gateway.has_origin(),
             loads: Loads {
                 whip: Some(self.gateway.load()),
                 turn: self.appliance.as_ref().map(|appliance| appliance.load()),

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use inlet_common::{clock, roq::pop};
 use metrics::{Gauge, Unit, describe_gauge, gauge};
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{fleet::Known, reporter::Reporter};
 use crate::{
     dns::{
         World,
-        fleet::{Fleet, Service},
+        fleet::{Fleet, Pop, Service},
         geo::PopId,
         health::Report,
         steer::{Board, Standing},
@@ -62,7 +62,11 @@ impl Watcher {
                 _ = tick.tick() => {}
             }
             let now = self.known.world();
-            if !Arc::ptr_eq(&now.fleet, &world.fleet) {
+            let has_ended = probing.as_ref().is_some_and(JoinHandle::is_finished);
+            if has_ended {
+                tracing::error!("probing has ended; it begins anew");
+            }
+            if has_ended || !Arc::ptr_eq(&now.fleet, &world.fleet) {
                 stop(probing.take());
                 probing = self.probe(&now);
                 world = now;
@@ -74,30 +78,30 @@ impl Watcher {
     }
 
     /// Takes what was said since the last time.
-    fn hear(&self, fleet: &Fleet) {
+    fn hear(&self, fleet: &Arc<Fleet>) {
         if let Some(gateway) = &self.gateway {
             for (name, heard) in &*gateway.fleet().heard() {
                 if let Some(id) = fleet.find(name.as_str()) {
-                    self.known.handle_report(id, said(&heard.report), heard.at);
+                    let said = said(&heard.report);
+                    self.known.handle_report(fleet, id, said, heard.at);
                 }
             }
         }
         // Of itself nobody knows sooner.
         if let (Some(reporter), Some(id)) = (&self.reporter, fleet.find(&self.own)) {
-            self.known
-                .handle_report(id, said(&reporter.state()), clock::now());
+            let said = said(&reporter.state());
+            self.known.handle_report(fleet, id, said, clock::now());
         }
     }
 
-    fn probe(&self, world: &World) -> Option<tokio::task::JoinHandle<()>> {
+    fn probe(&self, world: &World) -> Option<JoinHandle<()>> {
         let prober = self.prober.clone()?;
         let known = Arc::clone(&self.known);
         let fleet = Arc::clone(&world.fleet);
-        let targets = world
-            .fleet
-            .pops()
-            .iter()
-            .map(|pop| target(pop, &world.fleet));
+        // Behind NAT it may not reach itself, and it knows better anyway.
+        let is_other = |pop: &&Pop| self.reporter.is_none() || pop.name != self.own;
+        let others = world.fleet.pops().iter().filter(is_other);
+        let targets = others.map(|pop| target(pop, &world.fleet));
         let rounds = rounds::Rounds {
             canary: prober.canary,
             targets: targets.collect(),
@@ -106,14 +110,14 @@ impl Watcher {
         };
         let tell = move |name: &str, found: Findings| {
             if let Some(id) = fleet.find(name) {
-                tell(&known, id, &found);
+                tell(&known, &fleet, id, &found);
             }
         };
         Some(tokio::spawn(rounds.run(tell)))
     }
 }
 
-fn stop(probing: Option<tokio::task::JoinHandle<()>>) {
+fn stop(probing: Option<JoinHandle<()>>) {
     if let Some(probing) = probing {
         probing.abort();
     }
@@ -122,7 +126,7 @@ fn stop(probing: Option<tokio::task::JoinHandle<()>>) {
 /// A service is well when all of it is: a server whose TLS is broken is of no use to
 /// those who get through by nothing else. One that is busy works, and says itself how
 /// busy it is; where there is no way from here, nothing was seen.
-fn tell(known: &Known, id: PopId, found: &Findings) {
+fn tell(known: &Known, fleet: &Arc<Fleet>, id: PopId, found: &Findings) {
     let now = clock::now();
     let turn = [found.stun, found.turn_udp, found.turn_tcp, found.turn_tls];
     for (service, found) in [(Service::Whip, &[found.whip][..]), (Service::Turn, &turn)] {
@@ -134,7 +138,7 @@ fn tell(known: &Known, id: PopId, found: &Findings) {
         if seen.peek().is_some() {
             let is_ok =
                 seen.all(|found| found.is_ok() || found.is_err_and(|error| error.is_busy()));
-            known.handle_probe(now, id, service, is_ok);
+            known.handle_probe(fleet, now, id, (service, is_ok));
         }
     }
 }
@@ -147,7 +151,7 @@ fn said(report: &pop::Report) -> Report {
     }
 }
 
-fn target(pop: &crate::dns::fleet::Pop, fleet: &Fleet) -> Target {
+fn target(pop: &Pop, fleet: &Fleet) -> Target {
     let serves = |service| pop.services.contains(&service);
     let ports = fleet.turn_ports();
     let turn = |port: u16| Some(port).filter(|port| *port != 0 && serves(Service::Turn));

@@ -15,9 +15,9 @@ use super::{
     file::{self, FleetFile},
 };
 
-/// Most addresses of a family that a point of presence has: as many as fit an
-/// answer three times the size of its query.
-const MAX_ADDRESSES: usize = 4;
+/// Most addresses of a family that a point of presence has: more would not fit an
+/// answer of three times its query.
+const MAX_ADDRESSES: usize = 2;
 
 /// Longest TTL: a day, after which even a forgotten one is gone.
 const MAX_TTL: Duration = Duration::from_secs(24 * 3600);

@@ -76,6 +76,17 @@ impl Watched {
         }
     }
 
+    /// Begins with databases that are in use already: what is worse than those is
+    /// refused from the first look on.
+    #[must_use]
+    pub fn holding(mut self, databases: &[Arc<Database>]) -> Self {
+        for file in &mut self.files {
+            let mut held = databases.iter().filter(|held| held.path() == file.path);
+            file.in_use = held.next().cloned();
+        }
+        self
+    }
+
     /// Looks at the files. The first time there is a table in any case, though it be of
     /// the overrides alone; later when a file is another one.
     pub fn look(&mut self, now: UtcTime) -> Seen {

@@ -52,10 +52,10 @@ fn probed(results: &str) -> String {
 
 #[test]
 fn three_failures_take_out_and_six_successes_bring_back() {
-    assert_eq!(probed("+---++++++-"), "uuuddddddduu".get(..11).unwrap());
+    assert_eq!(probed("+---++++++-"), "uuudddddduu");
     // One success between starts the count anew.
     assert_eq!(probed("+--+--+---"), "uuuuuuuuud");
-    assert_eq!(probed("-+++++-++++++"), "ddddddddddddu");
+    assert_eq!(probed("---+++++-++++++"), "uuddddddddddddu");
 }
 
 #[test]
@@ -66,7 +66,9 @@ fn who_was_never_heard_of_is_well_for_a_while() {
     assert_eq!(standing(&health, STALE), open);
     assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
     // Not in spite of what was heard.
-    health.handle_probe(now, POP, Service::Turn, false);
+    for _ in 0..FALL {
+        health.handle_probe(now, POP, Service::Turn, false);
+    }
     assert_eq!(standing(&health, EVERY), Standing::Down);
     // A fleet that has it no more, and then has it again, hears anew.
     let other = Fleet::default();
@@ -83,9 +85,9 @@ fn who_was_never_heard_of_is_well_for_a_while() {
 }
 
 #[test]
-fn the_first_probe_decides() {
-    assert_eq!(probed("+"), "u");
-    assert_eq!(probed("-"), "d");
+fn one_failure_at_the_start_is_held_against_nobody() {
+    assert_eq!(probed("-+"), "uu");
+    assert_eq!(probed("---"), "uud");
 }
 
 #[test]
@@ -119,7 +121,9 @@ fn a_probe_counts_before_a_report() {
         is_draining: true,
     };
     health.handle_report(POP, report, now);
-    health.handle_probe(now, POP, Service::Turn, false);
+    for _ in 0..FALL {
+        health.handle_probe(now, POP, Service::Turn, false);
+    }
     let board = health.board(now);
     assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
     assert_eq!(board.get(POP, Service::Turn), Standing::Down);
@@ -152,4 +156,25 @@ fn an_operators_word_counts_before_all_else() {
     assert_eq!(standing, Standing::Open { load: 0.0 });
     health.force(POP, None);
     assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
+}
+
+/// When the origin is away for a while, nobody becomes idle by that.
+#[test]
+fn the_last_load_counts_while_probes_find_it_well() {
+    let (mut health, now) = health();
+    let report = Report {
+        load: [Some(0.95), None],
+        is_draining: false,
+    };
+    health.handle_report(POP, report, now);
+    let full = Standing::Open { load: 0.95 };
+    let idle = Standing::Open { load: 0.0 };
+    for (after, standing) in [
+        (2 * STALE, full),
+        (LOAD_KEPT, full),
+        (LOAD_KEPT + EVERY, idle),
+    ] {
+        health.handle_probe(now + after, POP, Service::Whip, true);
+        assert_eq!(health.board(now + after).get(POP, Service::Whip), standing);
+    }
 }

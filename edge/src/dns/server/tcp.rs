@@ -138,16 +138,30 @@ async fn connection(stream: TcpStream, client: SocketAddr, tls: Option<TlsAccept
     }
 }
 
-/// Reads queries and answers them until the client has no more, or takes too long.
+/// Answers until the client has no more, and takes leave: TLS wants to know that
+/// nothing was cut off (RFC 8446 §6.1).
 async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    client: SocketAddr,
+    place: &Place,
+) -> io::Result<()> {
+    let ended = answer_all(&mut stream, client, place).await;
+    match timeout(WRITE_TIMEOUT, stream.shutdown()).await {
+        Ok(closed) => ended.and(closed),
+        Err(_) => ended,
+    }
+}
+
+/// Reads queries and answers them until the client has no more, or takes too long.
+async fn answer_all(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     client: SocketAddr,
     place: &Place,
 ) -> io::Result<()> {
     let mut query = Vec::new();
     let mut answer = Vec::new();
     let mut patience = FIRST_QUERY;
-    while let Ok(read) = timeout(patience, read(&mut stream, &mut query)).await {
+    while let Ok(read) = timeout(patience, read(stream, &mut query)).await {
         if !read? {
             return Ok(());
         }

@@ -206,6 +206,9 @@ proptest! {
         let is_good = has_room(&standings[usize::from(choice.pop.0)]);
         prop_assert_eq!(is_good, standings.iter().any(has_room));
         prop_assert_eq!(choice.why == Why::Regardless, !is_good);
+        let is_open = |standing: &Standing| matches!(standing, Standing::Open { .. });
+        let works = is_open(&standings[usize::from(choice.pop.0)]);
+        prop_assert_eq!(works, standings.iter().any(is_open), "full is better than dead");
         // And the same network gets the same again.
         prop_assert_eq!(chosen(&fleet, &board, &list, key), choice);
     }

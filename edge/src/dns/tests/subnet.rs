@@ -11,8 +11,7 @@ fn the_clients_network_decides_and_comes_back_with_its_scope() {
     // The resolver is near Frankfurt, its clients are not.
     let client = Client::from("10.1.0.53");
     for (network, told, scope) in [
-        // Its neighbour is told the same, since it is sent to the first of all.
-        ("10.1.2.0/24", "192.0.2.10", 15),
+        ("10.1.2.0/24", "192.0.2.10", 16),
         ("10.2.2.0/24", "198.51.100.10", 16),
         ("10.3.64.0/24", "203.0.113.10", 18),
         ("10.3.127.128/25", "203.0.113.10", 18),
@@ -116,6 +115,39 @@ fn names_that_are_the_same_for_all_have_scope_0() {
     assert_eq!(echoed(&text).unwrap()[3], 0);
     let https = Client::new().ask(&ask("whip.inlet.example", 65).subnet("10.2.2.0/24"));
     assert_eq!(echoed(&https).unwrap()[3], 16);
+}
+
+/// RFC 7871 §7.4: what is the same for everybody has scope 0.
+#[test]
+fn a_family_that_nobody_has_is_missing_for_everybody() {
+    let mut client = Client::new();
+    let mut pops = client.world.fleet.pops().to_vec();
+    for pop in &mut pops {
+        pop.ipv6.clear();
+    }
+    client.world.fleet = Arc::new(crate::dns::fleet::Fleet::new(pops));
+    let response = client.ask(&ask("whip.inlet.example", AAAA).subnet("10.2.2.0/24"));
+    assert!(response.is_negative());
+    assert_eq!(echoed(&response).unwrap()[3], 0);
+}
+
+/// Without a database all clients have one leaf; they are not sent on together.
+#[test]
+fn the_clients_of_one_that_is_out_are_spread() {
+    let mut client = Client::new();
+    let fra = client.world.fleet.find("fra").unwrap();
+    let whip = crate::dns::fleet::Service::Whip;
+    client
+        .board
+        .set(fra, whip, crate::dns::steer::Standing::Down);
+    let mut told = std::collections::BTreeMap::new();
+    for network in 0..100_u8 {
+        client.source = [20, network, 0, 1].into();
+        let answers = client.ask(&ask("whip.inlet.example", A)).answers();
+        *told.entry(answers[0].clone()).or_insert(0) += 1;
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.values().all(|count| *count > 15), "{told:?}");
 }
 
 #[test]

@@ -164,9 +164,6 @@ struct Reading<'a> {
     cursor: Cursor<'a>,
 }
 
-/// A message's question and its OPT, where it has them.
-type Body<'a> = (Option<Question<'a>>, Option<Edns<'a>>);
-
 impl<'a> Reading<'a> {
     const fn reject(&self, rcode: Rcode) -> Reject<'a> {
         Reject::Error {
@@ -177,7 +174,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn body(&mut self, counts: Counts) -> Option<Body<'a>> {
+    /// The question and OPT, where there are such.
+    fn body(&mut self, counts: Counts) -> Option<(Option<Question<'a>>, Option<Edns<'a>>)> {
         let question = match counts.questions {
             0 => None,
             1 => Some(self.question()?),

@@ -60,8 +60,8 @@ pub fn build(fleet: &Fleet, zones: &[file::Zone], check: &mut Check) -> Zones {
         .filter_map(|zone| Some((zone, building.apex(zone)?)))
         .collect();
     zones.sort_by_key(|(_, apex)| std::cmp::Reverse(suffixes(apex.as_bytes()).count()));
-    for (index, (zone, apex)) in zones.iter().enumerate() {
-        building.zone(index, zone, apex);
+    for (zone, apex) in &zones {
+        building.zone(zone, apex);
     }
     building.hosts(fleet);
     building.finish()
@@ -86,7 +86,7 @@ impl Building<'_> {
         parsed.ok()
     }
 
-    fn zone(&mut self, index: usize, zone: &file::Zone, apex: &Name) {
+    fn zone(&mut self, zone: &file::Zone, apex: &Name) {
         if self.zones.iter().any(|other| other.apex == *apex) {
             return self.complain(format!("{apex} is there twice: make one of them"));
         }
@@ -116,6 +116,8 @@ impl Building<'_> {
             ));
         };
         let soa = data::soa(apex, &primary, &contact, zone.serial, negative_ttl);
+        // Only now: a zone before this one may have been refused.
+        let index = self.zones.len();
         self.zones.push(Zone {
             apex: apex.clone(),
             soa: soa.clone(),
@@ -250,9 +252,14 @@ impl Building<'_> {
     }
 
     fn set(&mut self, zone: usize, owner: &Name, kind: Kind, ttl: u32, data: Data) {
-        if owner.labels_before(&self.zones[zone].apex).is_none() {
+        // The inner zones come first.
+        let mut zones = self.zones.iter();
+        let of = zones.position(|zone| owner.labels_before(&zone.apex).is_some());
+        if of != Some(zone) {
             let apex = &self.zones[zone].apex;
-            let problem = format!("{owner} does not lie in the zone {apex}");
+            let problem = format!(
+                "{owner} does not lie in the zone {apex}, or lies in one of this file within it"
+            );
             return self.complain(problem);
         }
         let node = self.nodes.entry(owner.clone()).or_default();
@@ -270,30 +277,26 @@ impl Building<'_> {
         node.sets.push(RecordSet { kind, ttl, data });
     }
 
-    /// Fills in the names that exist because of others below them.
+    /// Fills in the names that exist because of others below them, zones within zones
+    /// included.
     fn finish(mut self) -> Zones {
-        let owners: BTreeSet<(usize, Name)> = self
-            .nodes
-            .iter()
-            .map(|(name, node)| (node.zone, name.clone()))
-            .collect();
+        let owners: BTreeSet<Name> = self.nodes.keys().cloned().collect();
         let mut lengths = [false; MAX_NAME + 1];
         for zone in &self.zones {
             if let Some(length) = lengths.get_mut(zone.apex.wire_len()) {
                 *length = true;
             }
         }
-        for (zone, owner) in owners {
-            let apex = self.zones[zone].apex.wire_len();
-            let above = suffixes(owner.as_bytes()).skip(1);
-            for name in above.take_while(|name| name.len() > apex) {
-                if !self.nodes.contains_key(name) {
-                    let empty = Node {
-                        zone,
-                        sets: Vec::new(),
-                    };
-                    self.nodes.insert(Name::from_wire(name), empty);
-                }
+        for owner in owners {
+            for name in suffixes(owner.as_bytes()).skip(1) {
+                let name = Name::from_wire(name);
+                let mut zones = self.zones.iter();
+                let zone = zones.position(|zone| name.labels_before(&zone.apex).is_some());
+                let Some(zone) = zone else { break };
+                self.nodes.entry(name).or_insert_with(|| Node {
+                    zone,
+                    sets: Vec::new(),
+                });
             }
         }
         Zones {

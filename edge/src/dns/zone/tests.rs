@@ -4,7 +4,11 @@ use std::path::Path;
 
 use inlet_common::config::{self, Error};
 
-use crate::dns::fleet::{Checked, Service, file::FleetFile};
+use super::Found;
+use crate::dns::{
+    fleet::{Checked, Service, file::FleetFile},
+    wire::{Name, NameBuf},
+};
 
 const SAMPLE: &str = include_str!("../../../../config/fleet.toml");
 
@@ -155,6 +159,35 @@ fn all_that_is_wrong_with_zones_is_said() {
     }
     let twice = problems(&[POP, ZONE, ZONE].concat());
     assert!(twice[0].contains("is there twice"), "{twice:?}");
+}
+
+#[test]
+fn a_zone_that_is_refused_does_not_shift_the_others() {
+    let broken = "[[zone]]\nname = \"a.inlet.example\"\nname_servers = []\n";
+    let told = problems(&[POP, broken, ZONE].concat());
+    assert!(told[0].contains("name at least one"), "{told:?}");
+}
+
+#[test]
+fn a_name_belongs_to_the_innermost_zone() {
+    let inner = ZONE.replace("inlet.example", "x.eu.inlet.example");
+    for name in ["x.eu", "deep.x.eu"] {
+        let record =
+            format!("[[zone.record]]\nname = \"{name}\"\ntype = \"A\"\ndata = \"192.0.2.1\"\n");
+        let told = problems(&[POP, ZONE, &record, &inner].concat());
+        assert!(
+            told[0].contains("lies in one of this file within it"),
+            "{told:?}"
+        );
+    }
+    // RFC 8020: what lies between the two exists, in the outer one.
+    let checked = load(&[POP, ZONE, &inner].concat()).unwrap();
+    let between = NameBuf::from(&"eu.inlet.example".parse::<Name>().unwrap());
+    let Found::Node(zone, node) = checked.zones.find(&between) else {
+        panic!("it is there");
+    };
+    assert_eq!(zone.apex.to_string(), "inlet.example.");
+    assert!(node.sets().is_empty());
 }
 
 #[test]

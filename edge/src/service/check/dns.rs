@@ -19,6 +19,7 @@ impl Findings {
     /// What is known of the fleet.
     pub(super) fn fleet(&mut self, config: &Config, known: &Known, now: UtcTime) {
         self.note(fleet::world(config));
+        self.note(fleet::prober(config));
         for path in &known.databases {
             let Some(database) = self.note(Database::open(path, now)) else {
                 continue;
