@@ -26,7 +26,7 @@ impl Lending {
     pub(super) fn lend(&mut self, frame: frame::Video, quarter_turns: u8) -> Arc<Picture> {
         self.lent.retain(|picture| picture.strong_count() > 0);
         if self.lent.len() >= MOST_LENT {
-            let mut copy = frame::Video::empty();
+            let mut copy = frame::Video::new(frame.format(), frame.width(), frame.height());
             copy.clone_from(&frame);
             return Arc::new(Picture::new(copy, quarter_turns));
         }
