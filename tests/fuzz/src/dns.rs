@@ -74,15 +74,15 @@ impl Rig {
             }
         }
         if let Ok(query) = wire::parse(message) {
-            if has_no_family(message) {
+            // Records that are stepped over here are read by the other parser.
+            let counts = [0, 0, 0, 0, 0, u8::from(query.edns.is_some())];
+            if message[6..12] != counts || has_no_family(message) {
                 return;
             }
             let theirs = Message::from_bytes(message).expect("others read it too");
             let asked = query.question.map(|question| question.kind.0);
-            let they = theirs
-                .queries
-                .first()
-                .map(|query| u16::from(query.query_type()));
+            let they = theirs.queries.first();
+            let they = they.map(|query| u16::from(query.query_type()));
             assert_eq!(asked, they);
             assert_eq!(query.edns.is_some(), theirs.edns.is_some());
         }
