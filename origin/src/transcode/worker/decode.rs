@@ -20,7 +20,6 @@ use inlet_common::clock;
 use super::{
     Error, encode,
     gauge::{Gauges, Reporter},
-    lending::Lending,
     scale::Picture,
     screen::Screen,
     send,
@@ -130,7 +129,6 @@ fn report(
 #[derive(Default)]
 struct Source {
     decoder: Option<(VideoCodec, decoder::Video)>,
-    lending: Lending,
     /// Pictures are withheld until the next key frame.
     frozen: bool,
     /// Of its last picture.
@@ -167,11 +165,10 @@ impl Source {
             self.frozen = true;
             return;
         };
-        let (lending, size) = (&mut self.lending, &mut self.size);
-        let is_good = decode(decoder, coded, |capture, frame| {
-            let picture = lending.lend(frame, coded.quarter_turns);
+        let size = &mut self.size;
+        let is_good = decode(decoder, coded, |capture, picture| {
             *size = Some(picture.upright());
-            screen.push(capture, picture);
+            screen.push(capture, Arc::new(picture));
         });
         if !is_good {
             gauges.decode_error();
@@ -185,7 +182,7 @@ impl Source {
 fn decode(
     decoder: &mut decoder::Video,
     coded: &Coded,
-    mut show: impl FnMut(MediaTime, frame::Video),
+    mut show: impl FnMut(MediaTime, Picture),
 ) -> bool {
     if coded.data.is_empty() {
         return false;
@@ -205,7 +202,7 @@ fn decode(
             let capture = frame
                 .timestamp()
                 .map_or(coded.capture, MediaTime::from_micros);
-            show(capture, frame);
+            show(capture, Picture::new(frame, coded.quarter_turns));
         }
     }
 }

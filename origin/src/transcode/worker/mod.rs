@@ -42,8 +42,6 @@ mod drift;
 pub(crate) mod dry;
 mod encode;
 mod gauge;
-mod huge_pages;
-mod lending;
 mod opus;
 mod placement;
 mod sandbox;
@@ -131,15 +129,8 @@ pub fn run() -> Result<std::convert::Infallible, Error> {
     ffi::lower_priority(NICE);
     // Nothing of a stranger's has come yet; afterwards no device can be opened.
     let open = |(index, rung)| encode::open(&spec, index, rung);
-    let open_all = || {
-        let rungs = spec.ladder.iter().enumerate();
-        rungs.map(open).collect::<Result<Vec<_>, _>>()
-    };
-    let encoders = match spec.encoder.device() {
-        // Drivers have threads, and all must get the same filters.
-        Some(_) => open_all(),
-        None => huge_pages::without(open_all)?,
-    }?;
+    let rungs = spec.ladder.iter().enumerate();
+    let encoders: Vec<_> = rungs.map(open).collect::<Result<_, _>>()?;
     lock_up(spec.memory_limit, spec.encoder.device())?;
     let pipeline = Pipeline::start(spec, encoders, sink)?;
     while let Some(message) = messages.next()? {

@@ -43,12 +43,6 @@ impl Picture {
         }
     }
 
-    /// The picture as it was coded.
-    #[cfg(test)]
-    pub(super) fn frame(&self) -> &frame::Video {
-        &self.frame
-    }
-
     /// Size as it is shown upright.
     pub(super) fn upright(&self) -> Resolution {
         let (width, height) = (self.frame.width(), self.frame.height());
