@@ -4,7 +4,7 @@
 //! with one run, and an `mdat` with the samples back to back.
 
 use bytes::Bytes;
-use mp4_atom::{Atom, Decode, FourCC, Header, Moof};
+use mp4_atom::{Atom, Decode, FourCC, Header, Moof, Tfdt, Tfhd, Traf, Trun};
 
 use super::{Error, NON_SYNC_SAMPLE, Sample};
 
@@ -15,14 +15,28 @@ use super::{Error, NON_SYNC_SAMPLE, Sample};
 ///
 /// [`Error::Foreign`] for bytes that no chunk of ours has.
 pub(crate) fn samples(chunk: &Bytes) -> Result<(u64, Vec<Sample>), Error> {
-    let mut rest = chunk.clone();
-    let mut moof = None;
+    let moof = find(chunk, Moof::KIND)?;
+    let traf = find(&moof, Traf::KIND)?;
+    let head: Tfhd = read(&traf)?;
+    let start: Tfdt = read(&traf)?;
+    let run: Trun = read(&traf)?;
+    let samples = cut(&head, &run, find(chunk, FourCC::new(b"mdat"))?)?;
+    Ok((start.base_media_decode_time, samples))
+}
+
+/// The only boxes that are decoded are those that say where samples lie. Others,
+/// which a library may find room for without end, are stepped over.
+fn read<A: Atom>(boxes: &Bytes) -> Result<A, Error> {
+    Ok(A::decode_body(&mut find(boxes, A::KIND)?.as_ref())?)
+}
+
+/// What the first box of a kind holds.
+fn find(boxes: &Bytes, kind: FourCC) -> Result<Bytes, Error> {
+    let mut rest = boxes.clone();
     loop {
-        let (kind, body) = next_box(&mut rest)?;
-        if kind == FourCC::new(b"moof") {
-            moof = Some(Moof::decode_body(&mut body.as_ref())?);
-        } else if kind == FourCC::new(b"mdat") {
-            return cut(&moof.ok_or(Error::Foreign)?, body);
+        let (found, body) = next_box(&mut rest)?;
+        if found == kind {
+            return Ok(body);
         }
     }
 }
@@ -37,12 +51,9 @@ fn next_box(rest: &mut Bytes) -> Result<(FourCC, Bytes), Error> {
     Ok((header.kind, whole.split_off(body)))
 }
 
-fn cut(moof: &Moof, mut data: Bytes) -> Result<(u64, Vec<Sample>), Error> {
-    let traf = moof.traf.first().ok_or(Error::Foreign)?;
-    let start = traf.tfdt.as_ref().ok_or(Error::Foreign)?;
-    let run = traf.trun.first().ok_or(Error::Foreign)?;
-    let ordinary = traf.tfhd.default_sample_duration.unwrap_or(0);
-    let flags = traf.tfhd.default_sample_flags.unwrap_or(NON_SYNC_SAMPLE);
+fn cut(head: &Tfhd, run: &Trun, mut data: Bytes) -> Result<Vec<Sample>, Error> {
+    let ordinary = head.default_sample_duration.unwrap_or(0);
+    let flags = head.default_sample_flags.unwrap_or(NON_SYNC_SAMPLE);
     let mut samples = Vec::new();
     for entry in run.samples.iter() {
         let size = usize::try_from(entry.size.ok_or(Error::Foreign)?);
@@ -53,7 +64,7 @@ fn cut(moof: &Moof, mut data: Bytes) -> Result<(u64, Vec<Sample>), Error> {
             sync: entry.flags.unwrap_or(flags) != NON_SYNC_SAMPLE,
         });
     }
-    Ok((start.base_media_decode_time, samples))
+    Ok(samples)
 }
 
 #[cfg(test)]
@@ -105,5 +116,17 @@ mod tests {
         for length in 0..whole.len() {
             assert!(samples(&whole.slice(..length)).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn a_box_that_is_not_needed_takes_no_room() {
+        let boxed = |kind: &[u8; 4], body: &[u8]| {
+            let size = u32::try_from(8 + body.len()).unwrap();
+            [&size.to_be_bytes()[..], kind, body].concat()
+        };
+        // Four billion descriptions without a byte each.
+        let descriptions = boxed(b"sgpd", b"\0\0\0\0none\xFF\xFF\xFF\xFF");
+        let moof = boxed(b"moof", &boxed(b"traf", &descriptions));
+        assert!(samples(&moof.into()).is_err());
     }
 }
