@@ -3,6 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    timeline::{FrameRate, MediaTime},
+    transcode::{
+        Encoder, Input, Output, Preset, Report, Spec, VideoCodec,
+        ladder::{MAX_RUNGS, Resolution, Rung},
+    },
+};
 
 proptest! {
     #[test]
@@ -116,7 +123,7 @@ fn oversized_messages_are_refused_on_both_sides() {
 
 #[test]
 fn rung_out_of_range_is_refused() {
-    let mut message = vec![VIDEO_FRAME, MAX_RUNGS as u8];
+    let mut message = vec![output::VIDEO_FRAME, MAX_RUNGS as u8];
     message.extend_from_slice(&[0; 9]);
     let error = Output::decode(message.into()).unwrap_err();
     assert_eq!(error, DecodeError::Range("rung"));
