@@ -14,8 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    AudioCodec, Beat, Coded, Init, Kind, Layout, Period, Presentation, Rendition, Snapshot, Spec,
-    SpecError, State,
+    AudioCodec, Beat, Coded, Init, Layout, Period, Presentation, Snapshot, Spec, SpecError, State,
     course::Course,
     periods::Periods,
     presentation,
@@ -28,9 +27,11 @@ use crate::{
     transcode::{self, ladder::Rung},
 };
 
+mod announce;
 mod growth;
 mod passed;
 mod rungs;
+mod runs;
 mod sound;
 mod thumbnails;
 
@@ -209,43 +210,6 @@ impl Packager {
         self.announce();
     }
 
-    /// The presenter has left: seals what is open. Playlists stay as they are.
-    pub fn interrupt(&mut self) {
-        self.stop(State::Interrupted);
-    }
-
-    /// A presenter has returned: the next run begins, with a discontinuity, in
-    /// a segment of its own.
-    ///
-    /// Does nothing after [`Self::end`].
-    pub fn resume(&mut self) {
-        match self.state {
-            State::Ended => return,
-            State::Live => self.stop(State::Interrupted),
-            State::Interrupted => {}
-        }
-        self.state = State::Live;
-        self.run_start = None;
-        self.sounds.iter_mut().for_each(Sound::forget);
-        if let Some(segment) = self.next_common_segment() {
-            self.break_at = Some(segment);
-            for segmenter in &mut self.segmenters {
-                segmenter.restart_from(segment);
-                segmenter.break_from(segment);
-            }
-        }
-    }
-
-    /// A new worker is about to make every rung. [`Self::resume`] should follow.
-    pub fn expect_all_rungs(&mut self) {
-        self.stand_ins.forget();
-    }
-
-    /// Nothing will follow: playlists get ENDLIST.
-    pub fn end(&mut self) {
-        self.stop(State::Ended);
-    }
-
     /// The next thing to hand to the store; `None` when all is handed over.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -399,147 +363,6 @@ impl Packager {
         }
     }
 
-    fn stop(&mut self, state: State) {
-        if self.state == State::Ended || self.state == state {
-            return;
-        }
-        self.end_passed();
-        self.state = state;
-        self.sounds.iter_mut().for_each(Sound::forget);
-        for index in 0..self.segmenters.len() {
-            let growth = self
-                .segmenters
-                .get_mut(index)
-                .map(Segmenter::seal)
-                .unwrap_or_default();
-            self.has_part_now(index, growth);
-            self.emit(index, growth, true);
-        }
-        self.fill_periods();
-        self.periods.withdraw();
-        let end = self.end_before(u64::MAX);
-        self.periods.close(end);
-        self.presentation_changed = true;
-        self.announce();
-    }
-
-    /// Where the video before segment `next` ends.
-    fn end_before(&self, next: u64) -> Option<MediaTime> {
-        let video = self.segmenters.iter().take(self.audio_index());
-        video
-            .filter_map(|segmenter| segmenter.end_before(next))
-            .max()
-    }
-
-    fn publish(&mut self, index: usize, growth: Growth) {
-        self.has_part_now(index, growth);
-        if growth > Growth::Unseen {
-            self.emit(index, growth, growth == Growth::Part);
-        }
-        let measured = self.segmenters.get(index).map_or(0, Segmenter::peak);
-        if let Some(peak) = self.peaks.get_mut(index).filter(|peak| **peak < measured) {
-            // A little more than measured, so that not every segment is news.
-            *peak = measured + measured / 20;
-            self.presentation_changed = true;
-        }
-        if index == 0 && growth == Growth::Part && self.is_passing() {
-            self.measure_passed();
-        }
-    }
-
-    fn has_part_now(&mut self, index: usize, growth: Growth) {
-        if let Some(has) = self.has_part.get_mut(index).filter(|has| !**has) {
-            *has = growth == Growth::Part;
-            self.presentation_changed |= *has;
-        }
-    }
-
-    fn emit(&mut self, index: usize, growth: Growth, playlist: bool) {
-        let Some(segmenter) = self.segmenters.get(index) else {
-            return;
-        };
-        let beat = segmenter.beat();
-        let end = segmenter.next().map(|next| beat.time(beat.ticks(next)));
-        let part_ends = if growth == Growth::Part { end } else { None };
-        let snapshot = Arc::new(segmenter.snapshot(self.state));
-        self.outputs.push_back(Output::Rendition {
-            index,
-            snapshot,
-            playlist,
-            part_ends,
-        });
-    }
-
-    /// Hands out the presentation when it changed and can be played.
-    fn announce(&mut self) {
-        if !self.presentation_changed || !self.has_part.iter().all(|has| *has) {
-            return;
-        }
-        self.presentation_changed = false;
-        self.fill_periods();
-        self.forget_old_periods();
-        let presentation = Arc::new(Presentation {
-            layout: self.layout,
-            epoch: self.spec.epoch,
-            renditions: self.renditions(),
-            periods: self.periods.iter().cloned().collect(),
-            thumbnails: self.thumbnail_size(),
-            state: self.state,
-            published: self.spec.epoch.utc(self.newest_time()),
-        });
-        self.outputs.push_back(Output::Presentation(presentation));
-    }
-
-    fn forget_old_periods(&mut self) {
-        let newest = self
-            .segmenters
-            .iter()
-            .filter_map(Segmenter::newest)
-            .max()
-            .unwrap_or(0);
-        let oldest = newest.saturating_sub(self.layout.window_segments as u64);
-        self.periods
-            .forget_before(self.layout.segment_start(oldest));
-    }
-
-    fn renditions(&self) -> Vec<Rendition> {
-        let video = self.spec.ladder.iter().map(|rung| {
-            (
-                Kind::Video {
-                    resolution: rung.resolution,
-                    rate: self.spec.rate,
-                },
-                rung.bitrate,
-            )
-        });
-        let sounds = self.sounds.iter();
-        let all = video.chain(sounds.map(|it| (Kind::Audio(it.codec), it.bitrate)));
-        let facts = self.names.iter().zip(&self.segmenters).zip(&self.peaks);
-        let passed = std::iter::once(self.passed_average).chain(std::iter::repeat(0));
-        all.zip(facts)
-            .zip(passed)
-            .map(|(((kind, bitrate), ((name, segmenter), peak)), passed)| {
-                let beat = *segmenter.beat();
-                let average = (u64::from(bitrate) + box_bits_per_second(&beat)).max(passed);
-                Rendition {
-                    name: name.clone(),
-                    kind,
-                    beat,
-                    average,
-                    peak: (*peak).max(average),
-                }
-            })
-            .collect()
-    }
-
-    fn newest_time(&self) -> MediaTime {
-        let ends = self.segmenters.iter().filter_map(|s| {
-            let beat = s.beat();
-            Some(beat.time(beat.ticks(s.next()?)))
-        });
-        ends.max().unwrap_or(MediaTime::from_micros(0))
-    }
-
     /// The first segment that no rendition has begun; `None` before the first.
     fn next_common_segment(&self) -> Option<u64> {
         self.segmenters
@@ -557,11 +380,4 @@ impl Packager {
     fn count(&mut self, reason: Dropped) {
         *self.dropped.entry(reason).or_default() += 1;
     }
-}
-
-/// What the boxes of a rendition's chunks cost: about 132 bytes for each chunk
-/// and 4 for each sample.
-fn box_bits_per_second(beat: &Beat) -> u64 {
-    let bytes = 132 + 4 * beat.chunk_units;
-    bytes * 8 * u64::from(beat.timescale) / beat.chunk_ticks()
 }
