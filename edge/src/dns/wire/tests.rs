@@ -2,7 +2,7 @@
 //! what both read they read alike.
 
 use hickory_proto::{
-    op::{Edns as TheirEdns, Message, OpCode, Query as TheirQuery},
+    op::{Edns as TheirEdns, Message, Query as TheirQuery},
     rr::{Name as TheirName, RecordType},
     serialize::binary::{BinDecodable, BinEncodable},
 };
@@ -20,16 +20,13 @@ proptest! {
         has_edns: bool,
         is_dnssec_ok: bool,
     ) {
-        let name = TheirName::from_ascii(labels.join(".") + ".").unwrap();
-        let mut theirs = Message::query();
-        theirs.metadata.id = id;
-        theirs.queries.push(TheirQuery::query(name, RecordType::from(kind)));
-        if has_edns {
+        let edns = has_edns.then(|| {
             let mut edns = TheirEdns::new();
             edns.set_max_payload(payload).set_dnssec_ok(is_dnssec_ok);
-            theirs.edns = Some(edns);
-        }
-        let bytes = theirs.to_bytes().unwrap();
+            edns
+        });
+        let mut bytes = theirs(&labels, kind, edns);
+        bytes[..2].copy_from_slice(&id.to_be_bytes());
         let query = parse(&bytes).unwrap();
         prop_assert_eq!(query.head.id, id);
         let question = query.question.unwrap();
@@ -45,22 +42,45 @@ proptest! {
         }
     }
 
-    /// What is read here as a query, others can read.
+    /// Near a query, what is read here others read too, and alike.
     #[test]
     fn what_is_read_others_read_too(
-        mut bytes in prop::collection::vec(any::<u8>(), 12..80),
-        additional in 0..2_u8,
+        labels in prop::collection::vec("[a-zA-Z0-9_]{1,20}", 0..8),
+        kind in 1..1000_u16,
+        has_edns: bool,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
-        bytes[2] &= 0x07;
-        bytes[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, additional]);
-        if let Ok(query) = parse(&bytes) {
+        let mut bytes = theirs(&labels, kind, has_edns.then(TheirEdns::new));
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let Ok(query) = parse(&bytes) else {
+            return Ok(());
+        };
+        // Records that are stepped over here are read by the other parser.
+        if bytes[6..12] == [0, 0, 0, 0, 0, u8::from(query.edns.is_some())] {
             let theirs = Message::from_bytes(&bytes);
             prop_assert!(theirs.is_ok(), "{query:?}: {theirs:?}");
             let theirs = theirs.unwrap();
-            prop_assert_eq!(theirs.metadata.op_code, OpCode::Query);
-            prop_assert_eq!(theirs.queries.len(), 1);
+            prop_assert_eq!(theirs.metadata.id, query.head.id);
+            let asked = query.question.map(|question| question.kind.0);
+            let they = theirs.queries.first();
+            prop_assert_eq!(asked, they.map(|they| u16::from(they.query_type())));
+            prop_assert_eq!(query.edns.is_some(), theirs.edns.is_some());
         }
     }
+}
+
+/// A query in others' words.
+fn theirs(labels: &[String], kind: u16, edns: Option<TheirEdns>) -> Vec<u8> {
+    let name = TheirName::from_ascii(labels.join(".") + ".").unwrap();
+    let mut message = Message::query();
+    message
+        .queries
+        .push(TheirQuery::query(name, RecordType::from(kind)));
+    message.edns = edns;
+    message.to_bytes().unwrap()
 }
 
 #[test]
