@@ -3,6 +3,11 @@
 //! What is heard is merged and forgotten by age alone: somebody who is missing from
 //! what one origin tells, as right after its restart, is as well known as before until
 //! its last report is too old. Then it is unknown, which is not the same as down.
+//!
+//! The origin tells of all, and each can be asked itself ([`ask`]): of what comes by both
+//! ways the later report counts.
+
+pub mod ask;
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +16,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use inlet_common::roq::pop::{EXPIRY, Fleet, MAX_POPS, Name, Report};
+use inlet_common::roq::pop::{self, EXPIRY, Fleet, MAX_POPS, Name, Report};
 
 /// The latest report of a point of presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// What it says of itself.
     pub report: Report,
-    /// When it came to whoever told of it.
+    /// When it came to whoever told of it, or its maker was asked.
     pub at: Instant,
 }
 
@@ -39,6 +44,14 @@ impl Reports {
     /// Takes a FLEET that came at `now`.
     pub fn handle_fleet(&self, now: Instant, fleet: &Fleet) {
         self.heard.rcu(|heard| merged(heard, now, fleet));
+    }
+
+    /// Takes what `name` has said to whoever asked it at `asked`: not when the answer came,
+    /// or one that was long under way would count as fresh.
+    pub fn handle_answer(&self, now: Instant, name: Name, asked: Instant, report: Report) {
+        let age = now.saturating_duration_since(asked);
+        let told = pop::Heard { name, age, report };
+        self.handle_fleet(now, &Fleet::new([told]));
     }
 
     /// Who was heard of lately, this point of presence among them when the origin tells
@@ -73,7 +86,7 @@ fn merged(heard: &BTreeMap<Name, Heard>, now: Instant, fleet: &Fleet) -> BTreeMa
 mod tests {
     use inlet_common::{
         clock::{self, UtcTime},
-        roq::pop::{self, Load, Loads, SILENCE},
+        roq::pop::{Load, Loads, SILENCE},
     };
 
     use super::*;
@@ -84,6 +97,7 @@ mod tests {
         Report {
             made: UtcTime::from_unix_micros(made),
             is_draining: false,
+            is_cut_off: false,
             loads: Loads {
                 whip: Some(Load::IDLE),
                 turn: None,
@@ -136,6 +150,25 @@ mod tests {
         reports.handle_fleet(now + SILENCE + SECOND, &Fleet::new([reset]));
         let heard = *reports.heard().values().next().unwrap();
         assert_eq!(heard.report, report(1), "its clock was put back");
+    }
+
+    /// By both ways, in whatever order: it counts once, and the later one does.
+    #[test]
+    fn what_is_told_and_what_is_answered_are_one() {
+        let (reports, now) = (Reports::default(), clock::now() + EXPIRY);
+        let name = || Name::new("ams").unwrap();
+        let last = || *reports.heard().values().next().unwrap();
+        reports.handle_fleet(now, &Fleet::new([told("ams", SECOND, report(1))]));
+        reports.handle_answer(now + 2 * SECOND, name(), now + SECOND, report(3));
+        assert_eq!((last().report, last().at), (report(3), now + SECOND));
+        // The origin tells what was said before that.
+        let late = Fleet::new([told("ams", Duration::ZERO, report(2))]);
+        reports.handle_fleet(now + 3 * SECOND, &late);
+        assert_eq!(last().report, report(3));
+        let news = Fleet::new([told("ams", Duration::ZERO, report(4))]);
+        reports.handle_fleet(now + 4 * SECOND, &news);
+        assert_eq!(last().report, report(4));
+        assert_eq!(reports.heard().len(), 1);
     }
 
     #[test]

@@ -68,8 +68,10 @@
 //!  FLEET from the origin                   roq/link.rs
 //!    ▼  Event::Fleet
 //!  Reports::handle_fleet                   fleet.rs
-//!    ▼                  probes, every 2 s  probe/               WHIP, STUN, TURN
-//!  Health, every second   ◀──┘             dns/health.rs        rise and fall
+//!    ▲  handle_answer                      fleet/ask.rs         by the fleet's secret
+//!    ├── probes, every 2 s                 probe/               WHIP, STUN, TURN
+//!    ▼    ▼
+//!  Health, every second                    dns/health.rs        rise and fall
 //!    ▼  Board
 //!  DNS answers, and 307 of WHIP            dns/steer.rs         who is well and has room
 //! ```

@@ -108,13 +108,18 @@ pub struct Loads {
     pub turn: Option<Load>,
 }
 
-/// What a point of presence says of itself. Its name is that of its HELLO.
+/// What a point of presence says of itself. Its name is that of its HELLO, or of whom
+/// another one has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// When it was made, by the clock of its maker: of two, the later one counts.
     pub made: UtcTime,
     /// Whether new clients should go elsewhere.
     pub is_draining: bool,
+    /// Whether it has lost its origin: it can take no presenters until that is back, and
+    /// relays all the same. No origin is told so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut_off: bool,
     /// How much it has to do.
     pub loads: Loads,
 }
@@ -199,6 +204,7 @@ mod tests {
         Report {
             made: UtcTime::from_unix_micros(made),
             is_draining: false,
+            is_cut_off: false,
             loads: Loads {
                 whip: Some(Load::new(0.25)),
                 turn: None,
@@ -240,6 +246,16 @@ mod tests {
         let json = serde_json::to_string(&Message::Report(report(1))).unwrap();
         let expected = r#"{"type":"report","made":1,"is_draining":false,"loads":{"whip":0.25}}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn who_has_lost_its_origin_says_so_and_nobody_else_does() {
+        let mut cut_off = report(1);
+        cut_off.is_cut_off = true;
+        let message = Message::Report(cut_off);
+        assert_eq!(again(&message), message);
+        let json = serde_json::to_string(&Message::Report(report(1))).unwrap();
+        assert!(!json.contains("cut"), "earlier versions do not know it");
     }
 
     #[test]
@@ -293,6 +309,7 @@ mod tests {
         let mut longest = heard(&"\"".repeat(MAX_NAME));
         longest.age = Duration::MAX;
         longest.report.made = UtcTime::from_unix_micros(i64::MIN);
+        longest.report.is_cut_off = true;
         longest.report.loads.turn = Some(Load::new(0.123));
         let fleet = Fleet::new(std::iter::repeat_n(longest, MAX_POPS));
         let mut wire = Vec::new();

@@ -20,8 +20,9 @@ pub struct Fleet {
     /// the default list. Reload.
     pub databases: Vec<PathBuf>,
     /// File with the secret that all edges of the fleet share: DNS cookies are made
-    /// with it, and the marks of presenters who are sent on. Empty, the default: cookies
-    /// of this edge alone, and plain marks.
+    /// with it, the marks of presenters who are sent on, and the questions by which edges
+    /// ask each other how they do. Empty, the default: cookies of this edge alone, plain
+    /// marks, and no questions.
     pub secret_file: PathBuf,
     /// Whether every point of presence is probed every two seconds: WHIP by HTTPS, STUN,
     /// and TURN by UDP, TCP and TLS, each with data that must come through. Default

@@ -1,7 +1,7 @@
 //! What is known of each point of presence, and the board that follows from it.
 //!
 //! ```text
-//!  reports (the origin's control stream, or from PoP to PoP) ─▶ load, draining ─┐
+//!  reports (the origin's control stream, or asked for) ─▶ load, draining ───────┐
 //!  probes (this process, every two seconds) ─▶ rise and fall ─▶ up or down ─────┼─▶ Board
 //!  an operator's word ─▶ forced ────────────────────────────────────────────────┘
 //! ```
@@ -42,8 +42,8 @@ pub struct Report {
     /// Load of each service, as a share of what it can carry; `None` where it is not
     /// served.
     pub load: [Option<f64>; SERVICES],
-    /// It is going out of service.
-    pub is_draining: bool,
+    /// Whether new clients of each should go elsewhere.
+    pub is_draining: [bool; SERVICES],
 }
 
 /// An operator's word, which counts before all else.
@@ -170,7 +170,7 @@ impl Known {
         let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
         let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
         let load = last.and_then(|(report, _)| report.load[service as usize]);
-        let is_draining = last.is_some_and(|(report, _)| report.is_draining);
+        let is_draining = last.is_some_and(|(report, _)| report.is_draining[service as usize]);
         let open = Standing::Open {
             load: load.unwrap_or_default(),
         };

@@ -6,7 +6,8 @@
 //!                 ├─ it is over its soft limit and sheds the network ─▶ the next that keeps it
 //!                 ├─ it is out of the running                      ─▶ one of the next three, by hash
 //!                 └─ nobody keeps it: the nearest with room; else the nearest that works;
-//!                    nobody works: as if all did
+//!                    nobody works: the nearest that is not known to be down; all are:
+//!                    as if none was
 //! ```
 //!
 //! Which networks a point of presence sheds is decided by a hash of the network
@@ -98,7 +99,8 @@ pub enum Why {
     Failover,
     /// All that are well shed the network: this one has room.
     Room,
-    /// Nobody has room: the first of the list that works, or the first, as if it did.
+    /// Nobody has room: the first of the list that works, else the first that is not
+    /// down, else the first, as if it worked.
     Regardless,
 }
 
@@ -179,9 +181,13 @@ pub fn choose(
     if let Some(pop) = in_order().find(|id| room(*id).is_some()) {
         return choice(pop, Why::Room);
     }
-    // Full is better than dead.
+    // Full is better than draining, which is better than dead: where all have lost their
+    // origin, it is there again any moment.
     let is_open = |id: &PopId| matches!(board.get(*id, service), Standing::Open { .. });
-    choice(in_order().find(is_open).unwrap_or(first), Why::Regardless)
+    let is_alive = |id: &PopId| board.get(*id, service) != Standing::Down;
+    let open = in_order().find(is_open);
+    let pop = open.or_else(|| in_order().find(is_alive));
+    choice(pop.unwrap_or(first), Why::Regardless)
 }
 
 /// The list, and behind it all others by their distance from its first.

@@ -20,15 +20,16 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Credentials, Error, Findings, NoRoots, Target, dial,
+    Credentials, Error, Findings, NoRoots, Target, Told, dial,
     drive::Drive,
     link::{Datagrams, Frames, Link},
     stun::Binding,
     target::Credential,
     tls,
     turn::{Exchange, FAREWELL},
-    whip::{self, Endpoint},
+    whip::Visit,
 };
+use crate::fleet::ask::Secrets;
 
 /// How long a run takes at most: six round trips of 250 ms, and a goodbye.
 pub const TIMEOUT: Duration = Duration::from_millis(1_800);
@@ -42,6 +43,7 @@ pub struct Canary {
     id: String,
     https: TlsConnector,
     turns: TlsConnector,
+    secrets: Option<Arc<Secrets>>,
 }
 
 /// When a run is to end.
@@ -73,7 +75,15 @@ impl Canary {
             id: format!("probe-{}", hex::encode(rand::random::<[u8; 4]>())),
             https: Arc::new(https).into(),
             turns: Arc::new(turns).into(),
+            secrets: None,
         })
+    }
+
+    /// Asks each target how it does too, by the secrets of the fleet; `None`, the
+    /// default, asks nobody.
+    #[must_use]
+    pub fn asking(self, secrets: Option<Arc<Secrets>>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Probes all that the target offers; `run` is the run's number, by which the
@@ -87,7 +97,7 @@ impl Canary {
         let end = begun + self.timeout;
         let probe = Probe {
             canary: self,
-            host: &target.host,
+            target,
             credential: credential.as_ref(),
             limits: Limits {
                 begun,
@@ -95,8 +105,8 @@ impl Canary {
                 end,
             },
         };
-        let (whip, stun, turn_udp, turn_tcp, turn_tls) = tokio::join!(
-            offered(ip, target.whip.as_ref(), |ip, whip| probe.whip(ip, whip)),
+        let ((whip, report), stun, turn_udp, turn_tcp, turn_tls) = tokio::join!(
+            probe.whip(ip),
             offered(ip, target.stun, |ip, port| probe.stun((ip, port).into())),
             offered(ip, target.turn_udp, |ip, port| probe
                 .turn_udp((ip, port).into())),
@@ -111,6 +121,7 @@ impl Canary {
             turn_udp,
             turn_tcp,
             turn_tls,
+            report,
         }
     }
 }
@@ -142,17 +153,42 @@ where
 /// A run.
 struct Probe<'a> {
     canary: &'a Canary,
-    host: &'a str,
+    target: &'a Target,
     credential: Option<&'a Credential>,
     limits: Limits,
 }
 
 impl Probe<'_> {
-    async fn whip(&self, ip: IpAddr, endpoint: &Endpoint) -> Result<Duration, Error> {
-        let server = SocketAddr::new(ip, endpoint.port());
-        let asked = whip::ask(server, endpoint, &self.canary.https);
-        self.in_time(asked).await?;
-        Ok(clock::now().saturating_duration_since(self.limits.begun))
+    /// Whether it takes offers; and how it does, whatever became of that, since one that
+    /// drains has most to tell.
+    async fn whip(
+        &self,
+        ip: Result<IpAddr, Error>,
+    ) -> (
+        Option<Result<Duration, Error>>,
+        Option<Result<Told, Error>>,
+    ) {
+        let Some(endpoint) = &self.target.whip else {
+            return (None, None);
+        };
+        let visit = async {
+            let server = SocketAddr::new(ip?, endpoint.port());
+            Visit::open(server, endpoint, &self.canary.https).await
+        };
+        let mut visit = match self.in_time(visit).await {
+            Ok(visit) => visit,
+            Err(error) => return (Some(Err(error)), None),
+        };
+        let found = self.in_time(visit.options()).await;
+        let took = clock::now().saturating_duration_since(self.limits.begun);
+        let told = match &self.canary.secrets {
+            Some(secrets) => {
+                let asked = visit.report(secrets, &self.target.pop);
+                Some(self.in_time(asked).await)
+            }
+            None => None,
+        };
+        (Some(found.map(|()| took)), told)
     }
 
     async fn stun(&self, server: SocketAddr) -> Result<Duration, Error> {
@@ -178,7 +214,7 @@ impl Probe<'_> {
     }
 
     async fn turn_tls(&self, server: SocketAddr) -> Result<Duration, Error> {
-        let dial = || dial::tls(server, self.host, &self.canary.turns);
+        let dial = || dial::tls(server, &self.target.host, &self.canary.turns);
         let opened = async { tokio::try_join!(dial(), dial()) };
         let (first, second) = self.in_time(opened).await?;
         let links = vec![Frames::new(first), Frames::new(second)];

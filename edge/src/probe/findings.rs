@@ -1,6 +1,8 @@
 //! What one run has found.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use inlet_common::roq::pop::Report;
 
 use super::Error;
 
@@ -41,6 +43,15 @@ impl Kind {
     }
 }
 
+/// What a point of presence has said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How it does.
+    pub report: Report,
+    /// When it was asked.
+    pub asked: Instant,
+}
+
 /// What a run has found of each kind: `None` where it is not offered, else how long
 /// it took until it was proven, handshakes included, or what is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +62,9 @@ pub struct Findings {
     pub turn_udp: Option<Result<Duration, Error>>,
     pub turn_tcp: Option<Result<Duration, Error>>,
     pub turn_tls: Option<Result<Duration, Error>>,
+    /// What it says of itself: no kind, since who is of an earlier version, or has another
+    /// secret, is none the worse. `None` when it was not asked.
+    pub report: Option<Result<Told, Error>>,
 }
 
 impl Findings {

@@ -6,6 +6,7 @@
 //!  canary    one run: every kind at once          no longer than its limit; no task
 //!    ▼
 //!  whip      TCP, TLS, OPTIONS of an endpoint     asks nobody for anything
+//!            and how it does, by the fleet's secret
 //!  stun      Binding                              engine, pure
 //!  turn      two allocations that talk            engine, pure
 //!    ▼
@@ -37,7 +38,7 @@ pub mod whip;
 
 pub use canary::{Canary, TIMEOUT};
 pub use error::Error;
-pub use findings::{Findings, Kind};
+pub use findings::{Findings, Kind, Told};
 pub use metrics::Metrics;
 pub use target::{Credentials, Target};
 pub use tls::NoRoots;

@@ -6,7 +6,7 @@
 //! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
 //! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
 //! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
-//! | `GET /fleet` | `{"pops": [{"name", "is_draining", "whip", "turn", "age_seconds"}, …]}`: how the points of presence do |
+//! | `GET /fleet` | `{"pops": [{"name", "is_draining", "is_cut_off", "whip", "turn", "age_seconds"}, …]}`: how the points of presence do |
 //! | `PUT /fleet/{name}` | 204; `{"forced": "out"}` takes a point of presence out of this edge's answers and redirects, `"in"` leaves it in, `null` ends either |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |
@@ -35,7 +35,7 @@ use inlet_common::{
 use serde::Serialize;
 
 use super::{appliance::Appliance, fleet::Known};
-use crate::whip::admission::Gateway;
+use crate::{fleet::Reports, whip::admission::Gateway};
 
 /// What the routes speak to.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub(super) struct Admin {
     pub(super) gateway: Option<Arc<Gateway>>,
     pub(super) appliance: Option<Arc<Appliance>>,
     pub(super) fleet: Option<Arc<Known>>,
+    /// How the points of presence do, as they have said.
+    pub(super) reports: Arc<Reports>,
     /// The port that HTTP shares with TURN, and whether it has TLS.
     pub(super) shared_port: Option<(u16, bool)>,
     pub(super) lifecycle: Lifecycle,
@@ -54,8 +56,10 @@ pub(super) fn router(admin: Admin) -> Router {
     if admin.gateway.is_some() {
         routes = routes
             .route("/sessions", get(sessions))
-            .merge(trace::routes())
-            .merge(fleet::routes());
+            .merge(trace::routes());
+    }
+    if admin.gateway.is_some() || admin.fleet.is_some() {
+        routes = routes.merge(fleet::routes());
     }
     if admin.appliance.is_some() {
         routes = routes.merge(turn::routes());

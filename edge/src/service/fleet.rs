@@ -29,6 +29,7 @@ use crate::{
         server::Shared,
         steer::Board,
     },
+    fleet::ask::Secrets,
     probe::{self, Canary, Credentials, NoRoots},
     whip::{
         pass::Passes,
@@ -90,6 +91,8 @@ pub(super) struct Known {
     shared: Arc<Shared>,
     /// Seals the marks of presenters who are sent on; `None` without a secret.
     passes: Option<Arc<Passes>>,
+    /// Answers others who ask how this one does; likewise.
+    secrets: Option<Arc<Secrets>>,
     health: Mutex<Health>,
     /// Watches the databases; a reload begins another one.
     watch: Mutex<Option<Watch>>,
@@ -134,15 +137,12 @@ impl Known {
             metrics: Metrics::register(),
         });
         let watch = watch(watched, &shared)?;
-        let (own, secrets) = (workers::pop_name(config), secrets(fleet)?);
-        let secrets = secrets.iter().map(String::as_str);
-        let passes = fleet
-            .secret_file
-            .is_some()
-            .then(|| Passes::new(secrets, &own));
+        let (own, read) = (workers::pop_name(config), secrets(fleet)?);
+        let passes = Passes::new(read.iter().map(String::as_str), &own);
         Ok(Some(Arc::new(Self {
             shared,
-            passes: passes.map(Arc::new),
+            passes: (!read.is_empty()).then(|| Arc::new(passes)),
+            secrets: asking(&read),
             health: Mutex::new(health),
             watch: Mutex::new(Some(watch)),
         })))
@@ -151,6 +151,11 @@ impl Known {
     /// Seals and opens marks; `None` without a secret of the fleet's.
     pub(super) fn passes(&self) -> Option<Arc<Passes>> {
         self.passes.clone()
+    }
+
+    /// Answers others who ask how this one does; `None` without a secret of the fleet's.
+    pub(super) fn secrets(&self) -> Option<Arc<Secrets>> {
+        self.secrets.clone()
     }
 
     /// Where a presenter goes who came to `own`, which may be a name that the fleet does
@@ -326,6 +331,7 @@ pub(super) fn prober(config: &Config) -> Result<Option<Prober>, Error> {
         return Ok(None);
     };
     let canary = Canary::new(fleet.ca.as_deref(), probe::TIMEOUT)?;
+    let canary = canary.asking(asking(&secrets(fleet)?));
     let secret = fleet.turn_secret_file.as_deref().map(first_line);
     let credentials = match secret.transpose()? {
         Some(secret) => Credentials::Secret(secret),
@@ -376,6 +382,12 @@ fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
         true => Err(Error::ShortSecret(path)),
         false => Ok(secrets),
     }
+}
+
+/// Asks others how they do, and answers them; `None` without a secret.
+fn asking(secrets: &[String]) -> Option<Arc<Secrets>> {
+    let asking = || Arc::new(Secrets::new(secrets.iter().map(String::as_str)));
+    (!secrets.is_empty()).then(asking)
 }
 
 /// A key of its own for cookies, whatever else the secret is for.

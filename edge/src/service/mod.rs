@@ -55,6 +55,7 @@ pub use names::Error as NamesError;
 
 use crate::{
     config::Config,
+    fleet::Reports,
     udp::kernel,
     whip::{
         self,
@@ -222,6 +223,8 @@ struct Edge {
     turn: Vec<Listener>,
     appliance: Option<Arc<Appliance>>,
     fleet: Option<Arc<Known>>,
+    /// How the others do, as they have said.
+    reports: Arc<Reports>,
     names: Option<Names>,
     metrics: Listener,
     admin: Listener,
@@ -286,7 +289,10 @@ impl Edge {
             }),
             None => None,
         };
+        let told = whip.as_ref().map(|whip| whip.gateway.fleet());
         Ok(Self {
+            // Without a link others can still be asked.
+            reports: told.map_or_else(Arc::default, Arc::clone),
             whip,
             turn,
             appliance,
@@ -326,7 +332,7 @@ impl Edge {
             known,
             own: workers::pop_name(&self.config),
             reporter: self.reporter(lifecycle),
-            gateway: self.gateway(),
+            reports: Arc::clone(&self.reports),
             prober: fleet::prober(&self.config)?,
         }))
     }
@@ -348,6 +354,7 @@ impl Edge {
     ) -> Result<(), Error> {
         let closing = lifecycle.closing();
         let gateway = self.gateway();
+        let reporter = self.reporter(lifecycle);
         self.spawn_fleet(lifecycle, tasks)?;
         self.announce();
         let metrics = self.metrics.serve(prometheus.router(), closing.clone());
@@ -358,6 +365,7 @@ impl Edge {
             gateway: gateway.clone(),
             appliance: self.appliance.clone(),
             fleet: self.fleet.clone(),
+            reports: Arc::clone(&self.reports),
             shared_port: self.whip.as_ref().and_then(Whip::shared_port),
             lifecycle: lifecycle.clone(),
         };
@@ -388,7 +396,8 @@ impl Edge {
         let https = self.whip.as_ref().map(|whip| whip.http.local_addr().port());
         let https = certificates::https_port(self.config.http.public_url.as_deref(), https);
         if let Some(whip) = self.whip {
-            let site = site::site(&self.config, self.fleet, appliance, whip.shared_port());
+            let port = whip.shared_port();
+            let site = site::site(&self.config, self.fleet, appliance, reporter, port);
             whip.spawn(site, divert, &closing, tasks);
         }
         self.certificates.spawn(self.port80, https, &closing, tasks);

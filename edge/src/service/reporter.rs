@@ -1,8 +1,9 @@
-//! Tells the other points of presence how this one does, by way of the origin.
+//! Tells the other points of presence how this one does: by way of the origin, and those
+//! who ask.
 //!
 //! One link of the process is enough, whichever is up: the first of them, so that it
 //! changes only when it must. A point of presence that does not take presenters has no
-//! link, and is not told of.
+//! link, and is neither told of nor asked.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::appliance::Appliance;
 use crate::{
+    fleet::ask::{Secrets, Teller},
     whip::admission::Gateway,
     worker::{Command, Handle},
 };
@@ -59,12 +61,29 @@ impl Reporter {
     pub(super) fn state(&self) -> Report {
         Report {
             made: clock::utc(),
-            // Without an origin nobody can be taken.
-            is_draining: self.lifecycle.phase() >= Phase::Draining || !self.gateway.has_origin(),
+            is_draining: self.lifecycle.phase() >= Phase::Draining,
+            is_cut_off: !self.gateway.has_origin(),
             loads: Loads {
                 whip: Some(self.gateway.load()),
                 turn: self.appliance.as_ref().map(|appliance| appliance.load()),
             },
         }
+    }
+}
+
+/// Tells those who ask.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) secrets: Arc<Secrets>,
+    /// This point of presence.
+    pub(super) own: String,
+    pub(super) reporter: Reporter,
+}
+
+impl Teller for Telling {
+    fn answer(&self, question: &str) -> Option<Vec<u8>> {
+        let report = || self.reporter.state();
+        self.secrets
+            .answer(&self.own, question, clock::utc(), report)
     }
 }

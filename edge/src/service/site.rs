@@ -5,9 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use inlet_common::ids::StreamId;
 
-use super::{appliance::Appliance, fleet::Known, workers};
+use super::{
+    appliance::Appliance,
+    fleet::Known,
+    reporter::{Reporter, Telling},
+    workers,
+};
 use crate::{
     config::Config,
+    fleet::ask::Teller,
     whip::{
         link::{IceServer, IceServers},
         routes::Site,
@@ -25,6 +31,7 @@ pub(super) fn site(
     config: &Config,
     fleet: Option<Arc<Known>>,
     appliance: Option<Arc<Appliance>>,
+    reporter: Option<Reporter>,
     shared_port: Option<(u16, bool)>,
 ) -> Site {
     let servers = |appliance| {
@@ -33,6 +40,14 @@ pub(super) fn site(
             shared_port,
         }) as Arc<dyn IceServers>
     };
+    let secrets = fleet.as_ref().and_then(|known| known.secrets());
+    let teller = secrets.zip(reporter).map(|(secrets, reporter)| {
+        Arc::new(Telling {
+            secrets,
+            own: workers::pop_name(config),
+            reporter,
+        }) as Arc<dyn Teller>
+    });
     let http = &config.http;
     Site {
         public_url: http.public_url.clone(),
@@ -40,6 +55,7 @@ pub(super) fn site(
         ice_servers: appliance.map(servers),
         passes: fleet.as_ref().and_then(|known| known.passes()),
         steering: steering(config, fleet),
+        teller,
     }
 }
 

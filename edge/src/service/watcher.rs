@@ -17,8 +17,8 @@ use crate::{
         health::Report,
         steer::{Board, Standing},
     },
+    fleet::Reports,
     probe::{Canary, Credentials, Findings, Target, rounds},
-    whip::admission::Gateway,
 };
 
 /// How often the board is made anew: half of what resolvers could notice.
@@ -42,8 +42,8 @@ pub(super) struct Watcher {
     pub(super) own: String,
     /// How it does itself; `None` where it takes no presenters.
     pub(super) reporter: Option<Reporter>,
-    /// Has heard what others say of themselves; `None` where there is no link.
-    pub(super) gateway: Option<Arc<Gateway>>,
+    /// What others say of themselves: to the origin, or to whoever asks.
+    pub(super) reports: Arc<Reports>,
     /// `None` when nobody is probed.
     pub(super) prober: Option<Prober>,
 }
@@ -79,12 +79,10 @@ impl Watcher {
 
     /// Takes what was said since the last time.
     fn hear(&self, fleet: &Arc<Fleet>) {
-        if let Some(gateway) = &self.gateway {
-            for (name, heard) in &*gateway.fleet().heard() {
-                if let Some(id) = fleet.find(name.as_str()) {
-                    let said = said(&heard.report);
-                    self.known.handle_report(fleet, id, said, heard.at);
-                }
+        for (name, heard) in &*self.reports.heard() {
+            if let Some(id) = fleet.find(name.as_str()) {
+                let said = said(&heard.report);
+                self.known.handle_report(fleet, id, said, heard.at);
             }
         }
         // Of itself nobody knows sooner.
@@ -108,7 +106,9 @@ impl Watcher {
             credentials: prober.credentials,
             interval: rounds::INTERVAL,
         };
+        let reports = Arc::clone(&self.reports);
         let tell = move |name: &str, found: Findings| {
+            hear(&reports, name, &found);
             if let Some(id) = fleet.find(name) {
                 tell(&known, &fleet, id, &found);
             }
@@ -120,6 +120,14 @@ impl Watcher {
 fn stop(probing: Option<JoinHandle<()>>) {
     if let Some(probing) = probing {
         probing.abort();
+    }
+}
+
+/// Takes what one that was probed has said of itself; the next look at what was heard
+/// hands it on.
+fn hear(reports: &Reports, name: &str, found: &Findings) {
+    if let (Some(Ok(told)), Some(name)) = (found.report, pop::Name::new(name)) {
+        reports.handle_answer(clock::now(), name, told.asked, told.report);
     }
 }
 
@@ -147,7 +155,8 @@ fn said(report: &pop::Report) -> Report {
     let share = |load: Option<pop::Load>| load.map(pop::Load::share);
     Report {
         load: [share(report.loads.whip), share(report.loads.turn)],
-        is_draining: report.is_draining,
+        // Without an origin no presenter can be taken, and everything is relayed.
+        is_draining: [report.is_draining || report.is_cut_off, report.is_draining],
     }
 }
 

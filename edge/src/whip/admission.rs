@@ -120,7 +120,7 @@ pub struct Gateway {
     refusals: Mutex<Refusals>,
     lifecycle: Lifecycle,
     book: Book,
-    fleet: fleet::Reports,
+    fleet: Arc<fleet::Reports>,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
 }
@@ -163,7 +163,7 @@ impl Gateway {
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
             lifecycle,
             book: Book::default(),
-            fleet: fleet::Reports::default(),
+            fleet: Arc::default(),
             drained: watch::Sender::new(0),
         })
     }
@@ -469,7 +469,7 @@ impl Gateway {
     }
 
     /// How the points of presence do.
-    pub const fn fleet(&self) -> &fleet::Reports {
+    pub const fn fleet(&self) -> &Arc<fleet::Reports> {
         &self.fleet
     }
 

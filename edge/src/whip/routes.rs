@@ -9,7 +9,8 @@
 //! | OPTIONS | 204, with ICE servers | 204 |
 //! | GET, HEAD | 204 | 204 while it lives, then 404 |
 //!
-//! Below the session is its event stream, see `events`.
+//! Below the session is its event stream, see `events`. `/fleet/report` is for other
+//! points of presence alone, see `report`.
 //!
 //! With `Authorization: Bearer {token}` the endpoint is `/{id}/whip`. A token
 //! in the URL wins over any `Authorization`: some SDKs misspell the scheme.
@@ -45,9 +46,13 @@ use super::{
     sdp,
     steer::{self, Asked, Steering},
 };
-use crate::worker::OpenRequest;
+use crate::{
+    fleet::ask::{self, Teller},
+    worker::OpenRequest,
+};
 
 mod events;
+mod report;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -89,6 +94,8 @@ pub struct Site {
     pub steering: Option<Arc<dyn Steering>>,
     /// Seals and opens the marks of those who are sent on; without it they are plain.
     pub passes: Option<Arc<Passes>>,
+    /// Tells the rest of the fleet how this one does.
+    pub teller: Option<Arc<dyn Teller>>,
 }
 
 impl Site {
@@ -123,6 +130,7 @@ pub fn router(gateway: Arc<Gateway>, site: Site) -> Router {
         .route("/{path}/whip/", any(endpoint))
         .route("/session/{secret}", any(session::session))
         .route("/session/{secret}/events", any(events::events))
+        .route(ask::PATH, any(report::report))
         .fallback(nowhere)
         .layer(middleware::from_fn(respond::finish))
         .with_state(Whip { gateway, site })

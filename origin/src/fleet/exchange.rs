@@ -142,6 +142,7 @@ mod tests {
         Report {
             made: UtcTime::from_unix_micros(made),
             is_draining,
+            is_cut_off: false,
             loads: Loads {
                 whip: Some(Load::IDLE),
                 turn: None,

@@ -114,6 +114,7 @@ mod tests {
         Report {
             made: UtcTime::from_unix_micros(made),
             is_draining: false,
+            is_cut_off: false,
             loads: Loads {
                 whip: Some(Load::new(whip)),
                 turn: None,

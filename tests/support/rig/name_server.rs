@@ -100,6 +100,21 @@ impl NameServer {
     ///
     /// As [`NameServer::start`].
     pub async fn start_with(fleet: &str, city: &[u8], dns: &str) -> Result<Self> {
+        // There is nobody at the addresses of FLEET.
+        Self::launch(fleet, city, dns, "probe = false").await
+    }
+
+    /// Likewise, with points of presence that are there, and more lines in its `[fleet]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`NameServer::start`].
+    pub async fn start_probing(fleet: &str, section: &str) -> Result<Self> {
+        let city = fs::read(database("GeoIP2-City-Test.mmdb"))?;
+        Self::launch(fleet, &city, "", section).await
+    }
+
+    async fn launch(fleet: &str, city: &[u8], dns: &str, section: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Relaxed);
         let folder = env::temp_dir().join(format!("inlet-dns-{}-{number}", std::process::id()));
@@ -109,7 +124,7 @@ impl NameServer {
         fs::write(folder.join("fleet.toml"), fleet)?;
         let [port, tls, admin, metrics] = ports::any()?;
         fs::write(folder.join(CITY), city)?;
-        let text = settings(&folder, [port, tls, admin, metrics], dns);
+        let text = settings(&folder, [port, tls, admin, metrics], dns, section);
         fs::write(folder.join("edge.toml"), text)?;
         let mut process = spawn(&binaries()?, "inlet-edge", "edge", &folder)?;
         ready(&mut process, admin).await?;
@@ -249,7 +264,12 @@ pub fn database(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn settings(folder: &Path, [port, tls, admin, metrics]: [u16; 4], dns: &str) -> String {
+fn settings(
+    folder: &Path,
+    [port, tls, admin, metrics]: [u16; 4],
+    dns: &str,
+    fleet: &str,
+) -> String {
     let folder = folder.display();
     let filter = env::var("INLET_LOG").unwrap_or_else(|_| "info".to_owned());
     format!(
@@ -281,8 +301,7 @@ threads = 2
 [fleet]
 file = "{folder}/fleet.toml"
 databases = ["{folder}/{CITY}"]
-# There is nobody at those addresses.
-probe = false
+{fleet}
 "#
     )
 }

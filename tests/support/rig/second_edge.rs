@@ -3,10 +3,12 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use reqwest::{Client, Method};
 
 use super::{
-    Layout, Ports, Process, Rig, STOP_PATIENCE, Stream, TAIL, ready, secrets, settings, spawn,
+    Layout, Ports, Process, Rig, STOP_PATIENCE, Stream, TAIL, TurnCredential, ready, secrets,
+    settings, spawn,
 };
 
 /// What it calls itself, and what the API calls the region.
@@ -36,6 +38,15 @@ impl SecondEdge {
     ///
     /// As [`SecondEdge::start`].
     pub async fn start_with(rig: &Rig, sections: &str) -> Result<Self> {
+        Self::start_edited(rig, |text| text + sections).await
+    }
+
+    /// Likewise, with its configuration changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecondEdge::start`].
+    pub async fn start_edited(rig: &Rig, edit: impl FnOnce(String) -> String) -> Result<Self> {
         let own = Ports::free()?;
         let ports = Ports {
             origin_roq: rig.ports().origin_roq,
@@ -48,7 +59,7 @@ impl SecondEdge {
         let name = "name = \"loopback\"";
         let config = settings::edge(&layout);
         ensure!(config.contains(name), "the edge has another name by now");
-        let config = config.replacen(name, &format!("name = \"{NAME}\""), 1) + sections;
+        let config = edit(config.replacen(name, &format!("name = \"{NAME}\""), 1));
         let folder = rig.folder();
         fs::write(folder.join("second.toml"), config)?;
         fs::write(folder.join("second.log"), "")?;
@@ -59,6 +70,29 @@ impl SecondEdge {
             process,
             secret: secrets::admin(folder)?,
         })
+    }
+
+    /// The ports it listens on.
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// A credential for its TURN server, made by its admin API.
+    ///
+    /// # Errors
+    ///
+    /// When it does not give one.
+    pub async fn turn_credential(&self, tag: &str) -> Result<TurnCredential> {
+        TurnCredential::ask(self.ports.edge_admin, &self.secret, tag).await
+    }
+
+    /// Asks it to read its configuration anew.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn reload(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 
     /// Where it counts.

@@ -99,7 +99,7 @@ fn what_is_old_says_nothing() {
     let load = [Some(0.4), None];
     let report = Report {
         load,
-        is_draining: false,
+        is_draining: [false; 2],
     };
     health.handle_report(POP, report, now);
     let standing = |health: &Health, after| health.board(now + after).get(POP, Service::Whip);
@@ -118,7 +118,7 @@ fn a_probe_counts_before_a_report() {
     let (mut health, now) = health();
     let report = Report {
         load: [Some(0.1), Some(0.1)],
-        is_draining: true,
+        is_draining: [true; 2],
     };
     health.handle_report(POP, report, now);
     for _ in 0..FALL {
@@ -129,12 +129,27 @@ fn a_probe_counts_before_a_report() {
     assert_eq!(board.get(POP, Service::Turn), Standing::Down);
 }
 
+/// One that has lost its origin goes on to relay.
+#[test]
+fn services_drain_apart() {
+    let (mut health, now) = health();
+    let report = Report {
+        load: [Some(0.1), Some(0.2)],
+        is_draining: [true, false],
+    };
+    health.handle_report(POP, report, now);
+    let board = health.board(now);
+    assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
+    let open = Standing::Open { load: 0.2 };
+    assert_eq!(board.get(POP, Service::Turn), open);
+}
+
 #[test]
 fn an_older_report_does_not_replace_a_newer_one() {
     let (mut health, now) = health();
     let report = |load| Report {
         load: [Some(load), None],
-        is_draining: false,
+        is_draining: [false; 2],
     };
     health.handle_report(POP, report(0.8), now + EVERY);
     health.handle_report(POP, report(0.2), now);
@@ -164,7 +179,7 @@ fn the_last_load_counts_while_probes_find_it_well() {
     let (mut health, now) = health();
     let report = Report {
         load: [Some(0.95), None],
-        is_draining: false,
+        is_draining: [false; 2],
     };
     health.handle_report(POP, report, now);
     let full = Standing::Open { load: 0.95 };

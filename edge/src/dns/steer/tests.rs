@@ -164,6 +164,22 @@ fn all_down_is_as_if_all_were_up() {
     );
 }
 
+/// As when no point of presence can reach an origin.
+#[test]
+fn where_all_drain_the_nearest_that_lives_is_told() {
+    let fleet = fleet(4);
+    let list = ranked(&fleet, 1);
+    let mut board = Board::open(4);
+    for id in fleet.ids() {
+        board.set(id, Service::Whip, Standing::Draining);
+    }
+    let choice = chosen(&fleet, &board, &list, 3);
+    assert_eq!((choice.pop, choice.why), (PopId(1), Why::Regardless));
+    board.set(PopId(1), Service::Whip, Standing::Down);
+    let next = chosen(&fleet, &board, &list, 3);
+    assert_eq!((next.pop, next.why), (list[1], Why::Regardless));
+}
+
 #[test]
 fn a_family_that_nobody_has_has_no_answer() {
     let fleet = fleet(2);
@@ -209,6 +225,9 @@ proptest! {
         let is_open = |standing: &Standing| matches!(standing, Standing::Open { .. });
         let works = is_open(&standings[usize::from(choice.pop.0)]);
         prop_assert_eq!(works, standings.iter().any(is_open), "full is better than dead");
+        let is_alive = |standing: &Standing| *standing != Standing::Down;
+        let lives = is_alive(&standings[usize::from(choice.pop.0)]);
+        prop_assert_eq!(lives, standings.iter().any(is_alive), "and so is whoever drains");
         // And the same network gets the same again.
         prop_assert_eq!(chosen(&fleet, &board, &list, key), choice);
     }

@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use inlet_common::roq::pop::{Loads, Report};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -162,6 +163,110 @@ async fn what_whip_answers_is_told_apart() {
         let found = findings.whip.map(Result::err);
         assert_eq!(found, Some(expected), "{:.40}", answer);
     }
+}
+
+const FLEET: &str = "a secret of the whole fleet";
+
+const WHIP: &str = "HTTP/1.1 204 No Content\r\nAccept-Post: application/sdp\r\n\r\n";
+
+fn secrets() -> Secrets {
+    Secrets::new([FLEET])
+}
+
+fn idle() -> Report {
+    Report {
+        made: clock::utc(),
+        is_draining: false,
+        is_cut_off: false,
+        loads: Loads::default(),
+    }
+}
+
+/// What `answer` says to a question, as HTTP has it.
+fn told(question: &str, own: &str) -> Vec<u8> {
+    let body = secrets().answer(own, question, clock::utc(), idle);
+    let body = body.unwrap_or_default();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), &body].concat()
+}
+
+/// Probes one that answers OPTIONS with `options`, and behind it whoever asks how it does
+/// with what `answer` makes of the question; it hangs up when that is nothing.
+async fn asked(
+    options: &'static str,
+    answer: impl Fn(&str) -> Option<Vec<u8>> + Clone + Send + Sync + 'static,
+) -> Findings {
+    let serve = move |mut stream: TcpStream| {
+        let answer = answer.clone();
+        async move {
+            let mut bytes = [0; 2_048];
+            if !matches!(stream.read(&mut bytes).await, Ok(1..)) {
+                return;
+            }
+            stream.write_all(options.as_bytes()).await.ok();
+            let len = stream.read(&mut bytes).await.unwrap_or_default();
+            let head = String::from_utf8_lossy(&bytes[..len]).into_owned();
+            let mut lines = head.lines();
+            let question = lines.find_map(|line| line.strip_prefix("inlet-fleet: "));
+            if let Some(answer) = question.and_then(answer) {
+                stream.write_all(&answer).await.ok();
+                while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
+            }
+        }
+    };
+    let (tcp, _server) = server(serve).await;
+    let mut target = target(tcp, tcp);
+    target.stun = None;
+    (target.turn_udp, target.turn_tcp, target.turn_tls) = (None, None, None);
+    let canary = canary(BRIEF).asking(Some(Arc::new(secrets())));
+    run(&canary, &target).await
+}
+
+#[tokio::test]
+async fn who_is_asked_tells_how_it_does() {
+    let found = asked(WHIP, |question| Some(told(question, "a"))).await;
+    assert!(found.whip.unwrap().is_ok(), "{found:?}");
+    assert!(!found.report.unwrap().unwrap().report.is_draining);
+    // One that drains too, on the same connection, behind an answer with a body.
+    let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater";
+    let found = asked(busy, |question| Some(told(question, "a"))).await;
+    assert_eq!(found.whip, Some(Err(Error::Unavailable)));
+    assert!(found.report.unwrap().is_ok(), "{found:?}");
+}
+
+/// Neither does it hurt the probe, nor does it take longer.
+#[tokio::test]
+async fn what_cannot_be_believed_is_no_answer() {
+    let before = secrets().ask("a", clock::utc());
+    let before = told(before.as_str(), "a");
+    let earlier = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(64 * 1024));
+    let cases = [
+        (Some(before), Error::Integrity),
+        (Some(earlier), Error::Status),
+        (Some(endless.into_bytes()), Error::Protocol),
+        (Some(Vec::new()), Error::Timeout),
+        (None, Error::Closed),
+    ];
+    for (answer, expected) in cases {
+        let begun = clock::now();
+        let found = asked(WHIP, move |_| answer.clone()).await;
+        assert!(found.whip.unwrap().is_ok(), "{expected:?}: {found:?}");
+        assert_eq!(found.report, Some(Err(expected)));
+        assert!(clock::now() - begun < BRIEF * 3, "{expected:?}");
+    }
+    let nameless = asked(WHIP, |question| Some(told(question, "b"))).await;
+    assert_eq!(nameless.report, Some(Err(Error::Integrity)));
+}
+
+#[tokio::test]
+async fn without_a_secret_nobody_is_asked() {
+    let (tcp, _server) = server(|stream| say(stream, WHIP.into())).await;
+    let mut target = target(tcp, tcp);
+    (target.stun, target.turn_udp) = (None, None);
+    let found = run(&canary(BRIEF), &target).await;
+    assert!(found.whip.unwrap().is_ok());
+    assert_eq!(found.report, None);
 }
 
 #[tokio::test]

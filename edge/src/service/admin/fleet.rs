@@ -1,7 +1,7 @@
 //! What was heard of the points of presence, for whoever wonders where clients are
 //! sent and why.
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{Json, Router, extract::State, routing::get};
 use inlet_common::{clock, roq::pop::EXPIRY};
 use serde::Serialize;
 
@@ -20,17 +20,18 @@ struct Listing {
 struct Pop {
     name: String,
     is_draining: bool,
+    /// It has lost its origin, and can take no presenters.
+    is_cut_off: bool,
     /// Share of what it can carry, from 0 to 1; `null` when it takes no presenters.
     whip: Option<f64>,
     /// The same of its TURN server.
     turn: Option<f64>,
-    /// Since its report came to the origin.
+    /// Since its report came to the origin, or it was asked.
     age_seconds: f64,
 }
 
-async fn fleet(State(admin): State<Admin>) -> Result<Json<Listing>, StatusCode> {
-    let gateway = admin.gateway.ok_or(StatusCode::NOT_FOUND)?;
-    let (heard, now) = (gateway.fleet().heard(), clock::now());
+async fn fleet(State(admin): State<Admin>) -> Json<Listing> {
+    let (heard, now) = (admin.reports.heard(), clock::now());
     let heard = heard
         .iter()
         .map(|(name, heard)| (name, heard, heard.age(now)));
@@ -38,12 +39,13 @@ async fn fleet(State(admin): State<Admin>) -> Result<Json<Listing>, StatusCode> 
     let pops = lately.map(|(name, heard, age)| Pop {
         name: name.to_string(),
         is_draining: heard.report.is_draining,
+        is_cut_off: heard.report.is_cut_off,
         whip: heard.report.loads.whip.map(f64::from),
         turn: heard.report.loads.turn.map(f64::from),
         // Milliseconds are more than the way to the origin leaves exact.
         age_seconds: age.as_millis() as f64 / 1e3,
     });
-    Ok(Json(Listing {
+    Json(Listing {
         pops: pops.collect(),
-    }))
+    })
 }

@@ -34,6 +34,7 @@ mod publishing;
 mod rate;
 mod reading;
 mod refusals;
+mod report;
 mod telling;
 
 const OFFER: &str = include_str!("../offers/chromium.sdp");

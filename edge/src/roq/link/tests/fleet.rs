@@ -8,6 +8,7 @@ fn report() -> Report {
     Report {
         made: UtcTime::from_unix_micros(5),
         is_draining: true,
+        is_cut_off: false,
         loads: Loads {
             whip: Some(Load::new(0.5)),
             turn: None,
