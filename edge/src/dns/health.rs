@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  reports (the origin's control stream, or asked for) ─▶ load, draining ───────┐
-//!  probes (this process, every two seconds) ─▶ rise and fall ─▶ up or down ─────┼─▶ Board
+//!  probes (this process, every two seconds) ─▶ rise and fall ─▶ up, down, busy ─┼─▶ Board
 //!  an operator's word ─▶ forced ────────────────────────────────────────────────┘
 //! ```
 //!
@@ -30,6 +30,10 @@ const RISE: u32 = 6;
 /// A report or a probe that is older says nothing any more.
 const STALE: Duration = Duration::from_secs(15);
 
+/// How long a probe that found one busy counts before a report that all is well: two
+/// rounds, so that the two do not take turns. What a probe has found is what clients find.
+const BUSY_HOLDS: Duration = Duration::from_secs(4);
+
 /// How long the last report's load and drain count for one that probes find well: when
 /// the origin is away nobody becomes idle by that.
 const LOAD_KEPT: Duration = Duration::from_secs(300);
@@ -44,6 +48,17 @@ pub struct Report {
     pub load: [Option<f64>; SERVICES],
     /// Whether new clients of each should go elsewhere.
     pub is_draining: [bool; SERVICES],
+}
+
+/// What a probe found, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probed {
+    /// It serves.
+    Well,
+    /// It lives, and says that it takes nobody: neither a failure nor a success.
+    Busy,
+    /// It does not serve.
+    Failed,
 }
 
 /// An operator's word, which counts before all else.
@@ -80,6 +95,8 @@ struct Probes {
     is_up: bool,
     /// In a row, against what it is taken for.
     against: u32,
+    /// When it last was busy, if it has not been well since.
+    busy: Option<Instant>,
 }
 
 impl Health {
@@ -117,9 +134,9 @@ impl Health {
     }
 
     /// Takes the result of a probe.
-    pub fn handle_probe(&mut self, now: Instant, pop: PopId, service: Service, is_ok: bool) {
+    pub fn handle_probe(&mut self, now: Instant, pop: PopId, service: Service, found: Probed) {
         let Some(known) = self.known(pop) else { return };
-        known.probes[service as usize].handle(now, is_ok);
+        known.probes[service as usize].handle(now, found);
     }
 
     /// Notes an operator's word, or that there is none any more.
@@ -179,10 +196,11 @@ impl Known {
             Some(Forced::In) => return open,
             None => {}
         }
-        let is_up = self.probes[service as usize].is_up(now);
-        match is_up {
+        let probes = &self.probes[service as usize];
+        let reported = self.report.map(|(_, made)| made);
+        match probes.is_up(now) {
             Some(false) => Standing::Down,
-            Some(true) if is_draining => Standing::Draining,
+            Some(true) if is_draining || probes.is_busy(now, reported) => Standing::Draining,
             Some(true) => open,
             None if is_fresh && is_draining => Standing::Draining,
             // Nobody has tried, and it says that it serves.
@@ -194,10 +212,21 @@ impl Known {
 }
 
 impl Probes {
-    fn handle(&mut self, now: Instant, is_ok: bool) {
+    fn handle(&mut self, now: Instant, found: Probed) {
         // At the start nothing is held against anybody; a gap changes nothing.
         self.is_up |= self.last.is_none();
         self.last = Some(now);
+        let is_ok = match found {
+            Probed::Busy => {
+                self.busy = Some(now);
+                return;
+            }
+            Probed::Well => {
+                self.busy = None;
+                true
+            }
+            Probed::Failed => false,
+        };
         if is_ok == self.is_up {
             self.against = 0;
             return;
@@ -208,6 +237,15 @@ impl Probes {
             self.is_up = is_ok;
             self.against = 0;
         }
+    }
+
+    /// Whether it said of late that it takes nobody, and the last report, which came at
+    /// `reported`, is not so much newer that it says otherwise.
+    fn is_busy(&self, now: Instant, reported: Option<Instant>) -> bool {
+        self.busy.is_some_and(|busy| {
+            let is_outdone = reported.is_some_and(|reported| reported > busy + BUSY_HOLDS);
+            is_fresh(now, busy) && !is_outdone
+        })
     }
 
     /// `None` when nothing was tried of late.

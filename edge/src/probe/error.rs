@@ -116,18 +116,16 @@ impl Error {
         }
     }
 
-    /// Whether it is alive and says itself that it takes nobody more: it drains, or
-    /// is full.
+    /// Whether it is alive and says itself that it takes nobody more: it drains, is full,
+    /// or has no origin.
     pub const fn is_busy(self) -> bool {
-        matches!(
-            self,
-            Self::Elsewhere | Self::Quota | Self::Capacity | Self::Unavailable
-        )
+        matches!(self, Self::Elsewhere | Self::Capacity | Self::Unavailable)
     }
 
-    /// Whether it tells of this end alone, and nothing of the target.
+    /// Whether it tells of this end alone, and nothing of the target: there is no way, or
+    /// the probes' own credential has all that it may have.
     pub const fn is_local(self) -> bool {
-        matches!(self, Self::Unreachable)
+        matches!(self, Self::Unreachable | Self::Quota)
     }
 
     /// What a STUN or TURN error code means to a probe, which sends nothing that a
@@ -191,11 +189,12 @@ mod tests {
 
     #[test]
     fn who_drains_or_is_full_is_busy_and_not_broken() {
-        for code in [300, 486, 508] {
+        for code in [300, 508] {
             assert!(Error::of_code(code).is_busy(), "{code}");
         }
-        for code in [400, 401, 403, 437, 438, 441, 500, 0] {
+        for code in [400, 401, 403, 437, 438, 441, 486, 500, 0] {
             assert!(!Error::of_code(code).is_busy(), "{code}");
         }
+        assert!(Error::of_code(486).is_local(), "others have room");
     }
 }

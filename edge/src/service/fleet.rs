@@ -23,7 +23,7 @@ use crate::{
         explain::{self, Explained},
         fleet::{Checked, Fleet, Service, file::FleetFile},
         geo::{Database, Loaded, PopId, Watch, Watched},
-        health::{Forced, Health, Report},
+        health::{Forced, Health, Probed, Report},
         metrics::{Metrics, Steered},
         second_chance,
         server::Shared,
@@ -199,11 +199,11 @@ impl Known {
         fleet: &Arc<Fleet>,
         now: Instant,
         pop: PopId,
-        (service, is_ok): (Service, bool),
+        (service, found): (Service, Probed),
     ) {
         let mut health = self.health();
         if self.is_current(fleet) {
-            health.handle_probe(now, pop, service, is_ok);
+            health.handle_probe(now, pop, service, found);
         }
     }
 

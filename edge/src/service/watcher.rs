@@ -14,11 +14,11 @@ use crate::{
         World,
         fleet::{Fleet, Pop, Service},
         geo::PopId,
-        health::Report,
+        health::{Probed, Report},
         steer::{Board, Standing},
     },
     fleet::Reports,
-    probe::{Canary, Credentials, Findings, Target, rounds},
+    probe::{Canary, Credentials, Error, Findings, Target, rounds},
 };
 
 /// How often the board is made anew: half of what resolvers could notice.
@@ -131,24 +131,28 @@ fn hear(reports: &Reports, name: &str, found: &Findings) {
     }
 }
 
-/// A service is well when all of it is: a server whose TLS is broken is of no use to
-/// those who get through by nothing else. One that is busy works, and says itself how
-/// busy it is; where there is no way from here, nothing was seen.
 fn tell(known: &Known, fleet: &Arc<Fleet>, id: PopId, found: &Findings) {
     let now = clock::now();
     let turn = [found.stun, found.turn_udp, found.turn_tcp, found.turn_tls];
     for (service, found) in [(Service::Whip, &[found.whip][..]), (Service::Turn, &turn)] {
-        let mut seen = found
-            .iter()
-            .flatten()
-            .filter(|found| !found.is_err_and(|error| error.is_local()))
-            .peekable();
-        if seen.peek().is_some() {
-            let is_ok =
-                seen.all(|found| found.is_ok() || found.is_err_and(|error| error.is_busy()));
-            known.handle_probe(fleet, now, id, (service, is_ok));
+        if let Some(found) = judge(found) {
+            known.handle_probe(fleet, now, id, (service, found));
         }
     }
+}
+
+/// A service is well when all of it is: a server whose TLS is broken is of no use to
+/// those who get through by nothing else. `None` where nothing was seen of it, as when
+/// there is no way from here.
+fn judge(found: &[Option<Result<Duration, Error>>]) -> Option<Probed> {
+    let seen = found.iter().flatten().filter_map(|found| match found {
+        Ok(_) => Some(Probed::Well),
+        Err(error) if error.is_local() => None,
+        Err(error) if error.is_busy() => Some(Probed::Busy),
+        Err(_) => Some(Probed::Failed),
+    });
+    // The worst counts.
+    seen.max()
 }
 
 fn said(report: &pop::Report) -> Report {

@@ -210,13 +210,21 @@ impl Gateway {
         }
     }
 
+    /// Why nobody is taken until further notice, if so: it drains, or has no origin. One
+    /// that is only full tells that by its load.
+    pub fn closure(&self) -> Option<Refusal> {
+        match self.check_open() {
+            Err(refusal) if refusal.code == ReasonCode::Draining => Some(refusal),
+            Ok(()) | Err(_) => (!self.has_origin()).then(no_origin),
+        }
+    }
+
     /// Asks the origin whether a token is right for its stream.
     ///
     /// # Errors
     ///
     /// The origin's refusal, or why it could not be asked.
     pub async fn check_token(&self, path: PublishPath) -> Result<(), Refusal> {
-        let no_origin = || refusal(ReasonCode::NoOrigin, "no origin can be reached");
         let mut workers = self.workers.iter();
         let worker = workers.find(|worker| worker.is_link_up());
         let worker = worker.ok_or_else(no_origin)?;
@@ -543,6 +551,10 @@ fn unanswerable(error: &AcceptError) -> Refusal {
     // Sources can quote the offer, which holds the presenter's ICE password.
     tracing::info!(%error, "the offer cannot be answered");
     refusal(error.reason_code(), &error.to_string())
+}
+
+fn no_origin() -> Refusal {
+    refusal(ReasonCode::NoOrigin, "no origin can be reached")
 }
 
 fn refusal(code: ReasonCode, message: &str) -> Refusal {

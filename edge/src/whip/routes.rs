@@ -6,7 +6,7 @@
 //! | POST | an offer: 201 with the answer, or 307 to another edge | 405 |
 //! | PATCH | 405 | candidates: 204; new ICE credentials: 200 |
 //! | DELETE | 405 | ends the session: 200, then 404 |
-//! | OPTIONS | 204, with ICE servers | 204 |
+//! | OPTIONS | 204, with ICE servers; 503 of none while nobody is taken | 204 |
 //! | GET, HEAD | 204 | 204 while it lives, then 404 |
 //!
 //! Below the session is its event stream, see `events`. `/fleet/report` is for other
@@ -158,17 +158,13 @@ async fn endpoint(
             Err(failure) => failure.into_response(),
         },
         Method::OPTIONS => {
-            let mut response = respond::options(request.headers(), ENDPOINT_METHODS, true);
-            if !respond::is_preflight(request.headers()) {
-                let head = Head {
-                    uri: request.uri(),
-                    headers: request.headers(),
-                    source,
-                };
-                let servers = offered_servers(&whip, path, &head).await;
-                link::add(response.headers_mut(), &servers);
-            }
-            response
+            let (head, _) = request.into_parts();
+            let head = Head {
+                uri: &head.uri,
+                headers: &head.headers,
+                source,
+            };
+            options(&whip, path, &head).await
         }
         // RFC 9725 §4.1 wants a 2xx without content.
         Method::GET | Method::HEAD => StatusCode::NO_CONTENT.into_response(),
@@ -176,12 +172,34 @@ async fn endpoint(
     }
 }
 
+/// Who names no stream wants to know whether this point of presence takes presenters, as
+/// probes do: not while it drains, or has no origin. A page must be able to see what
+/// becomes of its own stream in any case.
+async fn options(whip: &Whip, path: PathText, head: &Head<'_>) -> Response {
+    let mut response = respond::options(head.headers, ENDPOINT_METHODS, true);
+    if respond::is_preflight(head.headers) {
+        return response;
+    }
+    let path = publish_path(path, head.headers, head.uri, &whip.site).ok();
+    if path.is_none()
+        && let Some(closed) = whip.gateway.closure()
+    {
+        return Failure::new(closed.code, closed.message).into_response();
+    }
+    let servers = offered_servers(whip, path, head).await;
+    link::add(response.headers_mut(), &servers);
+    response
+}
+
 /// The ICE servers of a stream, with credentials where the token is right: a
 /// browser needs them before it makes its offer. A wrong token costs as much here
 /// as in an offer.
-async fn offered_servers(whip: &Whip, path: PathText, head: &Head<'_>) -> Vec<IceServer> {
+async fn offered_servers(
+    whip: &Whip,
+    path: Option<PublishPath>,
+    head: &Head<'_>,
+) -> Vec<IceServer> {
     let Whip { gateway, site } = whip;
-    let path = publish_path(path, head.headers, head.uri, site).ok();
     let caller = gateway.check_rate(head.source.ip(), path.as_ref());
     let (Some(path), Ok(caller), true) = (path, caller, site.ice_servers.is_some()) else {
         return site.servers(None, head);

@@ -39,11 +39,17 @@ fn probed(results: &str) -> String {
     let (mut health, mut now) = health();
     let mut thought = String::new();
     for result in results.chars() {
-        health.handle_probe(now, POP, Service::Turn, result == '+');
+        let found = match result {
+            '+' => Probed::Well,
+            '-' => Probed::Failed,
+            _ => Probed::Busy,
+        };
+        health.handle_probe(now, POP, Service::Turn, found);
         thought.push(match health.board(now).get(POP, Service::Turn) {
             Standing::Open { .. } => 'u',
             Standing::Down => 'd',
-            _ => '?',
+            Standing::Draining => 'b',
+            Standing::Unknown => '?',
         });
         now += EVERY;
     }
@@ -67,7 +73,7 @@ fn who_was_never_heard_of_is_well_for_a_while() {
     assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
     // Not in spite of what was heard.
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Turn, false);
+        health.handle_probe(now, POP, Service::Turn, Probed::Failed);
     }
     assert_eq!(standing(&health, EVERY), Standing::Down);
     // A fleet that has it no more, and then has it again, hears anew.
@@ -85,6 +91,46 @@ fn who_was_never_heard_of_is_well_for_a_while() {
 }
 
 #[test]
+fn who_is_busy_neither_falls_nor_rises() {
+    assert_eq!(probed("+~~~+"), "ubbbu");
+    // It fell while it drained, as it does when it ends; and is back when it is well.
+    assert_eq!(probed("~~---"), "bbbbd");
+    assert_eq!(probed("---~~++++++"), "uuddddddddu");
+    assert_eq!(probed("--~-+"), "uubdd");
+}
+
+#[test]
+fn a_report_outdoes_a_busy_probe_only_when_no_probe_says_so_again() {
+    let (mut health, now) = health();
+    let report = Report {
+        load: [Some(0.1), Some(0.1)],
+        is_draining: [false; 2],
+    };
+    let standing = |health: &Health, at| health.board(at).get(POP, Service::Turn);
+    let open = Standing::Open { load: 0.1 };
+    for round in 0..5 {
+        let at = now + EVERY * round;
+        health.handle_probe(at, POP, Service::Turn, Probed::Busy);
+        health.handle_report(POP, report, at + EVERY / 2);
+        assert_eq!(standing(&health, at + EVERY / 2), Standing::Draining);
+    }
+    let last = now + EVERY * 4;
+    let reported = last + BUSY_HOLDS + EVERY;
+    health.handle_report(POP, report, reported);
+    assert_eq!(standing(&health, reported), open);
+    // Without any report it is forgotten as all is that is old.
+    let (mut health, now) = self::health();
+    health.handle_probe(now, POP, Service::Turn, Probed::Busy);
+    assert_eq!(standing(&health, now + STALE), Standing::Draining);
+    assert_eq!(standing(&health, now + STALE + EVERY), Standing::Unknown);
+    // The other service is none the worse.
+    assert_eq!(
+        health.board(now).get(POP, Service::Whip),
+        Standing::Open { load: 0.0 }
+    );
+}
+
+#[test]
 fn one_failure_at_the_start_is_held_against_nobody() {
     assert_eq!(probed("-+"), "uu");
     assert_eq!(probed("---"), "uud");
@@ -95,7 +141,7 @@ fn what_is_old_says_nothing() {
     let (mut health, begun) = health();
     let now = begun + 2 * STALE;
     assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Unknown);
-    health.handle_probe(now, POP, Service::Whip, true);
+    health.handle_probe(now, POP, Service::Whip, Probed::Well);
     let load = [Some(0.4), None];
     let report = Report {
         load,
@@ -122,7 +168,7 @@ fn a_probe_counts_before_a_report() {
     };
     health.handle_report(POP, report, now);
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Turn, false);
+        health.handle_probe(now, POP, Service::Turn, Probed::Failed);
     }
     let board = health.board(now);
     assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
@@ -160,12 +206,12 @@ fn an_older_report_does_not_replace_a_newer_one() {
 #[test]
 fn an_operators_word_counts_before_all_else() {
     let (mut health, now) = health();
-    health.handle_probe(now, POP, Service::Whip, true);
+    health.handle_probe(now, POP, Service::Whip, Probed::Well);
     health.force(POP, Some(Forced::Out));
     assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
     health.force(POP, Some(Forced::In));
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Whip, false);
+        health.handle_probe(now, POP, Service::Whip, Probed::Failed);
     }
     let standing = health.board(now).get(POP, Service::Whip);
     assert_eq!(standing, Standing::Open { load: 0.0 });
@@ -189,7 +235,7 @@ fn the_last_load_counts_while_probes_find_it_well() {
         (LOAD_KEPT, full),
         (LOAD_KEPT + EVERY, idle),
     ] {
-        health.handle_probe(now + after, POP, Service::Whip, true);
+        health.handle_probe(now + after, POP, Service::Whip, Probed::Well);
         assert_eq!(health.board(now + after).get(POP, Service::Whip), standing);
     }
 }

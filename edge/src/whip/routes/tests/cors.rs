@@ -77,6 +77,33 @@ async fn a_preflight_gets_cors_alone() {
     }
 }
 
+/// What probes ask: a page that asks for its own stream must be able to see more than
+/// that.
+#[tokio::test]
+async fn options_of_no_stream_tell_whether_anybody_is_taken() {
+    let ask = async |edge: &Edge| {
+        let answer = options(edge, "/0/whip", false).await;
+        check(&answer);
+        (answer.status(), answer.code().to_owned())
+    };
+    let edge = Edge::open();
+    assert_eq!(ask(&edge).await, (204, String::new()));
+    edge.told.is_cut.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&edge).await, (503, "2300".to_owned()));
+    edge.told.is_cut.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&edge).await.0, 204);
+    // Full is not closed.
+    edge.told.load.store(100, Ordering::Relaxed);
+    assert_eq!(ask(&edge).await.0, 204);
+    edge.lifecycle.advance(Phase::Draining);
+    let (status, code) = ask(&edge).await;
+    assert_eq!((status, code.as_str()), (503, "2301"));
+    let refused = options(&edge, "/0/whip", false).await;
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(options(&edge, "/17_x/whip", false).await.status(), 204);
+    assert_eq!(options(&edge, "/0/whip", true).await.status(), 204);
+}
+
 #[tokio::test]
 async fn options_for_its_own_sake_tells_what_may_be_posted() {
     let edge = Edge::open();
