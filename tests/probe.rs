@@ -125,8 +125,8 @@ async fn every_kind_is_proven_at_an_edge_and_leaves_nothing() {
         let text = fs::read_to_string(rig.folder().join("secrets/turn"))?;
         let credentials = secret(text.trim());
         let canary = canary(&rig.folder().join("certificates/ca.pem"))?;
-        for run in 0..5 {
-            let found = canary.run(&target, &credentials, run).await;
+        for _ in 0..5 {
+            let found = canary.run(&target, &credentials).await;
             all_well(&found, &Kind::ALL)?;
         }
         until("the end of all allocations", PATIENCE, async || {
@@ -163,17 +163,17 @@ async fn by_https(rig: &mut Rig, canary: &Canary, mut target: Target) -> Result<
     target.turn_tcp = Some(port);
     let text = fs::read_to_string(rig.folder().join("secrets/turn"))?;
     let credentials = secret(text.trim());
-    let found = canary.run(&target, &credentials, 0).await;
+    let found = canary.run(&target, &credentials).await;
     all_well(&found, &Kind::ALL).context("at one port")?;
 
     let stranger = rcgen::generate_simple_self_signed(["edge.test".to_owned()])?;
     let other_ca = rig.folder().join("other-ca.pem");
     fs::write(&other_ca, stranger.cert.pem())?;
     let other = Canary::new(Some(&other_ca), LIMIT)?;
-    let untrusted = other.run(&target, &credentials, 0).await;
+    let untrusted = other.run(&target, &credentials).await;
     target.whip = Some(format!("https://other.test:{port}").parse()?);
     target.host = "other.test".to_owned();
-    let misnamed = canary.run(&target, &credentials, 0).await;
+    let misnamed = canary.run(&target, &credentials).await;
     for found in [untrusted, misnamed] {
         for kind in [Kind::Whip, Kind::TurnTls] {
             ensure!(found.of(kind) == Some(Err(Error::Certificate)), "{found:?}");
@@ -190,11 +190,11 @@ async fn by_https(rig: &mut Rig, canary: &Canary, mut target: Target) -> Result<
 async fn the_default_policy_permits_what_a_probe_does() {
     with_turn_edge("policy = \"appliance\"\n", async |edge, canary| {
         let target = of_turn(edge.address().port());
-        let found = canary.run(&target, &secret(SECRET), 0).await;
+        let found = canary.run(&target, &secret(SECRET)).await;
         all_well(&found, &TURN)?;
         nothing_is_left(edge).await?;
         // As a stranger, it is enough to be asked who it is; nothing is allocated.
-        let found = canary.run(&target, &Credentials::None, 0).await;
+        let found = canary.run(&target, &Credentials::None).await;
         all_well(&found, &TURN)?;
         let made = edge.metrics().await?;
         let made = made.sum("inlet_edge_turn_allocations_created_total", &[]);
@@ -208,17 +208,17 @@ async fn the_default_policy_permits_what_a_probe_does() {
 async fn what_is_wrong_with_a_turn_server_is_told() {
     with_turn_edge("", async |edge, canary| {
         let target = of_turn(edge.address().port());
-        let found = canary.run(&target, &secret("another secret"), 0).await;
+        let found = canary.run(&target, &secret("another secret")).await;
         turn_is(&found, Error::Unauthorized)?;
         edge.reload("deny_peers = [\"127.0.0.0/8\"]")?;
         until("peers to be denied", PATIENCE, async || {
-            let found = canary.run(&target, &secret(SECRET), 0).await;
+            let found = canary.run(&target, &secret(SECRET)).await;
             turn_is(&found, Error::Forbidden)
         })
         .await?;
         edge.reload("[turn.limits]\nallocations = 1")?;
         until("no room", PATIENCE, async || {
-            let found = canary.run(&target, &secret(SECRET), 0).await;
+            let found = canary.run(&target, &secret(SECRET)).await;
             turn_is(&found, Error::Capacity)
         })
         .await?;
@@ -236,7 +236,7 @@ async fn a_draining_server_is_busy_and_not_broken() {
         let stays = occupy(edge).await?;
         let drained = edge.admin(Method::POST, "/drain").send().await?;
         ensure!(drained.status().as_u16() == 202, "{}", drained.status());
-        let found = canary.run(&target, &secret(SECRET), 0).await;
+        let found = canary.run(&target, &secret(SECRET)).await;
         drop(stays);
         for (kind, found) in found.all().filter(|(kind, _)| *kind != Kind::Stun) {
             let is_busy = found.is_err_and(|error| error == Error::Elsewhere && error.is_busy());
@@ -267,7 +267,7 @@ async fn a_server_that_allocates_and_does_not_relay_is_found_out() {
         (target.turn_tcp, target.turn_tls) = (None, None);
         let (port, _filter) = without_data(edge).await?;
         (target.stun, target.turn_udp) = (Some(port), Some(port));
-        let found = canary.run(&target, &secret(SECRET), 0).await;
+        let found = canary.run(&target, &secret(SECRET)).await;
         ensure!(found.stun.is_some_and(|found| found.is_ok()), "{found:?}");
         ensure!(found.turn_udp == Some(Err(Error::Relay)), "{found:?}");
         nothing_is_left(edge).await
@@ -337,11 +337,11 @@ async fn coturn(folder: &Path) -> Result<()> {
     };
     let _server = turnserver(folder, &ports, &["--allow-loopback-peers"])?;
     until("coturn", PATIENCE, async || {
-        let found = canary.run(&target, &secret(SECRET), 0).await;
+        let found = canary.run(&target, &secret(SECRET)).await;
         all_well(&found, &TURN)
     })
     .await?;
-    let found = canary.run(&target, &secret("another secret"), 0).await;
+    let found = canary.run(&target, &secret("another secret")).await;
     turn_is(&found, Error::Unauthorized)?;
 
     // Loopback, where its relayed addresses are here, is no peer of it by default.
@@ -352,7 +352,7 @@ async fn coturn(folder: &Path) -> Result<()> {
     };
     let _server = turnserver(folder, &ports, &[])?;
     until("coturn without peers", PATIENCE, async || {
-        let found = canary.run(&target, &secret(SECRET), 0).await;
+        let found = canary.run(&target, &secret(SECRET)).await;
         turn_is(&found, Error::Forbidden)
     })
     .await

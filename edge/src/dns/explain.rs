@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::{
     World,
     answer::Client,
-    fleet::{Family, Service},
-    geo::{Embedded, Rule, Whereabouts},
+    fleet::{Family, Pop, Service},
+    geo::{Embedded, PopId, Rule, Whereabouts},
     steer::{self, Board, Choice},
     wire::{Name, NameBuf, NameError},
     zone::{Data, Found},
@@ -107,10 +107,9 @@ pub fn explain(
     let (list, key) = (seen.ranked.as_slice(), seen.key);
     let mut answers = Vec::new();
     for service in services {
-        for (family, record) in [(Family::V4, "A"), (Family::V6, "AAAA")] {
+        for family in Family::ALL {
             let choice = steer::choose(&world.fleet, board, list, service, family, key);
-            answers
-                .extend(choice.and_then(|choice| answer(world, service, family, record, choice)));
+            answers.extend(choice.and_then(|choice| answer(world, service, family, choice)));
         }
     }
     let said = near.said.iter().map(|said| Said {
@@ -120,10 +119,8 @@ pub fn explain(
     });
     let ranked = near.choices.iter().filter_map(|choice| {
         let pop = world.fleet.pop(choice.pop)?;
-        let standing = pop.services.iter().map(|service| {
-            let standing = board.get(choice.pop, *service);
-            format!("{} {standing}", service.as_str())
-        });
+        let services = pop.services.iter();
+        let standing = services.flat_map(|service| standings(board, choice.pop, pop, *service));
         Some(Ranked {
             pop: pop.name.clone(),
             // Distances on earth have five digits.
@@ -143,6 +140,24 @@ pub fn explain(
     })
 }
 
+/// How a service does: by each family that it has, where that differs.
+fn standings(board: &Board, id: PopId, pop: &Pop, service: Service) -> Vec<String> {
+    let families = Family::ALL.into_iter();
+    let families = families.filter(|family| pop.has(service, *family));
+    let families: Vec<_> = families
+        .map(|family| (family, board.get(id, service, family)))
+        .collect();
+    let name = service.as_str();
+    match &families[..] {
+        [(_, one)] => vec![format!("{name} {one}")],
+        [(_, one), (_, other)] if one == other => vec![format!("{name} {one}")],
+        apart => apart
+            .iter()
+            .map(|(family, standing)| format!("{name} {} {standing}", family.record()))
+            .collect(),
+    }
+}
+
 fn service_of(world: &World, name: &str) -> Result<Service, Error> {
     let parsed: Name = name
         .parse()
@@ -157,18 +172,12 @@ fn service_of(world: &World, name: &str) -> Result<Service, Error> {
     steered.ok_or_else(|| Error::NotSteered(name.to_owned()))
 }
 
-fn answer(
-    world: &World,
-    service: Service,
-    family: Family,
-    record: &'static str,
-    choice: Choice,
-) -> Option<Answer> {
+fn answer(world: &World, service: Service, family: Family, choice: Choice) -> Option<Answer> {
     let pop = world.fleet.pop(choice.pop)?;
-    let is_asked = |ip: &IpAddr| ip.is_ipv4() == (family == Family::V4);
+    let is_asked = |ip: &IpAddr| Family::of(*ip) == family;
     Some(Answer {
         service: service.as_str(),
-        family: record,
+        family: family.record(),
         pop: pop.name.clone(),
         why: choice.why.in_words(),
         addresses: pop.addresses().filter(is_asked).collect(),

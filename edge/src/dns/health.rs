@@ -11,11 +11,15 @@
 //! old says nothing: neither "up" nor "down", but "unknown". Who was never heard of is
 //! taken to be well for as long as it takes to hear: or a name server that starts would
 //! send everybody to itself, of whom alone it knows.
+//!
+//! Probes go by each address family and are counted apart. Where none goes by a family, as
+//! without a way there from here, what the other family found counts: most of what breaks
+//! breaks both.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    fleet::{Fleet, Service},
+    fleet::{Family, Fleet, Service},
     geo::PopId,
     steer::{Board, Standing},
 };
@@ -39,6 +43,7 @@ const BUSY_HOLDS: Duration = Duration::from_secs(4);
 const LOAD_KEPT: Duration = Duration::from_secs(300);
 
 const SERVICES: usize = Service::ALL.len();
+const FAMILIES: usize = Family::ALL.len();
 
 /// What a point of presence says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,11 +88,11 @@ struct Known {
     /// Since when it could have been heard of.
     since: Instant,
     report: Option<(Report, Instant)>,
-    probes: [Probes; SERVICES],
+    probes: [[Probes; FAMILIES]; SERVICES],
     forced: Option<Forced>,
 }
 
-/// The probes of one service.
+/// The probes of one service by one family.
 #[derive(Clone, Copy, Debug, Default)]
 struct Probes {
     /// When the last one ended.
@@ -134,9 +139,15 @@ impl Health {
     }
 
     /// Takes the result of a probe.
-    pub fn handle_probe(&mut self, now: Instant, pop: PopId, service: Service, found: Probed) {
+    pub fn handle_probe(
+        &mut self,
+        now: Instant,
+        pop: PopId,
+        (service, family): (Service, Family),
+        found: Probed,
+    ) {
         let Some(known) = self.known(pop) else { return };
-        known.probes[service as usize].handle(now, found);
+        known.probes[service as usize][family as usize].handle(now, found);
     }
 
     /// Notes an operator's word, or that there is none any more.
@@ -151,11 +162,13 @@ impl Health {
         let mut board = Board::open(self.pops.len());
         for (id, known) in (0..=u8::MAX).map(PopId).zip(&self.pops) {
             for service in Service::ALL {
-                let standing = match known.standing(now, service) {
-                    Standing::Unknown if !self.is_probed => Standing::Open { load: 0.0 },
-                    standing => standing,
-                };
-                board.set(id, service, standing);
+                for family in Family::ALL {
+                    let standing = match known.standing(now, service, family) {
+                        Standing::Unknown if !self.is_probed => Standing::default(),
+                        standing => standing,
+                    };
+                    board.set(id, service, family, standing);
+                }
             }
         }
         board
@@ -178,11 +191,22 @@ impl Known {
 
     /// Whether there was nothing to hear yet.
     fn is_new(&self, now: Instant, service: Service) -> bool {
-        let is_silent = self.report.is_none() && self.probes[service as usize].last.is_none();
+        let mut probes = self.probes[service as usize].iter();
+        let is_silent = self.report.is_none() && probes.all(|probes| probes.last.is_none());
         is_silent && is_fresh(now, self.since)
     }
 
-    fn standing(&self, now: Instant, service: Service) -> Standing {
+    /// The probes that tell how it does by a family.
+    fn probes(&self, now: Instant, service: Service, family: Family) -> &Probes {
+        let probes = &self.probes[service as usize];
+        let own = &probes[family as usize];
+        match own.is_up(now) {
+            Some(_) => own,
+            None => &probes[family.other() as usize],
+        }
+    }
+
+    fn standing(&self, now: Instant, service: Service, family: Family) -> Standing {
         let age = |made: &Instant| now.saturating_duration_since(*made);
         let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
         let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
@@ -196,7 +220,7 @@ impl Known {
             Some(Forced::In) => return open,
             None => {}
         }
-        let probes = &self.probes[service as usize];
+        let probes = self.probes(now, service, family);
         let reported = self.report.map(|(_, made)| made);
         match probes.is_up(now) {
             Some(false) => Standing::Down,

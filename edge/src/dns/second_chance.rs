@@ -32,16 +32,13 @@ pub fn better(
     is_refused: bool,
 ) -> Option<PopId> {
     let client = client.to_canonical();
-    let family = match client {
-        IpAddr::V4(_) => Family::V4,
-        IpAddr::V6(_) => Family::V6,
-    };
+    let family = Family::of(client);
     let near = world.near.explain(client);
     let Client { ranked, key, .. } = Client::whole(world, client);
     let list = ranked.as_slice();
     let mut seen = board.clone();
     if is_refused {
-        seen.set(own, Service::Whip, Standing::Down);
+        seen.set(own, Service::Whip, family, Standing::Down);
     }
     let Choice { pop, why } = steer::choose(&world.fleet, &seen, list, Service::Whip, family, key)?;
     if pop == own || why == Why::Regardless {
@@ -123,7 +120,7 @@ mod tests {
     fn nobody_is_sent_to_one_that_is_ill() {
         let (world, mut board) = with_places();
         let fra = world.fleet.find("fra").unwrap();
-        board.set(fra, Service::Whip, Standing::Down);
+        board.set(fra, Service::Whip, Family::V4, Standing::Down);
         assert_eq!(sent(&world, &board, "iad", LONDON, false), "stays");
     }
 
@@ -134,7 +131,7 @@ mod tests {
         let elsewhere = sent(&world, &board, "fra", LONDON, true);
         assert_ne!(elsewhere, "stays");
         for id in world.fleet.ids() {
-            board.set(id, Service::Whip, Standing::Down);
+            board.set(id, Service::Whip, Family::V4, Standing::Down);
         }
         assert_eq!(sent(&world, &board, "fra", LONDON, true), "stays");
     }

@@ -22,7 +22,7 @@ use super::{
     geo::PopId,
 };
 
-/// How a point of presence does, as far as one service goes.
+/// How a point of presence does, as far as one service and one address family go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Standing {
     /// It takes clients; its load is a share of what it can carry.
@@ -36,6 +36,13 @@ pub enum Standing {
     Down,
     /// Nobody has heard of it lately.
     Unknown,
+}
+
+impl Default for Standing {
+    /// Well and idle.
+    fn default() -> Self {
+        Self::Open { load: 0.0 }
+    }
 }
 
 impl Standing {
@@ -59,32 +66,37 @@ impl fmt::Display for Standing {
     }
 }
 
-/// How every point of presence does.
+/// How every point of presence does, by each family: it may be reached by one and not by
+/// the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
-    standings: Vec<[Standing; Service::ALL.len()]>,
+    standings: Vec<[Standings; Service::ALL.len()]>,
 }
+
+/// Those of a service, by family.
+type Standings = [Standing; Family::ALL.len()];
 
 impl Board {
     /// A board on which all are well and idle.
     pub fn open(pops: usize) -> Self {
         Self {
-            standings: vec![[Standing::Open { load: 0.0 }; Service::ALL.len()]; pops],
+            standings: vec![Default::default(); pops],
         }
     }
 
     /// Notes how a point of presence does.
-    pub fn set(&mut self, pop: PopId, service: Service, standing: Standing) {
+    pub fn set(&mut self, pop: PopId, service: Service, family: Family, standing: Standing) {
         if let Some(standings) = self.standings.get_mut(usize::from(pop.0)) {
-            standings[service as usize] = standing;
+            standings[service as usize][family as usize] = standing;
         }
     }
 
     /// How a point of presence does.
-    pub fn get(&self, pop: PopId, service: Service) -> Standing {
-        self.standings
-            .get(usize::from(pop.0))
-            .map_or(Standing::Unknown, |standings| standings[service as usize])
+    pub fn get(&self, pop: PopId, service: Service, family: Family) -> Standing {
+        let standings = self.standings.get(usize::from(pop.0));
+        standings.map_or(Standing::Unknown, |standings| {
+            standings[service as usize][family as usize]
+        })
     }
 }
 
@@ -160,7 +172,8 @@ pub fn choose(
     key: u64,
 ) -> Option<Choice> {
     let in_order = || in_order(fleet, ranked).filter(|id| has(fleet, *id, service, family));
-    let room = |id: PopId| Room::of(fleet, board, id, service);
+    let standing = |id: PopId| board.get(id, service, family);
+    let room = |id: PopId| Room::of(fleet.pop(id)?.limits, standing(id));
     let keeps = |id: PopId| room(id).is_some_and(|room| room.keeps(key, id));
     let first = in_order().next()?;
     let choice = |pop, why| Some(Choice { pop, why });
@@ -183,8 +196,8 @@ pub fn choose(
     }
     // Full is better than draining, which is better than dead: where all have lost their
     // origin, it is there again any moment.
-    let is_open = |id: &PopId| matches!(board.get(*id, service), Standing::Open { .. });
-    let is_alive = |id: &PopId| board.get(*id, service) != Standing::Down;
+    let is_open = |id: &PopId| matches!(standing(*id), Standing::Open { .. });
+    let is_alive = |id: &PopId| standing(*id) != Standing::Down;
     let open = in_order().find(is_open);
     let pop = open.or_else(|| in_order().find(is_alive));
     choice(pop.unwrap_or(first), Why::Regardless)
@@ -222,9 +235,8 @@ struct Room {
 }
 
 impl Room {
-    fn of(fleet: &Fleet, board: &Board, id: PopId, service: Service) -> Option<Self> {
-        let limits = fleet.pop(id)?.limits;
-        match board.get(id, service) {
+    fn of(limits: LoadLimits, standing: Standing) -> Option<Self> {
+        match standing {
             Standing::Open { load } if load < limits.hard => Some(Self {
                 kept: kept(load, limits),
             }),

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use inlet_common::clock;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::time::timeout_at;
@@ -86,13 +87,20 @@ impl Canary {
         Self { secrets, ..self }
     }
 
-    /// Probes all that the target offers; `run` is the run's number, by which the
-    /// target's addresses take turns.
+    /// Probes all that the target offers, at all of its addresses at once: one that is
+    /// broken among sound ones is what a share of clients gets.
     ///
     /// Who drops it half-way leaves allocations by UDP behind, until they expire.
-    pub async fn run(&self, target: &Target, credentials: &Credentials, run: usize) -> Findings {
+    pub async fn run(&self, target: &Target, credentials: &Credentials) -> Findings {
+        let runs = target
+            .reachable()
+            .map(|ip| self.probe(ip, target, credentials));
+        let found = join_all(runs).await.into_iter().reduce(Findings::worse);
+        found.unwrap_or_else(|| Findings::unreachable(target))
+    }
+
+    async fn probe(&self, ip: IpAddr, target: &Target, credentials: &Credentials) -> Findings {
         let begun = clock::now();
-        let ip = target.address(run).ok_or(Error::Unreachable);
         let credential = credentials.at(clock::utc(), &self.id);
         let end = begun + self.timeout;
         let probe = Probe {
@@ -107,13 +115,10 @@ impl Canary {
         };
         let ((whip, report), stun, turn_udp, turn_tcp, turn_tls) = tokio::join!(
             probe.whip(ip),
-            offered(ip, target.stun, |ip, port| probe.stun((ip, port).into())),
-            offered(ip, target.turn_udp, |ip, port| probe
-                .turn_udp((ip, port).into())),
-            offered(ip, target.turn_tcp, |ip, port| probe
-                .turn_tcp((ip, port).into())),
-            offered(ip, target.turn_tls, |ip, port| probe
-                .turn_tls((ip, port).into())),
+            offered(target.stun, |port| probe.stun((ip, port).into())),
+            offered(target.turn_udp, |port| probe.turn_udp((ip, port).into())),
+            offered(target.turn_tcp, |port| probe.turn_tcp((ip, port).into())),
+            offered(target.turn_tls, |port| probe.turn_tls((ip, port).into())),
         );
         Findings {
             whip,
@@ -134,20 +139,15 @@ impl std::fmt::Debug for Canary {
     }
 }
 
-/// Probes what is offered, where there is an address for it.
-async fn offered<T, F>(
-    ip: Result<IpAddr, Error>,
-    offer: Option<T>,
-    probe: impl FnOnce(IpAddr, T) -> F,
+/// Probes what is offered.
+async fn offered<F>(
+    port: Option<u16>,
+    probe: impl FnOnce(u16) -> F,
 ) -> Option<Result<Duration, Error>>
 where
     F: Future<Output = Result<Duration, Error>>,
 {
-    let offer = offer?;
-    match ip {
-        Ok(ip) => Some(probe(ip, offer).await),
-        Err(error) => Some(Err(error)),
-    }
+    Some(probe(port?).await)
 }
 
 /// A run.
@@ -163,18 +163,13 @@ impl Probe<'_> {
     /// drains has most to tell.
     async fn whip(
         &self,
-        ip: Result<IpAddr, Error>,
-    ) -> (
-        Option<Result<Duration, Error>>,
-        Option<Result<Told, Error>>,
-    ) {
+        ip: IpAddr,
+    ) -> (Option<Result<Duration, Error>>, Option<Result<Told, Error>>) {
         let Some(endpoint) = &self.target.whip else {
             return (None, None);
         };
-        let visit = async {
-            let server = SocketAddr::new(ip?, endpoint.port());
-            Visit::open(server, endpoint, &self.canary.https).await
-        };
+        let server = SocketAddr::new(ip, endpoint.port());
+        let visit = Visit::open(server, endpoint, &self.canary.https);
         let mut visit = match self.in_time(visit).await {
             Ok(visit) => visit,
             Err(error) => return (Some(Err(error)), None),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use inlet_common::roq::pop::Report;
 
-use super::Error;
+use super::{Error, Target};
 
 /// What is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,5 +83,79 @@ impl Findings {
     pub fn all(&self) -> impl Iterator<Item = (Kind, Result<Duration, Error>)> + '_ {
         let kinds = Kind::ALL.into_iter();
         kinds.filter_map(|kind| Some((kind, self.of(kind)?)))
+    }
+
+    /// Nothing of what is offered was tried.
+    pub(super) fn unreachable(target: &Target) -> Self {
+        let untried = |is_offered: bool| is_offered.then_some(Err(Error::Unreachable));
+        Self {
+            whip: untried(target.whip.is_some()),
+            stun: untried(target.stun.is_some()),
+            turn_udp: untried(target.turn_udp.is_some()),
+            turn_tcp: untried(target.turn_tcp.is_some()),
+            turn_tls: untried(target.turn_tls.is_some()),
+            report: None,
+        }
+    }
+
+    /// The worse of two runs to two addresses, kind by kind. A report is as good by
+    /// either.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let worse = |kind| {
+            let both = [self.of(kind), other.of(kind)];
+            both.into_iter().flatten().max_by_key(badness)
+        };
+        let reports = [self.report, other.report].into_iter().flatten();
+        Self {
+            whip: worse(Kind::Whip),
+            stun: worse(Kind::Stun),
+            turn_udp: worse(Kind::TurnUdp),
+            turn_tcp: worse(Kind::TurnTcp),
+            turn_tls: worse(Kind::TurnTls),
+            report: reports.max_by_key(|told| told.ok().map(|told| told.report.made)),
+        }
+    }
+}
+
+/// What breaks off is worse than what is busy, what is slow than what is quick; and what
+/// could not be tried says nothing.
+fn badness(found: &Result<Duration, Error>) -> (u8, Duration) {
+    match found {
+        Err(error) if error.is_local() => (0, Duration::ZERO),
+        Ok(took) => (1, *took),
+        Err(error) if error.is_busy() => (2, Duration::ZERO),
+        Err(_) => (3, Duration::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whip(found: Result<Duration, Error>) -> Findings {
+        Findings {
+            whip: Some(found),
+            ..Findings::default()
+        }
+    }
+
+    #[test]
+    fn the_worse_of_two_addresses_counts() {
+        const QUICK: Duration = Duration::from_millis(5);
+        let order = [
+            Err(Error::Unreachable),
+            Ok(QUICK),
+            Ok(QUICK * 2),
+            Err(Error::Unavailable),
+            Err(Error::Timeout),
+        ];
+        for (at, better) in order.into_iter().enumerate() {
+            for worse in order.into_iter().skip(at) {
+                assert_eq!(whip(better).worse(whip(worse)), whip(worse));
+                assert_eq!(whip(worse).worse(whip(better)), whip(worse));
+            }
+        }
+        let nothing = Findings::default();
+        assert_eq!(nothing.worse(nothing), nothing);
     }
 }

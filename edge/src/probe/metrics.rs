@@ -2,7 +2,7 @@
 
 use metrics::{Histogram, Unit, counter, histogram};
 
-use super::{Error, Findings, Kind};
+use super::{Error, Findings, Kind, Target};
 use crate::metrics::described::{self, Described};
 
 const RESULTS: &str = "inlet_edge_probe_results_total";
@@ -12,8 +12,8 @@ const SECONDS: &str = "inlet_edge_probe_seconds";
 const COUNTERS: &[Described] = &[(
     RESULTS,
     Unit::Count,
-    "Probes of other points of presence, by kind and by what was found: ok, or what is wrong; \
-     kind report is whether they told how they do",
+    "Probes of other points of presence, by address family, kind and what was found: ok, or \
+     what is wrong; kind report is whether they told how they do",
 )];
 
 /// What is spread.
@@ -40,12 +40,12 @@ impl Metrics {
 
     /// Counts what a run has found. Results that nobody ever had are not shown: there
     /// are a hundred for each point of presence.
-    pub(super) fn note(&self, pop: &str, findings: &Findings) {
+    pub(super) fn note(&self, target: &Target, findings: &Findings) {
         if let Some(told) = findings.report {
-            count(pop, "report", told.err());
+            count(target, "report", told.err());
         }
         for (kind, found) in findings.all() {
-            count(pop, kind.as_str(), found.err());
+            count(target, kind.as_str(), found.err());
             let at = Kind::ALL.iter().position(|known| *known == kind);
             let seconds = at.and_then(|at| self.seconds.get(at));
             if let (Ok(took), Some(seconds)) = (found, seconds) {
@@ -55,10 +55,11 @@ impl Metrics {
     }
 }
 
-fn count(pop: &str, kind: &'static str, error: Option<Error>) {
+fn count(target: &Target, kind: &'static str, error: Option<Error>) {
     let result = error.map_or("ok", Error::as_str);
     let labels = [
-        ("pop", pop.to_owned()),
+        ("pop", target.pop.clone()),
+        ("family", target.family().to_owned()),
         ("kind", kind.to_owned()),
         ("result", result.to_owned()),
     ];

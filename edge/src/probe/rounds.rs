@@ -4,8 +4,8 @@
 //! nobody. Runs begin at random within the first interval and drift apart by a tenth of
 //! it, or all points of presence would ask one of them at the same moment.
 //!
-//! A run has up to nine sockets open, and keeps six allocations of a TURN server for
-//! as long as it takes, a fraction of a second where all is well.
+//! A run has up to nine sockets open for each address, and keeps six allocations of a TURN
+//! server for as long as it takes, a fraction of a second where all is well.
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -39,15 +39,15 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Probes until it is dropped, which ends all runs, and tells `tell` the name of
-    /// the target and what each run has found. Metrics are kept as well.
+    /// Probes until it is dropped, which ends all runs, and tells `tell` the target and
+    /// what each run has found. Metrics are kept as well.
     ///
     /// # Panics
     ///
     /// When `tell` does.
     pub async fn run<T>(self, tell: T)
     where
-        T: Fn(&str, Findings) + Send + Sync + 'static,
+        T: Fn(&Target, Findings) + Send + Sync + 'static,
     {
         let metrics = Arc::new(Metrics::register());
         let (rounds, tell) = (Arc::new((self.canary, self.credentials)), Arc::new(tell));
@@ -59,11 +59,11 @@ impl Rounds {
             tasks.spawn(async move {
                 let (canary, credentials) = &*rounds;
                 sleep(interval.mul_f64(random(0.0..=1.0))).await;
-                for run in 0_usize.. {
+                loop {
                     let next = clock::now() + interval.mul_f64(random(JITTER));
-                    let found = canary.run(&target, credentials, run).await;
-                    metrics.note(&target.pop, &found);
-                    tell(&target.pop, found);
+                    let found = canary.run(&target, credentials).await;
+                    metrics.note(&target, &found);
+                    tell(&target, found);
                     sleep_until(next.into()).await;
                 }
             });
@@ -133,10 +133,11 @@ mod tests {
         let (told, mut heard) = mpsc::unbounded_channel();
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
         let counts = Arc::clone(&seen);
-        let running = tokio::spawn(rounds.run(move |pop, found| {
+        let running = tokio::spawn(rounds.run(move |target, found| {
+            let pop = &target.pop;
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-            *counts.entry(pop.to_owned()).or_insert(0) += 1;
-            told.send((pop.to_owned(), found.stun)).ok();
+            *counts.entry(pop.clone()).or_insert(0) += 1;
+            told.send((pop.clone(), found.stun)).ok();
         }));
         // Until the slow one is told: the other one is many times by then.
         loop {

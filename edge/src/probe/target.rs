@@ -18,14 +18,15 @@ const CREDENTIAL_TTL: Duration = Duration::from_secs(60);
 /// Any port: nothing is sent there.
 const DISCARD: u16 = 9;
 
-/// A point of presence as a probe sees it.
+/// A point of presence as a probe sees it, by one address family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its name, for metrics and reports.
     pub pop: String,
     /// Its own host name, which the certificate of TURN by TLS is for.
     pub host: String,
-    /// Where it is reached. Names are not looked up: they may lead elsewhere.
+    /// Where it is reached: each run goes to all of them, and is as good as the worst.
+    /// Names are not looked up: they may lead elsewhere.
     pub addresses: Vec<IpAddr>,
     /// Its WHIP endpoints. Default none.
     pub whip: Option<Endpoint>,
@@ -40,14 +41,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// The address for the run of this number: one after the other, so that a broken
-    /// one among sound ones shows. Those that there is no way to from here are passed
-    /// over; `None` when that is all.
-    pub(super) fn address(&self, run: usize) -> Option<IpAddr> {
-        let first = run.checked_rem(self.addresses.len())?;
-        let (before, from) = self.addresses.split_at_checked(first)?;
-        let mut addresses = from.iter().chain(before);
-        addresses.find(|ip| has_route(**ip)).copied()
+    /// The addresses that there is a way to from here.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = IpAddr> {
+        let addresses = self.addresses.iter().copied();
+        addresses.filter(|ip| has_route(*ip))
+    }
+
+    /// Its family in metrics.
+    pub(super) fn family(&self) -> &'static str {
+        match self.addresses.first().is_some_and(IpAddr::is_ipv6) {
+            true => "ipv6",
+            false => "ipv4",
+        }
     }
 }
 
@@ -129,21 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn runs_take_addresses_in_turn() {
-        let target = at(&["127.0.0.1", "127.0.0.2"]);
-        let ips = [0, 1, 2, usize::MAX].map(|run| target.address(run).unwrap().to_string());
-        assert_eq!(ips, ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]);
-    }
-
-    #[test]
     fn what_there_is_no_way_to_is_passed_over() {
         // Nobody has a route to the broadcast address without asking for it.
-        let target = at(&["255.255.255.255", "127.0.0.1"]);
-        for run in 0..3 {
-            assert_eq!(target.address(run), Some(Ipv4Addr::LOCALHOST.into()));
-        }
-        assert_eq!(at(&["255.255.255.255"]).address(0), None);
-        assert_eq!(at(&[]).address(0), None);
+        let target = at(&["255.255.255.255", "127.0.0.1", "127.0.0.2"]);
+        let reachable: Vec<String> = target.reachable().map(|ip| ip.to_string()).collect();
+        assert_eq!(reachable, ["127.0.0.1", "127.0.0.2"]);
+        assert_eq!(at(&["255.255.255.255"]).reachable().next(), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
         World,
         cookie::Cookies,
         explain::{self, Explained},
-        fleet::{Checked, Fleet, Service, file::FleetFile},
+        fleet::{Checked, Family, Fleet, Service, file::FleetFile},
         geo::{Database, Loaded, PopId, Watch, Watched},
         health::{Forced, Health, Probed, Report},
         metrics::{Metrics, Steered},
@@ -199,11 +199,11 @@ impl Known {
         fleet: &Arc<Fleet>,
         now: Instant,
         pop: PopId,
-        (service, found): (Service, Probed),
+        (of, found): ((Service, Family), Probed),
     ) {
         let mut health = self.health();
         if self.is_current(fleet) {
-            health.handle_probe(now, pop, service, found);
+            health.handle_probe(now, pop, of, found);
         }
     }
 

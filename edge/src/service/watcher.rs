@@ -12,7 +12,7 @@ use super::{fleet::Known, reporter::Reporter};
 use crate::{
     dns::{
         World,
-        fleet::{Fleet, Pop, Service},
+        fleet::{Family, Fleet, Pop, Service},
         geo::PopId,
         health::{Probed, Report},
         steer::{Board, Standing},
@@ -99,7 +99,7 @@ impl Watcher {
         // Behind NAT it may not reach itself, and it knows better anyway.
         let is_other = |pop: &&Pop| self.reporter.is_none() || pop.name != self.own;
         let others = world.fleet.pops().iter().filter(is_other);
-        let targets = others.map(|pop| target(pop, &world.fleet));
+        let targets = others.flat_map(|pop| targets(pop, &world.fleet));
         let rounds = rounds::Rounds {
             canary: prober.canary,
             targets: targets.collect(),
@@ -107,10 +107,11 @@ impl Watcher {
             interval: rounds::INTERVAL,
         };
         let reports = Arc::clone(&self.reports);
-        let tell = move |name: &str, found: Findings| {
-            hear(&reports, name, &found);
-            if let Some(id) = fleet.find(name) {
-                tell(&known, &fleet, id, &found);
+        let tell = move |target: &Target, found: Findings| {
+            hear(&reports, &target.pop, &found);
+            let pop = fleet.find(&target.pop).zip(target.addresses.first());
+            if let Some((id, ip)) = pop {
+                tell(&known, &fleet, (id, Family::of(*ip)), &found);
             }
         };
         Some(tokio::spawn(rounds.run(tell)))
@@ -131,12 +132,12 @@ fn hear(reports: &Reports, name: &str, found: &Findings) {
     }
 }
 
-fn tell(known: &Known, fleet: &Arc<Fleet>, id: PopId, found: &Findings) {
+fn tell(known: &Known, fleet: &Arc<Fleet>, (id, family): (PopId, Family), found: &Findings) {
     let now = clock::now();
     let turn = [found.stun, found.turn_udp, found.turn_tcp, found.turn_tls];
     for (service, found) in [(Service::Whip, &[found.whip][..]), (Service::Turn, &turn)] {
         if let Some(found) = judge(found) {
-            known.handle_probe(fleet, now, id, (service, found));
+            known.handle_probe(fleet, now, id, ((service, family), found));
         }
     }
 }
@@ -164,6 +165,19 @@ fn said(report: &pop::Report) -> Report {
     }
 }
 
+/// One for each family that it has: a broken one shows, and hides nothing of the other.
+fn targets(pop: &Pop, fleet: &Fleet) -> impl Iterator<Item = Target> {
+    let all = target(pop, fleet);
+    let by = move |family| Target {
+        addresses: (all.addresses.iter().copied())
+            .filter(|ip| Family::of(*ip) == family)
+            .collect(),
+        ..all.clone()
+    };
+    let by_family = Family::ALL.into_iter().map(by);
+    by_family.filter(|target| !target.addresses.is_empty())
+}
+
 fn target(pop: &Pop, fleet: &Fleet) -> Target {
     let serves = |service| pop.services.contains(&service);
     let ports = fleet.turn_ports();
@@ -181,7 +195,7 @@ fn target(pop: &Pop, fleet: &Fleet) -> Target {
 }
 
 /// How many points of presence are in which state.
-struct Gauges([[Gauge; STATES.len()]; Service::ALL.len()]);
+struct Gauges(Vec<((Service, Family), [Gauge; STATES.len()])>);
 
 impl Gauges {
     fn register() -> Self {
@@ -189,22 +203,28 @@ impl Gauges {
         describe_gauge!(
             NAME,
             Unit::Count,
-            "Points of presence of the fleet, by service and how they do"
+            "Points of presence of the fleet, by service, address family and how they do"
         );
-        let of = |service: Service| {
-            STATES.map(|state| gauge!(NAME, "kind" => service.as_str(), "state" => state))
+        let of = |(service, family): (Service, Family)| {
+            let gauges = STATES.map(|state| {
+                let (kind, family) = (service.as_str(), family.as_str());
+                gauge!(NAME, "kind" => kind, "family" => family, "state" => state)
+            });
+            ((service, family), gauges)
         };
-        Self(Service::ALL.map(of))
+        let services = Service::ALL.into_iter();
+        let all = services.flat_map(|service| Family::ALL.map(|family| (service, family)));
+        Self(all.map(of).collect())
     }
 
     fn show(&self, board: &Board, fleet: &Fleet) {
-        for (service, gauges) in Service::ALL.into_iter().zip(&self.0) {
+        for ((service, family), gauges) in &self.0 {
             for (state, gauge) in STATES.into_iter().zip(gauges) {
                 let serving = fleet.ids().filter(|id| {
                     let pop = fleet.pop(*id);
-                    pop.is_some_and(|pop| pop.services.contains(&service))
+                    pop.is_some_and(|pop| pop.has(*service, *family))
                 });
-                let standings = serving.map(|id| board.get(id, service));
+                let standings = serving.map(|id| board.get(id, *service, *family));
                 let count = standings
                     .filter(|it: &Standing| it.as_str() == state)
                     .count();

@@ -44,13 +44,15 @@ fn probed(results: &str) -> String {
             '-' => Probed::Failed,
             _ => Probed::Busy,
         };
-        health.handle_probe(now, POP, Service::Turn, found);
-        thought.push(match health.board(now).get(POP, Service::Turn) {
-            Standing::Open { .. } => 'u',
-            Standing::Down => 'd',
-            Standing::Draining => 'b',
-            Standing::Unknown => '?',
-        });
+        health.handle_probe(now, POP, (Service::Turn, Family::V4), found);
+        thought.push(
+            match health.board(now).get(POP, Service::Turn, Family::V4) {
+                Standing::Open { .. } => 'u',
+                Standing::Down => 'd',
+                Standing::Draining => 'b',
+                Standing::Unknown => '?',
+            },
+        );
         now += EVERY;
     }
     thought
@@ -67,13 +69,17 @@ fn three_failures_take_out_and_six_successes_bring_back() {
 #[test]
 fn who_was_never_heard_of_is_well_for_a_while() {
     let (mut health, now) = health();
-    let standing = |health: &Health, after| health.board(now + after).get(POP, Service::Turn);
+    let standing = |health: &Health, after| {
+        health
+            .board(now + after)
+            .get(POP, Service::Turn, Family::V4)
+    };
     let open = Standing::Open { load: 0.0 };
     assert_eq!(standing(&health, STALE), open);
     assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
     // Not in spite of what was heard.
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Turn, Probed::Failed);
+        health.handle_probe(now, POP, (Service::Turn, Family::V4), Probed::Failed);
     }
     assert_eq!(standing(&health, EVERY), Standing::Down);
     // A fleet that has it no more, and then has it again, hears anew.
@@ -82,10 +88,10 @@ fn who_was_never_heard_of_is_well_for_a_while() {
     let moved = health
         .moved(later, &fleet(), &other)
         .moved(later, &other, &fleet());
-    assert_eq!(moved.board(later).get(POP, Service::Turn), open);
+    assert_eq!(moved.board(later).get(POP, Service::Turn, Family::V4), open);
     let kept = health.moved(later, &fleet(), &fleet());
     assert_eq!(
-        kept.board(now + EVERY).get(POP, Service::Turn),
+        kept.board(now + EVERY).get(POP, Service::Turn, Family::V4),
         Standing::Down
     );
 }
@@ -106,11 +112,11 @@ fn a_report_outdoes_a_busy_probe_only_when_no_probe_says_so_again() {
         load: [Some(0.1), Some(0.1)],
         is_draining: [false; 2],
     };
-    let standing = |health: &Health, at| health.board(at).get(POP, Service::Turn);
+    let standing = |health: &Health, at| health.board(at).get(POP, Service::Turn, Family::V4);
     let open = Standing::Open { load: 0.1 };
     for round in 0..5 {
         let at = now + EVERY * round;
-        health.handle_probe(at, POP, Service::Turn, Probed::Busy);
+        health.handle_probe(at, POP, (Service::Turn, Family::V4), Probed::Busy);
         health.handle_report(POP, report, at + EVERY / 2);
         assert_eq!(standing(&health, at + EVERY / 2), Standing::Draining);
     }
@@ -120,12 +126,12 @@ fn a_report_outdoes_a_busy_probe_only_when_no_probe_says_so_again() {
     assert_eq!(standing(&health, reported), open);
     // Without any report it is forgotten as all is that is old.
     let (mut health, now) = self::health();
-    health.handle_probe(now, POP, Service::Turn, Probed::Busy);
+    health.handle_probe(now, POP, (Service::Turn, Family::V4), Probed::Busy);
     assert_eq!(standing(&health, now + STALE), Standing::Draining);
     assert_eq!(standing(&health, now + STALE + EVERY), Standing::Unknown);
     // The other service is none the worse.
     assert_eq!(
-        health.board(now).get(POP, Service::Whip),
+        health.board(now).get(POP, Service::Whip, Family::V4),
         Standing::Open { load: 0.0 }
     );
 }
@@ -140,23 +146,62 @@ fn one_failure_at_the_start_is_held_against_nobody() {
 fn what_is_old_says_nothing() {
     let (mut health, begun) = health();
     let now = begun + 2 * STALE;
-    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Unknown);
-    health.handle_probe(now, POP, Service::Whip, Probed::Well);
+    assert_eq!(
+        health.board(now).get(POP, Service::Whip, Family::V4),
+        Standing::Unknown
+    );
+    health.handle_probe(now, POP, (Service::Whip, Family::V4), Probed::Well);
     let load = [Some(0.4), None];
     let report = Report {
         load,
         is_draining: [false; 2],
     };
     health.handle_report(POP, report, now);
-    let standing = |health: &Health, after| health.board(now + after).get(POP, Service::Whip);
+    let standing = |health: &Health, after| {
+        health
+            .board(now + after)
+            .get(POP, Service::Whip, Family::V4)
+    };
     let open = Standing::Open { load: 0.4 };
     assert_eq!(standing(&health, STALE), open);
     assert_eq!(standing(&health, STALE + EVERY), Standing::Unknown);
     // A report alone keeps it known, as far as it serves.
     health.handle_report(POP, report, now + STALE);
     assert_eq!(standing(&health, STALE + EVERY), open);
-    let turn = health.board(now + STALE + EVERY).get(POP, Service::Turn);
+    let turn = health
+        .board(now + STALE + EVERY)
+        .get(POP, Service::Turn, Family::V4);
     assert_eq!(turn, Standing::Unknown);
+}
+
+#[test]
+fn families_fall_apart_and_one_stands_for_another_that_is_not_tried() {
+    let (mut health, now) = health();
+    let whip = |family| (Service::Whip, family);
+    let standing = |health: &Health, at, family| health.board(at).get(POP, Service::Whip, family);
+    let open = Standing::default();
+    for round in 0..FALL {
+        let at = now + EVERY * round;
+        health.handle_probe(at, POP, whip(Family::V4), Probed::Well);
+        health.handle_probe(at, POP, whip(Family::V6), Probed::Failed);
+    }
+    let then = now + EVERY * FALL;
+    assert_eq!(standing(&health, then, Family::V4), open);
+    assert_eq!(standing(&health, then, Family::V6), Standing::Down);
+    // The way by IPv6 is gone: what was found by it grows old, and IPv4 goes on.
+    let later = then + 2 * STALE;
+    health.handle_probe(later, POP, whip(Family::V4), Probed::Well);
+    assert_eq!(standing(&health, later, Family::V6), open);
+    // There never was one.
+    let (mut health, now) = self::health();
+    for _ in 0..FALL {
+        health.handle_probe(now, POP, whip(Family::V4), Probed::Failed);
+    }
+    assert_eq!(standing(&health, now, Family::V6), Standing::Down);
+    health.handle_probe(now, POP, whip(Family::V4), Probed::Busy);
+    health.handle_probe(now, POP, whip(Family::V6), Probed::Busy);
+    assert_eq!(standing(&health, now, Family::V6), Standing::Draining);
+    assert_eq!(standing(&health, now, Family::V4), Standing::Down);
 }
 
 #[test]
@@ -168,11 +213,14 @@ fn a_probe_counts_before_a_report() {
     };
     health.handle_report(POP, report, now);
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Turn, Probed::Failed);
+        health.handle_probe(now, POP, (Service::Turn, Family::V4), Probed::Failed);
     }
     let board = health.board(now);
-    assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
-    assert_eq!(board.get(POP, Service::Turn), Standing::Down);
+    assert_eq!(
+        board.get(POP, Service::Whip, Family::V4),
+        Standing::Draining
+    );
+    assert_eq!(board.get(POP, Service::Turn, Family::V4), Standing::Down);
 }
 
 /// One that has lost its origin goes on to relay.
@@ -185,9 +233,12 @@ fn services_drain_apart() {
     };
     health.handle_report(POP, report, now);
     let board = health.board(now);
-    assert_eq!(board.get(POP, Service::Whip), Standing::Draining);
+    assert_eq!(
+        board.get(POP, Service::Whip, Family::V4),
+        Standing::Draining
+    );
     let open = Standing::Open { load: 0.2 };
-    assert_eq!(board.get(POP, Service::Turn), open);
+    assert_eq!(board.get(POP, Service::Turn, Family::V4), open);
 }
 
 #[test]
@@ -199,24 +250,32 @@ fn an_older_report_does_not_replace_a_newer_one() {
     };
     health.handle_report(POP, report(0.8), now + EVERY);
     health.handle_report(POP, report(0.2), now);
-    let standing = health.board(now + EVERY).get(POP, Service::Whip);
+    let standing = health
+        .board(now + EVERY)
+        .get(POP, Service::Whip, Family::V4);
     assert_eq!(standing, Standing::Open { load: 0.8 });
 }
 
 #[test]
 fn an_operators_word_counts_before_all_else() {
     let (mut health, now) = health();
-    health.handle_probe(now, POP, Service::Whip, Probed::Well);
+    health.handle_probe(now, POP, (Service::Whip, Family::V4), Probed::Well);
     health.force(POP, Some(Forced::Out));
-    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
+    assert_eq!(
+        health.board(now).get(POP, Service::Whip, Family::V4),
+        Standing::Down
+    );
     health.force(POP, Some(Forced::In));
     for _ in 0..FALL {
-        health.handle_probe(now, POP, Service::Whip, Probed::Failed);
+        health.handle_probe(now, POP, (Service::Whip, Family::V4), Probed::Failed);
     }
-    let standing = health.board(now).get(POP, Service::Whip);
+    let standing = health.board(now).get(POP, Service::Whip, Family::V4);
     assert_eq!(standing, Standing::Open { load: 0.0 });
     health.force(POP, None);
-    assert_eq!(health.board(now).get(POP, Service::Whip), Standing::Down);
+    assert_eq!(
+        health.board(now).get(POP, Service::Whip, Family::V4),
+        Standing::Down
+    );
 }
 
 /// When the origin is away for a while, nobody becomes idle by that.
@@ -235,7 +294,12 @@ fn the_last_load_counts_while_probes_find_it_well() {
         (LOAD_KEPT, full),
         (LOAD_KEPT + EVERY, idle),
     ] {
-        health.handle_probe(now + after, POP, Service::Whip, Probed::Well);
-        assert_eq!(health.board(now + after).get(POP, Service::Whip), standing);
+        health.handle_probe(now + after, POP, (Service::Whip, Family::V4), Probed::Well);
+        assert_eq!(
+            health
+                .board(now + after)
+                .get(POP, Service::Whip, Family::V4),
+            standing
+        );
     }
 }

@@ -59,7 +59,7 @@ fn the_first_gets_all_while_it_has_room() {
     let fleet = fleet(5);
     let list = ranked(&fleet, 2);
     let mut board = Board::open(5);
-    board.set(PopId(2), Service::Whip, open(0.7));
+    board.set(PopId(2), Service::Whip, Family::V4, open(0.7));
     assert_eq!(spread(&fleet, &board, &list)[2], 10_000);
     assert_eq!(chosen(&fleet, &board, &list, 1).why, Why::First);
 }
@@ -77,7 +77,7 @@ fn between_its_limits_it_sheds_a_growing_share_and_takes_none_back() {
         (0.9, 1.0),
     ] {
         let mut board = Board::open(5);
-        board.set(PopId(2), Service::Whip, open(load));
+        board.set(PopId(2), Service::Whip, Family::V4, open(load));
         let is_shed = |key: &u64| chosen(&fleet, &board, &list, mix(*key)).pop != PopId(2);
         let shed: Vec<u64> = (0..10_000).filter(is_shed).collect();
         assert!(
@@ -101,7 +101,7 @@ fn the_share_of_one_that_is_out_spreads_over_three() {
         open(0.95),
     ] {
         let mut board = Board::open(6);
-        board.set(PopId(2), Service::Whip, standing);
+        board.set(PopId(2), Service::Whip, Family::V4, standing);
         let counts = spread(&fleet, &board, &list);
         let mut shares: Vec<usize> = counts.into_iter().filter(|count| *count > 0).collect();
         shares.sort_unstable();
@@ -120,7 +120,7 @@ fn the_share_of_one_that_is_out_spreads_over_three() {
 fn services_are_judged_apart() {
     let fleet = fleet(3);
     let mut board = Board::open(3);
-    board.set(PopId(0), Service::Turn, Standing::Down);
+    board.set(PopId(0), Service::Turn, Family::V4, Standing::Down);
     let list = [PopId(0), PopId(1), PopId(2)];
     let pop = |service| {
         choose(&fleet, &board, &list, service, Family::V4, 5)
@@ -132,12 +132,31 @@ fn services_are_judged_apart() {
 }
 
 #[test]
+fn families_are_judged_apart() {
+    let mut pops = fleet(3).pops().to_vec();
+    for pop in &mut pops {
+        pop.ipv6 = vec!["2001:db8::1".parse().unwrap()];
+    }
+    let fleet = Fleet::new(pops);
+    let list = [PopId(0), PopId(1), PopId(2)];
+    let mut board = Board::open(3);
+    board.set(PopId(0), Service::Whip, Family::V6, Standing::Down);
+    let pop = |family| {
+        choose(&fleet, &board, &list, Service::Whip, family, 5)
+            .unwrap()
+            .pop
+    };
+    assert_eq!(pop(Family::V4), PopId(0));
+    assert_ne!(pop(Family::V6), PopId(0));
+}
+
+#[test]
 fn beyond_the_list_others_stand_in() {
     let fleet = fleet(8);
     let list = ranked(&fleet, 0);
     let mut board = Board::open(8);
     for id in &list {
-        board.set(*id, Service::Whip, Standing::Down);
+        board.set(*id, Service::Whip, Family::V4, Standing::Down);
     }
     let counts = spread(&fleet, &board, &list);
     assert!(
@@ -152,7 +171,7 @@ fn all_down_is_as_if_all_were_up() {
     let list = ranked(&fleet, 1);
     let mut board = Board::open(4);
     for id in fleet.ids() {
-        board.set(id, Service::Whip, Standing::Down);
+        board.set(id, Service::Whip, Family::V4, Standing::Down);
     }
     let choice = chosen(&fleet, &board, &list, 3);
     assert_eq!(
@@ -171,11 +190,11 @@ fn where_all_drain_the_nearest_that_lives_is_told() {
     let list = ranked(&fleet, 1);
     let mut board = Board::open(4);
     for id in fleet.ids() {
-        board.set(id, Service::Whip, Standing::Draining);
+        board.set(id, Service::Whip, Family::V4, Standing::Draining);
     }
     let choice = chosen(&fleet, &board, &list, 3);
     assert_eq!((choice.pop, choice.why), (PopId(1), Why::Regardless));
-    board.set(PopId(1), Service::Whip, Standing::Down);
+    board.set(PopId(1), Service::Whip, Family::V4, Standing::Down);
     let next = chosen(&fleet, &board, &list, 3);
     assert_eq!((next.pop, next.why), (list[1], Why::Regardless));
 }
@@ -214,7 +233,7 @@ proptest! {
         let fleet = fleet(standings.len());
         let mut board = Board::open(standings.len());
         for (id, standing) in fleet.ids().zip(&standings) {
-            board.set(id, Service::Whip, *standing);
+            board.set(id, Service::Whip, Family::V4, *standing);
         }
         let list = ranked(&fleet, first.index(standings.len()) as u8);
         let choice = chosen(&fleet, &board, &list, key);
@@ -232,6 +251,27 @@ proptest! {
         prop_assert_eq!(chosen(&fleet, &board, &list, key), choice);
     }
 
+    /// Nor does what another family or another service is like.
+    #[test]
+    fn a_family_is_chosen_for_by_its_own_standings_alone(
+        standings in prop::collection::vec([standing(), standing(), standing()], 1..9),
+        first: prop::sample::Index,
+        key: u64,
+    ) {
+        let fleet = fleet(standings.len());
+        let mut board = Board::open(standings.len());
+        for (id, [own, _, _]) in fleet.ids().zip(&standings) {
+            board.set(id, Service::Whip, Family::V4, *own);
+        }
+        let list = ranked(&fleet, first.index(standings.len()) as u8);
+        let before = chosen(&fleet, &board, &list, key);
+        for (id, [_, ipv6, turn]) in fleet.ids().zip(&standings) {
+            board.set(id, Service::Whip, Family::V6, *ipv6);
+            board.set(id, Service::Turn, Family::V4, *turn);
+        }
+        prop_assert_eq!(chosen(&fleet, &board, &list, key), before);
+    }
+
     /// Somebody's death moves nobody who was not there.
     #[test]
     fn the_death_of_another_moves_nobody(
@@ -242,12 +282,12 @@ proptest! {
         let fleet = fleet(loads.len());
         let mut board = Board::open(loads.len());
         for (id, load) in fleet.ids().zip(&loads) {
-            board.set(id, Service::Whip, open(*load));
+            board.set(id, Service::Whip, Family::V4, open(*load));
         }
         let dead = PopId(dead.index(loads.len()) as u8);
         let list = ranked(&fleet, 0);
         let before = chosen(&fleet, &board, &list, key);
-        board.set(dead, Service::Whip, Standing::Down);
+        board.set(dead, Service::Whip, Family::V4, Standing::Down);
         let after = chosen(&fleet, &board, &list, key);
         prop_assert_eq!(after.pop == before.pop, before.pop != dead);
     }

@@ -137,9 +137,12 @@ fn the_clients_of_one_that_is_out_are_spread() {
     let mut client = Client::new();
     let fra = client.world.fleet.find("fra").unwrap();
     let whip = crate::dns::fleet::Service::Whip;
-    client
-        .board
-        .set(fra, whip, crate::dns::steer::Standing::Down);
+    client.board.set(
+        fra,
+        whip,
+        crate::dns::fleet::Family::V4,
+        crate::dns::steer::Standing::Down,
+    );
     let mut told = std::collections::BTreeMap::new();
     for network in 0..100_u8 {
         client.source = [20, network, 0, 1].into();

@@ -84,7 +84,7 @@ async fn say(mut stream: TcpStream, answer: Vec<u8>) {
 
 async fn run(canary: &Canary, target: &Target) -> Findings {
     let credentials = Credentials::Secret("a secret".to_owned());
-    canary.run(target, &credentials, 0).await
+    canary.run(target, &credentials).await
 }
 
 #[tokio::test]
@@ -278,6 +278,22 @@ async fn a_target_without_an_address_is_not_to_be_reached() {
     let findings = run(&canary(TIMEOUT), &target).await;
     assert_eq!(errors(&findings), [Error::Unreachable; 4]);
     assert_eq!(findings.turn_tcp, None);
+}
+
+/// Half of the clients would come to the broken one.
+#[tokio::test]
+async fn one_broken_address_of_two_shows_in_each_run() {
+    let (tcp, _server) = server(|stream| say(stream, WHIP.into())).await;
+    let mut target = target(tcp, tcp);
+    (target.stun, target.turn_udp) = (None, None);
+    (target.turn_tcp, target.turn_tls) = (None, None);
+    let canary = canary(TIMEOUT);
+    let whip = async |target: &Target| run(&canary, target).await.whip.unwrap();
+    assert!(whip(&target).await.is_ok());
+    target.addresses.push([127, 0, 0, 2].into());
+    for _ in 0..2 {
+        assert_eq!(whip(&target).await, Err(Error::Refused));
+    }
 }
 
 #[test]
