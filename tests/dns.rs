@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     mmdb,
     rig::{
@@ -214,16 +214,53 @@ async fn what_it_does_is_counted() {
         until("the counts", PATIENCE, async || {
             let metrics = server.metrics().await?;
             let sum = |name, labels: &[&str]| metrics.sum(name, labels);
-            let steered = ["pop=\"lon\"", "kind=\"whip\"", "reason=\"first\""];
+            let steered = [
+                "pop=\"lon\"",
+                "kind=\"whip\"",
+                "type=\"A\"",
+                "reason=\"first\"",
+            ];
             let told = sum("inlet_edge_dns_steered_total", &steered);
             ensure!(told >= 3.0, "{told} steered");
             let missing = ["code=\"nxdomain\"", "type=\"A\""];
             ensure!(sum("inlet_edge_dns_responses_total", &missing) >= 1.0);
             ensure!(sum("inlet_edge_dns_queries_total", &["transport=\"tcp\""]) >= 1.0);
             ensure!(sum("inlet_edge_dns_client_subnet_queries_total", &[]) >= 3.0);
+            let built = "inlet_edge_geo_database_built_timestamp_seconds";
+            let built = sum(built, &["kind=\"city\""]);
+            ensure!(built > 1.5e9, "the database is of {built}");
             Ok(())
         })
         .await
+    })
+    .await;
+}
+
+/// Without a link and without probes nobody was heard of; still the operator sees whom it
+/// took out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_word_is_listed() {
+    with("", async |server| {
+        let listed = async || {
+            let answer = server.admin(Method::GET, "/fleet").send().await?;
+            let fleet: Value = answer.error_for_status()?.json().await?;
+            let pops = fleet["pops"].as_array().context("no list")?;
+            let pop = pops.iter().find(|pop| pop["name"] == "sea").cloned();
+            pop.context("not listed")
+        };
+        let before = listed().await?;
+        ensure!(
+            before["forced"].is_null() && before["whip"].is_null(),
+            "{before}"
+        );
+        ensure!(before["standing"]["whip"]["ipv6"] == "open", "{before}");
+        let word = server.admin(Method::PUT, "/fleet/sea");
+        let word = word.json(&json!({ "forced": "out" })).send().await?;
+        ensure!(word.status() == 204, "{}", word.status());
+        let after = listed().await?;
+        ensure!(after["forced"] == "out", "{after}");
+        ensure!(after["standing"]["turn"]["ipv4"] == "down", "{after}");
+        Ok(())
     })
     .await;
 }

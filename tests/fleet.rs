@@ -212,14 +212,19 @@ async fn without_an_origin_points_of_presence_ask_each_other() {
         let hearing = Hearing::start(rig).await?;
         until("both, at all three", PATIENCE, async || {
             let heard = hearing.all(rig).await?;
-            heard.iter().try_for_each(|heard| ensure_both_are_well(heard))
+            heard
+                .iter()
+                .try_for_each(|heard| ensure_both_are_well(heard))
         })
         .await?;
         ensure_hidden(rig).await?;
 
         rig.origin.kill().await?;
         until("the loss of the origin", PATIENCE, async || {
-            let is_cut_off = |pop: &Value| pop["is_cut_off"] == true && pop["is_draining"] == false;
+            let is_cut_off = |pop: &Value| {
+                let standing = &pop["standing"]["whip"]["ipv4"];
+                pop["is_cut_off"] == true && pop["is_draining"] == false && standing == "draining"
+            };
             hearing.ensure_second(rig, is_cut_off).await
         })
         .await?;

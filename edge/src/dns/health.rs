@@ -157,6 +157,11 @@ impl Health {
         }
     }
 
+    /// What an operator says of it.
+    pub fn forced(&self, pop: PopId) -> Option<Forced> {
+        self.pops.get(usize::from(pop.0))?.forced
+    }
+
     /// How everybody does at `now`.
     pub fn board(&self, now: Instant) -> Board {
         let mut board = Board::open(self.pops.len());

@@ -3,14 +3,14 @@
 //! Threads count in plain integers of their own ([`Tally`]) and add to the shared
 //! handles about once a second.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Gauge, Unit, counter, gauge};
 
 use super::{
     answer::{Answered, Transport},
     fleet::{Fleet, Service},
-    geo::PopId,
+    geo::{Database, PopId},
     limit::Verdict,
     steer::{Choice, Why},
     wire::{Kind, Rcode},
@@ -53,8 +53,20 @@ const KINDS: [(Option<Kind>, &str); 13] = [
     (Some(Kind(0)), "other"),
 ];
 
+/// Types whose answers are steered. SRV records name points of presence by the steered
+/// name, and are the same for everybody.
+const STEERED_TYPES: [(Kind, &str); 3] =
+    [(Kind::A, "A"), (Kind::AAAA, "AAAA"), (Kind::HTTPS, "HTTPS")];
+
+/// Kinds of GeoIP databases, by what is in them.
+const DATABASES: [&str; 3] = ["city", "country", "asn"];
+
 const SERVICES: usize = Service::ALL.len();
+const TYPES: usize = STEERED_TYPES.len();
 const WHYS: usize = Why::ALL.len();
+
+/// Something for each service, record type and reason.
+type PerAnswer<T> = [[[T; WHYS]; TYPES]; SERVICES];
 
 /// What every thread shares.
 #[derive(Clone, Debug)]
@@ -103,7 +115,7 @@ impl Metrics {
 /// Where clients of one fleet were sent.
 #[derive(Clone, Debug)]
 pub struct Steered {
-    counters: Vec<[[Counter; WHYS]; SERVICES]>,
+    counters: Vec<PerAnswer<Counter>>,
 }
 
 impl Steered {
@@ -111,19 +123,45 @@ impl Steered {
     pub fn register(fleet: &Fleet) -> Self {
         let counters = |name: &str| {
             Service::ALL.map(|service| {
-                Why::ALL.map(|why| {
-                    counter!(
-                        "inlet_edge_dns_steered_total",
-                        "pop" => name.to_owned(),
-                        "kind" => service.as_str(),
-                        "reason" => why.as_str()
-                    )
-                })
+                STEERED_TYPES.map(|(_, kind)| Why::ALL.map(|why| steered(name, service, kind, why)))
             })
         };
         Self {
             counters: fleet.pops().iter().map(|pop| counters(&pop.name)).collect(),
         }
+    }
+}
+
+fn steered(pop: &str, service: Service, kind: &'static str, why: Why) -> Counter {
+    counter!(
+        "inlet_edge_dns_steered_total",
+        "pop" => pop.to_owned(),
+        "kind" => service.as_str(),
+        "type" => kind,
+        "reason" => why.as_str()
+    )
+}
+
+/// Shows of when the databases in use are: of a kind of which there are several, the
+/// oldest; no number for one that there is none of.
+pub fn show_databases(databases: &[Arc<Database>]) {
+    for kind in DATABASES {
+        let built = databases
+            .iter()
+            .filter(|database| kind_of(database) == kind);
+        let built = built.map(|database| database.built().as_unix_seconds());
+        let oldest = built.min().map_or(f64::NAN, |built| built as f64);
+        gauge!("inlet_edge_geo_database_built_timestamp_seconds", "kind" => kind).set(oldest);
+    }
+}
+
+/// What a file calls itself is no closed set.
+fn kind_of(database: &Database) -> &'static str {
+    let contents = database.contents();
+    match (contents.places, contents.countries) {
+        (1.., _) => "city",
+        (0, 1..) => "country",
+        (0, 0) => "asn",
     }
 }
 
@@ -138,7 +176,7 @@ pub struct Tally {
     dropped: u64,
     unsent: u64,
     responses: [[u64; KINDS.len()]; RCODES.len()],
-    steered: Vec<[[u64; WHYS]; SERVICES]>,
+    steered: Vec<PerAnswer<u64>>,
 }
 
 impl Tally {
@@ -157,17 +195,21 @@ impl Tally {
             kinds[kind.unwrap_or(KINDS.len() - 1)] += 1;
         }
         if let Some((service, choice)) = answered.choice {
-            self.steer(service, choice);
+            self.steer(service, answered.kind, choice);
         }
     }
 
-    fn steer(&mut self, service: Service, Choice { pop, why }: Choice) {
+    fn steer(&mut self, service: Service, kind: Option<Kind>, Choice { pop, why }: Choice) {
         let PopId(index) = pop;
+        let mut types = STEERED_TYPES.iter();
+        let Some(kind) = types.position(|(steered, _)| Some(*steered) == kind) else {
+            return;
+        };
         let index = usize::from(index);
         if self.steered.len() <= index {
             self.steered.resize(index + 1, Default::default());
         }
-        self.steered[index][service as usize][why as usize] += 1;
+        self.steered[index][service as usize][kind][why as usize] += 1;
     }
 
     /// Counts what the limit did to a response.
@@ -205,8 +247,9 @@ impl Tally {
         for (counter, count) in responses.zip(told.responses.iter().flatten()) {
             add(counter, *count);
         }
-        let counters = steered.counters.iter().flatten().flatten();
-        for (counter, count) in counters.zip(told.steered.iter().flatten().flatten()) {
+        let counters = steered.counters.iter().flatten().flatten().flatten();
+        let counts = told.steered.iter().flatten().flatten().flatten();
+        for (counter, count) in counters.zip(counts) {
             add(counter, *count);
         }
     }
@@ -252,7 +295,7 @@ const COUNTERS: &[Described] = &[
     (
         "inlet_edge_dns_steered_total",
         Unit::Count,
-        "Steered DNS answers by point of presence, service and why it was chosen",
+        "Steered DNS answers by point of presence, service, record type and why it was chosen",
     ),
     (
         "inlet_edge_dns_connections_refused_total",
@@ -262,11 +305,18 @@ const COUNTERS: &[Described] = &[
 ];
 
 /// What goes up and down.
-const GAUGES: &[Described] = &[(
-    "inlet_edge_dns_connections",
-    Unit::Count,
-    "Connections of DNS clients",
-)];
+const GAUGES: &[Described] = &[
+    (
+        "inlet_edge_dns_connections",
+        Unit::Count,
+        "Connections of DNS clients",
+    ),
+    (
+        "inlet_edge_geo_database_built_timestamp_seconds",
+        Unit::Seconds,
+        "Unix time at which the GeoIP database in use was built, by kind; NaN where there is none",
+    ),
+];
 
 fn describe() {
     described::tell(COUNTERS, GAUGES, &[]);

@@ -6,7 +6,7 @@
 //! | `GET /sessions` | `{"is_draining", "is_link_up", "workers": [n, …], "sessions": [{"session", "worker"}, …]}` |
 //! | `GET /sessions/{id}/trace?format=` | `json`, or `rtcstats` for importers of browsers' dumps |
 //! | `GET /traces` | `{"sessions": […]}`: those that run and those that have ended of late |
-//! | `GET /fleet` | `{"pops": [{"name", "is_draining", "is_cut_off", "whip", "turn", "age_seconds"}, …]}`: how the points of presence do |
+//! | `GET /fleet` | `{"pops": [{"name", "is_draining", "is_cut_off", "whip", "turn", "age_seconds", "forced", "standing"}, …]}`: how the points of presence do |
 //! | `PUT /fleet/{name}` | 204; `{"forced": "out"}` takes a point of presence out of this edge's answers and redirects, `"in"` leaves it in, `null` ends either |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |

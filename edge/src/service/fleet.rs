@@ -21,13 +21,13 @@ use crate::{
         World,
         cookie::Cookies,
         explain::{self, Explained},
-        fleet::{Checked, Family, Fleet, Service, file::FleetFile},
+        fleet::{Checked, Family, Fleet, Pop, Service, file::FleetFile},
         geo::{Database, Loaded, PopId, Watch, Watched},
         health::{Forced, Health, Probed, Report},
-        metrics::{Metrics, Steered},
+        metrics::{Metrics, Steered, show_databases},
         second_chance,
         server::Shared,
-        steer::Board,
+        steer::{Board, Standing},
     },
     fleet::ask::Secrets,
     probe::{self, Canary, Credentials, NoRoots},
@@ -98,6 +98,16 @@ pub(super) struct Known {
     watch: Mutex<Option<Watch>>,
 }
 
+/// How a point of presence is taken to do.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) name: String,
+    /// What an operator says.
+    pub(super) forced: Option<Forced>,
+    /// Of each service that it has, by each family that it has.
+    pub(super) standings: Vec<(Service, Family, Standing)>,
+}
+
 /// What would be answered from; `None` where nothing is known of a fleet.
 ///
 /// # Errors
@@ -136,6 +146,7 @@ impl Known {
             board: Arc::new(ArcSwap::from_pointee(board)),
             metrics: Metrics::register(),
         });
+        show_databases(&shared.world.load().near.databases);
         let watch = watch(watched, &shared)?;
         let (own, read) = (workers::pop_name(config), secrets(fleet)?);
         let passes = Passes::new(read.iter().map(String::as_str), &own);
@@ -224,6 +235,20 @@ impl Known {
         true
     }
 
+    /// How each point of presence of the fleet is taken to do now.
+    pub(super) fn judged(&self) -> Vec<Judged> {
+        // Under the lock, under which a reload changes both.
+        let health = self.health();
+        let (world, board) = (self.shared.world.load(), self.shared.board.load());
+        let pops = world.fleet.ids().zip(world.fleet.pops());
+        pops.map(|(id, pop)| Judged {
+            name: pop.name.clone(),
+            forced: health.forced(id),
+            standings: standings(&board, id, pop),
+        })
+        .collect()
+    }
+
     /// Makes the board anew, of what is known at `now`.
     pub(super) fn look(&self, now: Instant) -> Arc<Board> {
         // Under the lock, so that a reload comes before or after all of it.
@@ -257,6 +282,7 @@ impl Known {
         // one.
         drop(running.take());
         let world = self.shared.world.load_full();
+        show_databases(&near.databases);
         let mut health = self.health();
         *health = health.moved(clock::now(), &world.fleet, &checked.fleet);
         let board = health.board(clock::now());
@@ -284,6 +310,15 @@ impl Known {
     }
 }
 
+fn standings(board: &Board, id: PopId, pop: &Pop) -> Vec<(Service, Family, Standing)> {
+    let services = Service::ALL.into_iter();
+    let all = services.flat_map(|service| Family::ALL.map(|family| (service, family)));
+    let served = all.filter(|(service, family)| pop.has(*service, *family));
+    served
+        .map(|(service, family)| (service, family, board.get(id, service, family)))
+        .collect()
+}
+
 /// Reads the fleet's file, and the databases as far as they can be used: without
 /// one, clients are still sent somewhere.
 fn read(
@@ -303,6 +338,7 @@ fn watch(watched: Watched, shared: &Arc<Shared>) -> Result<Watch, Error> {
     let world = Arc::clone(&shared.world);
     let begun = Watch::start(watched, WATCH_INTERVAL, move |seen| {
         if let Some(near) = seen.loaded {
+            show_databases(&near.databases);
             world.rcu(|world| World {
                 near: near.clone(),
                 ..World::clone(world)

@@ -83,6 +83,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 const BUCKETS: &[(&str, &[f64])] = &[
     ("inlet_edge_session_rtt_seconds", prometheus::RTT_SECONDS),
     ("inlet_edge_turn_rtt_seconds", prometheus::RTT_SECONDS),
+    ("inlet_edge_probe_seconds", prometheus::RTT_SECONDS),
     (
         "inlet_edge_turn_allocation_seconds",
         prometheus::LIFETIME_SECONDS,
