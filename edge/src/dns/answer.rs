@@ -100,12 +100,15 @@ pub fn answer(
             head,
             question,
             rcode,
-            has_edns,
+            is_dnssec_ok,
         }) => {
             let encoder = Encoder::new(out, head, question);
-            match has_edns {
-                true => encoder.opt(rcode, None).finish(rcode, false, MAX_MESSAGE),
-                false => encoder.finish(rcode, false, MAX_MESSAGE),
+            match is_dnssec_ok {
+                Some(is_dnssec_ok) => {
+                    let opt = encoder.opt(rcode, is_dnssec_ok);
+                    opt.finish(rcode, false, MAX_MESSAGE)
+                }
+                None => encoder.finish(rcode, false, MAX_MESSAGE),
             };
             Some(Answered::error(rcode, request.transport))
         }
@@ -135,7 +138,7 @@ pub fn slip(world: &World, request: &Request<'_>, out: &mut Vec<u8>) -> bool {
         encoder.finish(rcode, false, limit);
         return true;
     };
-    let mut options = encoder.opt(rcode, Some(edns));
+    let mut options = encoder.opt(rcode, edns.is_dnssec_ok);
     add_cookie(&mut options, world, request, edns);
     options.finish(rcode, false, limit);
     true
@@ -385,7 +388,7 @@ impl<'a> Answering<'a> {
     }
 
     fn options(&self, encoder: Encoder<'_>, edns: &Edns<'_>, limit: usize) -> bool {
-        let mut options = encoder.opt(self.rcode, Some(edns));
+        let mut options = encoder.opt(self.rcode, edns.is_dnssec_ok);
         if let Some(subnet) = self.subnet() {
             // An address of the resolver's own is no network of the client's.
             let scope = match subnet.ip() {
@@ -395,15 +398,17 @@ impl<'a> Answering<'a> {
             options.client_subnet(subnet, scope);
         }
         add_cookie(&mut options, self.world, self.request, edns);
-        if edns.wants_nsid {
-            options.add(OptionCode::NSID, &[self.world.name.as_bytes()]);
-        }
         if edns.wants_keepalive && self.request.transport != Transport::Udp {
             let idle = u16::try_from(TCP_IDLE.as_millis() / 100).unwrap_or(u16::MAX);
             options.add(OptionCode::TCP_KEEPALIVE, &[&idle.to_be_bytes()]);
         }
         if let Some(error) = self.error {
             options.extended_error(error);
+        }
+        if edns.wants_nsid {
+            // A long name makes no answer worth abusing, nor one that is cut.
+            let name = self.world.name.as_bytes();
+            options.add_if_it_fits(OptionCode::NSID, name, limit);
         }
         if edns.is_padded && self.request.transport == Transport::Tls {
             options.pad(PADDING_BLOCK);

@@ -34,6 +34,24 @@ fn the_do_bit_comes_back() {
 }
 
 #[test]
+fn the_do_bit_comes_back_with_errors_too() {
+    for flags in [0, 0x8000] {
+        let mut unknown = ask("whip.inlet.example", A).edns();
+        let edns = unknown.edns.as_mut().unwrap();
+        (edns.version, edns.flags) = (1, flags);
+        // A cookie of no length that there is.
+        let mut broken = ask("whip.inlet.example", A).option(COOKIE, &[1; 3]);
+        broken.edns.as_mut().unwrap().flags = flags;
+        for (query, rcode) in [(unknown, 16), (broken, 1)] {
+            let response = Client::new().ask(&query);
+            assert_eq!(response.rcode(), rcode);
+            let told = *response.message.edns.as_ref().unwrap().flags();
+            assert_eq!(told.dnssec_ok, flags != 0, "{rcode}");
+        }
+    }
+}
+
+#[test]
 fn versions_to_come_are_refused_with_ours() {
     for version in [1, 255] {
         let mut query = ask("whip.inlet.example", A).edns();
@@ -82,6 +100,31 @@ fn nsid_is_told_to_whoever_asks() {
     assert_eq!(told.option(NSID).as_deref(), Some(&b"test-1"[..]));
     let silent = client.ask(&ask("whip.inlet.example", A).edns());
     assert_eq!(silent.option(NSID), None);
+}
+
+/// The longest name, and the shortest query there is.
+#[test]
+fn nsid_makes_no_answer_too_long() {
+    const NSID: u16 = 3;
+    let mut client = Client::new();
+    client.world.name = "n".repeat(63).into();
+    for name in [".", "inlet.example", "whip.inlet.example", "x.example"] {
+        for kind in [A, AAAA, TXT, 6, 255] {
+            let query = ask(name, kind).option(NSID, &[]);
+            let length = query.build().len();
+            let response = client.ask(&query);
+            assert!(response.bytes.len() <= 3 * length, "{name} {kind}");
+            let plain = client.ask(&ask(name, kind).edns());
+            assert_eq!(response.noted.is_cut, plain.noted.is_cut, "{name} {kind}");
+        }
+    }
+    // Who has shown that answers reach it is told.
+    let by_tcp = Client {
+        transport: Transport::Tcp,
+        ..client
+    };
+    let told = by_tcp.ask(&ask(".", A).option(NSID, &[]));
+    assert_eq!(told.option(NSID).map(|name| name.len()), Some(63));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! the client comes again by TCP.
 
 use super::{
-    option::{ClientSubnet, Edns, ExtendedError, OptionCode},
+    option::{ClientSubnet, ExtendedError, OptionCode},
     query::{HEADER, Head},
     record::{Class, Kind, Rcode, Rdata},
 };
@@ -102,15 +102,15 @@ impl<'o> Encoder<'o> {
         self.u16(u16::try_from(length).unwrap_or_default());
     }
 
-    /// Begins OPT; options may follow until [`Encoder::finish`].
-    pub fn opt(self, rcode: Rcode, edns: Option<&Edns<'_>>) -> Options<'o> {
+    /// Begins OPT, with the query's DO bit; options may follow until [`Encoder::finish`].
+    pub fn opt(self, rcode: Rcode, is_dnssec_ok: bool) -> Options<'o> {
         let start = self.out.len();
         let mut encoder = self;
         encoder.additional += 1;
         encoder.out.push(0);
         encoder.u16(Kind::OPT.0);
         encoder.u16(PAYLOAD);
-        let dnssec_ok = u8::from(edns.is_some_and(|edns| edns.is_dnssec_ok)) << 7;
+        let dnssec_ok = u8::from(is_dnssec_ok) << 7;
         encoder
             .out
             .extend_from_slice(&[rcode.high(), 0, dnssec_ok, 0]);
@@ -160,6 +160,9 @@ impl<'o> Encoder<'o> {
     }
 }
 
+/// Length of an option without its data.
+const OPTION_HEAD: usize = 4;
+
 /// A response whose OPT is under construction.
 #[derive(Debug)]
 pub struct Options<'o> {
@@ -183,6 +186,14 @@ impl Options<'_> {
         }
     }
 
+    /// Adds an option that nobody needs, if the response has no more than `limit` bytes
+    /// with it.
+    pub fn add_if_it_fits(&mut self, code: OptionCode, data: &[u8], limit: usize) {
+        if self.encoder.out.len() + OPTION_HEAD + data.len() <= limit {
+            self.add(code, &[data]);
+        }
+    }
+
     /// Tells for which networks the answer is good (RFC 7871 §7.2.1).
     pub fn client_subnet(&mut self, asked: &ClientSubnet<'_>, scope: u8) {
         let family = asked.family_code().to_be_bytes();
@@ -197,7 +208,6 @@ impl Options<'_> {
 
     /// Fills up to a multiple of `block` bytes (RFC 8467 §4.1).
     pub fn pad(&mut self, block: usize) {
-        const OPTION_HEAD: usize = 4;
         let unpadded = self.encoder.out.len() + OPTION_HEAD;
         let padding = unpadded.next_multiple_of(block) - unpadded;
         self.encoder.u16(OptionCode::PADDING.0);

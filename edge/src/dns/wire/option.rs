@@ -18,6 +18,9 @@ use super::cursor::Cursor;
 /// not cost more than answering.
 const MAX_OPTIONS: usize = 16;
 
+/// The flag by which a client wants DNSSEC records (RFC 3225 §3), which comes back.
+pub(super) const DNSSEC_OK: u16 = 0x8000;
+
 /// An option's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptionCode(pub u16);
@@ -104,7 +107,6 @@ impl<'a> Edns<'a> {
     /// Reads the data of OPT; `None` when an option cannot be read, or one that
     /// says who the client is comes twice.
     pub(super) fn read(payload: u16, version: u8, flags: u16, data: &'a [u8]) -> Option<Self> {
-        const DNSSEC_OK: u16 = 0x8000;
         let mut edns = Self {
             payload,
             version,

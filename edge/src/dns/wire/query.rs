@@ -14,7 +14,7 @@
 use super::{
     cursor::Cursor,
     name::NameBuf,
-    option::Edns,
+    option::{DNSSEC_OK, Edns},
     record::{Class, Kind, Rcode},
 };
 
@@ -94,8 +94,9 @@ pub enum Reject<'a> {
         question: Option<&'a [u8]>,
         /// The error.
         rcode: Rcode,
-        /// Whether the error carries OPT, as the query has one (RFC 6891 §7).
-        has_edns: bool,
+        /// The DO bit of the query's OPT, for that of the error; `None` without OPT, when
+        /// the error has none either (RFC 6891 §7).
+        is_dnssec_ok: Option<bool>,
     },
 }
 
@@ -111,7 +112,7 @@ pub fn parse(message: &[u8]) -> Result<Query<'_>, Reject<'_>> {
     let mut reading = Reading {
         head,
         question: None,
-        has_edns: false,
+        is_dnssec_ok: None,
         cursor: Cursor::new(message, HEADER),
     };
     let body = reading.body(counts);
@@ -160,7 +161,8 @@ fn header(message: &[u8]) -> Option<(Head, Counts)> {
 struct Reading<'a> {
     head: Head,
     question: Option<&'a [u8]>,
-    has_edns: bool,
+    /// Of the last OPT.
+    is_dnssec_ok: Option<bool>,
     cursor: Cursor<'a>,
 }
 
@@ -170,7 +172,7 @@ impl<'a> Reading<'a> {
             head: self.head,
             question: self.question,
             rcode,
-            has_edns: self.has_edns,
+            is_dnssec_ok: self.is_dnssec_ok,
         }
     }
 
@@ -231,7 +233,7 @@ impl<'a> Reading<'a> {
         if kind != Kind::OPT {
             return Some((kind, None));
         }
-        self.has_edns = true;
+        self.is_dnssec_ok = Some(flags & DNSSEC_OK != 0);
         let edns = is_root.then(|| Edns::read(payload, version, flags, data));
         Some((kind, edns.flatten()))
     }
