@@ -14,7 +14,7 @@ use crate::{
     config::{Config, NameServer},
     dns::{
         limit::Rule,
-        server::{self, Listening, Responder, Socket, UdpThread, expand},
+        server::{self, Listening, NoAddress, Responder, Socket, UdpThread, expand},
     },
     udp::addresses,
 };
@@ -28,6 +28,9 @@ pub enum Error {
     /// The machine does not tell its addresses.
     #[error("the machine's addresses")]
     Addresses(#[source] io::Error),
+    /// There is nothing to bind.
+    #[error(transparent)]
+    NoAddress(NoAddress),
     /// A socket cannot be bound.
     #[error("cannot bind {0} for DNS by UDP")]
     Bind(SocketAddr, #[source] io::Error),
@@ -65,7 +68,7 @@ impl Names {
     ) -> Result<Self, super::Error> {
         let machine = addresses::machine().map_err(Error::Addresses)?;
         let mut udp = Vec::new();
-        for address in expand(&config.udp, &machine) {
+        for address in expand(&config.udp, &machine).map_err(Error::NoAddress)? {
             udp.extend(bind_udp(address, config.threads)?);
         }
         let tls = match config.tls.is_empty() {

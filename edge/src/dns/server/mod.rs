@@ -155,7 +155,11 @@ impl Drop for Responder {
 
 /// A wildcard as the addresses that it stands for: a socket that is bound to one
 /// address answers from it, without a word to the kernel for each datagram.
-pub fn expand(listen: &[SocketAddr], machine: &[IpAddr]) -> Vec<SocketAddr> {
+///
+/// # Errors
+///
+/// [`NoAddress`] when nothing is left to be bound.
+pub fn expand(listen: &[SocketAddr], machine: &[IpAddr]) -> Result<Vec<SocketAddr>, NoAddress> {
     let mut expanded: Vec<SocketAddr> = listen
         .iter()
         .flat_map(|address| {
@@ -173,7 +177,23 @@ pub fn expand(listen: &[SocketAddr], machine: &[IpAddr]) -> Vec<SocketAddr> {
         .collect();
     expanded.sort_unstable();
     expanded.dedup();
-    expanded
+    match expanded.is_empty() {
+        true => Err(NoAddress(listen.to_vec())),
+        false => Ok(expanded),
+    }
+}
+
+/// A name server that nobody could ask.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "dns.udp: this machine has no address that {} stands for: give it one, or name others",
+    listed(.0)
+)]
+pub struct NoAddress(Vec<SocketAddr>);
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    addresses.join(", ")
 }
 
 const fn is_link_local(ip: IpAddr) -> bool {

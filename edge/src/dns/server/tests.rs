@@ -27,13 +27,7 @@ struct Running {
 
 impl Running {
     fn start(rule: Rule, limits: ConnectionLimits) -> Self {
-        let world = world();
-        let board = Board::open(world.fleet.pops().len());
-        let shared = Arc::new(Shared {
-            world: Arc::new(ArcSwap::from_pointee(world)),
-            board: Arc::new(ArcSwap::from_pointee(board)),
-            metrics: Metrics::register(),
-        });
+        let shared = shared();
         let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let udp = socket.local();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -81,6 +75,17 @@ impl Running {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
+}
+
+/// The world of the engine's tests, with all well.
+pub(super) fn shared() -> Arc<Shared> {
+    let world = world();
+    let board = Board::open(world.fleet.pops().len());
+    Arc::new(Shared {
+        world: Arc::new(ArcSwap::from_pointee(world)),
+        board: Arc::new(ArcSwap::from_pointee(board)),
+        metrics: Metrics::register(),
+    })
 }
 
 impl Drop for Running {
@@ -270,6 +275,7 @@ fn wildcards_stand_for_the_machines_addresses() {
         .map(|address| address.parse().unwrap())
         .to_vec();
     let expanded: Vec<String> = expand(&listen, &machine)
+        .unwrap()
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -282,4 +288,20 @@ fn wildcards_stand_for_the_machines_addresses() {
             "[2001:db8::1]:5353"
         ]
     );
+}
+
+#[test]
+fn a_wildcard_that_stands_for_nothing_is_refused() {
+    let machine: Vec<IpAddr> = ["127.0.0.1", "fe80::1"]
+        .map(|ip| ip.parse().unwrap())
+        .to_vec();
+    let listen = ["[::]:53".parse().unwrap()];
+    let error = expand(&listen, &machine).unwrap_err().to_string();
+    assert!(
+        error.contains("dns.udp") && error.contains("[::]:53"),
+        "{error}"
+    );
+    // One of two is enough.
+    let both = ["[::]:53", "0.0.0.0:53"].map(|address| address.parse().unwrap());
+    assert_eq!(expand(&both, &machine).unwrap().len(), 1);
 }

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::fd::AsRawFd as _,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use inlet_common::service::systemd::Progress;
@@ -28,6 +29,10 @@ const MAX_QUERY: usize = 4096;
 
 /// What the kernel is asked to buffer: some ten thousand queries, a pause of 50 ms.
 const SOCKET_BUFFER: usize = 4 << 20;
+
+/// How long a thread waits that cannot receive: what lasts would take a core, and what
+/// does not has room in the socket's buffer.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket of one thread.
 #[derive(Debug)]
@@ -113,6 +118,8 @@ struct Loop {
     /// Answers of one batch, each in its own buffer, and whom they are for.
     answers: Vec<Vec<u8>>,
     clients: Vec<Option<SockaddrStorage>>,
+    /// The last turn could not receive.
+    is_failing: bool,
 }
 
 impl Loop {
@@ -125,18 +132,34 @@ impl Loop {
             queries: vec![0; BATCH * MAX_QUERY],
             answers: vec![Vec::new(); BATCH],
             clients: Vec::with_capacity(BATCH),
+            is_failing: false,
         }
     }
 
     fn run(mut self, progress: &Progress, closing: &CancellationToken) {
         while !closing.is_cancelled() {
             progress.advance();
-            match self.turn() {
-                Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(error) => tracing::debug!(%error, "cannot receive DNS queries"),
+            let turned = self.turn();
+            if let Some(pause) = self.pause(turned) {
+                std::thread::sleep(pause);
             }
             self.responder.flush(Moment::read());
         }
+    }
+
+    /// How long to wait after a turn. What goes on and on is told once.
+    fn pause(&mut self, turned: nix::Result<()>) -> Option<Duration> {
+        let error = match turned {
+            Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {
+                self.is_failing = false;
+                return None;
+            }
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(%error, local = %self.socket.local, "cannot receive DNS queries");
+        }
+        Some(PAUSE)
     }
 
     /// Waits for a batch, and answers it.
@@ -217,4 +240,41 @@ fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     })
     // Nobody can be answered at port 0.
     .filter(|address| address.port() != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{limit::Rule, server::tests::shared};
+
+    fn turning(socket: Socket) -> Loop {
+        let rule = Rule {
+            per_second: 0,
+            slip: 0,
+        };
+        Loop::new(socket, Responder::new(shared(), rule))
+    }
+
+    /// Receiving from a stream that is not connected fails at once, whenever it is tried
+    /// (ENOTCONN).
+    #[test]
+    fn an_error_that_lasts_is_waited_for() {
+        let inner = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let local = "127.0.0.1:53".parse().unwrap();
+        let mut broken = turning(Socket { inner, local });
+        for _ in 0..3 {
+            let turned = broken.turn();
+            assert_eq!(turned, Err(Errno::ENOTCONN));
+            assert_eq!(broken.pause(turned), Some(PAUSE));
+        }
+    }
+
+    #[test]
+    fn silence_is_no_error() {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut idle = turning(socket);
+        let turned = idle.turn();
+        assert_eq!(turned, Err(Errno::EAGAIN));
+        assert_eq!(idle.pause(turned), None);
+    }
 }
