@@ -17,6 +17,8 @@ use metrics::Gauge;
 use super::{check::Findings, *};
 use crate::config::ConfigFile;
 
+mod fleet;
+
 const OFFER: &str = include_str!("../whip/offers/chromium.sdp");
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -48,6 +50,11 @@ impl Folder {
     /// A configuration on loopback with ports of the kernel's choice, whose
     /// origin is a port that nobody serves.
     fn config(&self) -> Config {
+        self.config_with("")
+    }
+
+    /// Likewise, with more sections.
+    fn config_with(&self, sections: &str) -> Config {
         let folder = self.0.display();
         let text = format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n\
@@ -56,7 +63,7 @@ impl Folder {
              [media]\naddresses = [\"127.0.0.1\"]\nport = 0\nworkers = 2\n\
              [roq]\norigin = \"127.0.0.1:9\"\norigin_name = \"origin.test\"\n\
              certificate = \"{folder}/edge.pem\"\nkey = \"{folder}/edge.key\"\n\
-             ca = \"{folder}/ca.pem\"\nopen_timeout = \"500ms\"\n"
+             ca = \"{folder}/ca.pem\"\nopen_timeout = \"500ms\"\n{sections}"
         );
         let path = self.0.join("edge.toml");
         let file: ConfigFile = inlet_common::config::parse(&path, &text).unwrap();

@@ -53,7 +53,7 @@ impl Watcher {
     pub(super) async fn run(self, closing: CancellationToken) {
         let gauges = Gauges::register();
         let mut world = self.known.world();
-        let mut probing = self.probe(&world);
+        let mut probing = Probing(self.probe(&world));
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -62,19 +62,12 @@ impl Watcher {
                 _ = tick.tick() => {}
             }
             let now = self.known.world();
-            let has_ended = probing.as_ref().is_some_and(JoinHandle::is_finished);
-            if has_ended {
-                tracing::error!("probing has ended; it begins anew");
-            }
-            if has_ended || !Arc::ptr_eq(&now.fleet, &world.fleet) {
-                stop(probing.take());
-                probing = self.probe(&now);
-                world = now;
-            }
+            let is_other = !Arc::ptr_eq(&now.fleet, &world.fleet);
+            probing.renew(is_other, || self.probe(&now));
+            world = now;
             self.hear(&world.fleet);
             gauges.show(&self.known.look(clock::now()), &world.fleet);
         }
-        stop(probing);
     }
 
     /// Takes what was said since the last time.
@@ -96,13 +89,14 @@ impl Watcher {
         let prober = self.prober.clone()?;
         let known = Arc::clone(&self.known);
         let fleet = Arc::clone(&world.fleet);
-        // Behind NAT it may not reach itself, and it knows better anyway.
-        let is_other = |pop: &&Pop| self.reporter.is_none() || pop.name != self.own;
-        let others = world.fleet.pops().iter().filter(is_other);
-        let targets = others.flat_map(|pop| targets(pop, &world.fleet));
+        let own = self.reporter.is_some().then_some(self.own.as_str());
+        let targets = targets(&world.fleet, own);
+        if targets.is_empty() {
+            return None;
+        }
         let rounds = rounds::Rounds {
             canary: prober.canary,
-            targets: targets.collect(),
+            targets,
             credentials: prober.credentials,
             interval: rounds::INTERVAL,
         };
@@ -118,9 +112,28 @@ impl Watcher {
     }
 }
 
-fn stop(probing: Option<JoinHandle<()>>) {
-    if let Some(probing) = probing {
-        probing.abort();
+/// The task that probes, if there is anybody to be probed. It ends when this is dropped.
+#[derive(Debug, Default)]
+struct Probing(Option<JoinHandle<()>>);
+
+impl Probing {
+    /// Begins anew for another fleet, and where it has ended, which it never should.
+    fn renew(&mut self, is_other: bool, begin: impl FnOnce() -> Option<JoinHandle<()>>) {
+        let has_ended = self.0.as_ref().is_some_and(JoinHandle::is_finished);
+        if has_ended {
+            tracing::error!("probing has ended; it begins anew");
+        }
+        if has_ended || is_other {
+            *self = Self(begin());
+        }
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -165,14 +178,22 @@ fn said(report: &pop::Report) -> Report {
     }
 }
 
+/// Everybody but `own`: behind NAT that may not reach itself, and it knows better anyway.
+fn targets(fleet: &Fleet, own: Option<&str>) -> Vec<Target> {
+    let others = fleet
+        .pops()
+        .iter()
+        .filter(|pop| own != Some(pop.name.as_str()));
+    others.flat_map(|pop| by_family(pop, fleet)).collect()
+}
+
 /// One for each family that it has: a broken one shows, and hides nothing of the other.
-fn targets(pop: &Pop, fleet: &Fleet) -> impl Iterator<Item = Target> {
+fn by_family(pop: &Pop, fleet: &Fleet) -> impl Iterator<Item = Target> {
     let all = target(pop, fleet);
-    let by = move |family| Target {
-        addresses: (all.addresses.iter().copied())
-            .filter(|ip| Family::of(*ip) == family)
-            .collect(),
-        ..all.clone()
+    let by = move |family| {
+        let mut by = all.clone();
+        by.addresses.retain(|ip| Family::of(*ip) == family);
+        by
     };
     let by_family = Family::ALL.into_iter().map(by);
     by_family.filter(|target| !target.addresses.is_empty())
@@ -233,3 +254,6 @@ impl Gauges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! What is known of the fleet: its files, and what is heard while they change.
+
+use super::*;
+use crate::{
+    dns::{
+        fleet::{Family, Fleet, Service},
+        geo::PopId,
+        health::{Probed, Report},
+        steer::Standing,
+    },
+    probe::NoRoots,
+};
+
+/// Points of presence of these names, each by IPv4 and some by IPv6.
+fn file(names: &[(&str, &str)]) -> String {
+    let pop = |(name, ipv6): &(&str, &str)| {
+        format!(
+            "[[pop]]\nname = \"{name}\"\nhost = \"{name}.example\"\nlatitude = 1.0\n\
+             longitude = 1.0\nipv4 = [\"192.0.2.1\"]\nipv6 = [{ipv6}]\n"
+        )
+    };
+    names.iter().map(pop).collect()
+}
+
+impl Folder {
+    /// Of a fleet, with a secret, that is probed as clients of the tests' authority do.
+    fn fleet_config(&self) -> Config {
+        self.write("fleet.toml", &file(&[("a", ""), ("b", "")]));
+        self.write("secret", "a secret of the whole fleet\n");
+        self.write("turn", "a secret of the relays\n");
+        let folder = self.0.display();
+        self.config_with(&format!(
+            "[fleet]\nfile = \"{folder}/fleet.toml\"\nsecret_file = \"{folder}/secret\"\n\
+             turn_secret_file = \"{folder}/turn\"\nca = \"{folder}/ca.pem\"\n"
+        ))
+    }
+}
+
+fn known(config: &Config) -> Arc<Known> {
+    Known::load(config).unwrap().unwrap()
+}
+
+fn standing(known: &Known, name: &str) -> Standing {
+    let id = known.world().fleet.find(name).unwrap();
+    known.look(clock::now()).get(id, Service::Whip, Family::V4)
+}
+
+/// Their numbers may be others' by then.
+#[test]
+fn what_is_heard_of_another_fleet_is_passed_over() {
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let known = known(&config);
+    let before = Arc::clone(&known.world().fleet);
+    folder.write("fleet.toml", &file(&[("c", ""), ("a", "")]));
+    known.reload(config.fleet.as_ref().unwrap()).unwrap();
+
+    let draining = Report {
+        load: [Some(0.5); 2],
+        is_draining: [true; 2],
+    };
+    let hear = |fleet: &Arc<Fleet>| {
+        known.handle_report(fleet, PopId(0), draining, clock::now());
+        let of = (Service::Whip, Family::V4);
+        for _ in 0..3 {
+            known.handle_probe(fleet, clock::now(), PopId(0), (of, Probed::Failed));
+        }
+    };
+    hear(&before);
+    assert_eq!(standing(&known, "c"), Standing::default(), "it was of a");
+    assert_eq!(standing(&known, "a"), Standing::default());
+    hear(&known.world().fleet);
+    assert_eq!(standing(&known, "c"), Standing::Down);
+    assert_eq!(standing(&known, "a"), Standing::default());
+}
+
+#[test]
+fn two_secrets_are_taken_and_no_more() {
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let secrets = ["a secret of the whole fleet", "a newer secret of the fleet"];
+    folder.write("secret", &secrets.join("\n"));
+    assert!(Known::load(&config).is_ok());
+    folder.write("secret", &[&secrets[..], &secrets[..1]].concat().join("\n"));
+    let refused = Known::load(&config);
+    assert!(matches!(refused, Err(FleetError::ManySecrets(_))));
+    let problems = Findings::of(&config, clock::utc()).problems.join("\n");
+    assert!(problems.contains("more than two secrets"), "{problems}");
+    folder.write("secret", "short");
+    assert!(matches!(
+        Known::load(&config),
+        Err(FleetError::ShortSecret(_))
+    ));
+}
+
+#[test]
+fn a_check_tells_what_probes_lack() {
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let problems = || Findings::of(&config, clock::utc()).problems;
+    assert_eq!(problems(), Vec::<String>::new());
+    folder.write("turn", "\n");
+    assert!(problems().join("\n").contains("turn: "), "{:?}", problems());
+    fs::remove_file(folder.0.join("turn")).unwrap();
+    assert!(problems().join("\n").contains("cannot read the secret"));
+    folder.write("turn", "a secret of the relays\n");
+    folder.write("ca.pem", "nothing");
+    let text = problems().join("\n");
+    assert!(text.contains("no authority in"), "{text}");
+    // Nobody is probed: nothing is needed.
+    let mut quiet = config.clone();
+    quiet.fleet.as_mut().unwrap().is_probing = false;
+    let text = Findings::of(&quiet, clock::utc()).problems.join("\n");
+    assert!(!text.contains("cannot probe"), "{text}");
+    let refused = crate::service::fleet::prober(&config);
+    assert!(matches!(refused, Err(FleetError::Probe(NoRoots::Empty(_)))));
+}
+
+#[test]
+fn a_check_advises_who_lacks_a_family() {
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let advice = || Findings::of(&config, clock::utc()).advice.join("\n");
+    assert!(
+        !advice().contains("address and others have"),
+        "none has IPv6"
+    );
+    let both = file(&[("a", "\"2001:db8::1\""), ("b", "")]);
+    folder.write("fleet.toml", &both);
+    let text = advice();
+    assert!(
+        text.contains("b has no ipv6 address and others have"),
+        "{text}"
+    );
+    assert!(!text.contains("a has no"), "{text}");
+}
