@@ -4,7 +4,7 @@
 use inlet_common::roq::control::CloseReason;
 
 use super::{notice::Notice, story::Story};
-use crate::whip::session::{Path, dtls::Outcome};
+use crate::whip::session::dtls::Outcome;
 
 /// Loss above this share shows in the picture.
 const MUCH_LOSS: f64 = 0.02;
@@ -22,7 +22,7 @@ pub fn of(story: &Story) -> String {
     }
     let mut findings = Vec::new();
     let uplink = match story.path {
-        Some(Path::RelayUdp | Path::RelayTcp | Path::RelayTls) => "presenter's uplink or its relay",
+        Some(path) if path.is_relayed() => "presenter's uplink or its relay",
         _ => "presenter's uplink",
     };
     let (lost, all) = (story.sum.lost, story.sum.lost + story.sum.packets);

@@ -54,6 +54,8 @@ pub struct Explanation {
     pub whereabouts: Whereabouts,
     /// What each database says, in the order in which they are asked.
     pub said: Vec<Said>,
+    /// What all of them say together.
+    pub facts: Facts,
     /// The list, the best first.
     pub choices: Vec<Choice>,
 }
@@ -100,6 +102,7 @@ impl Table {
             rule,
             whereabouts,
             said,
+            facts,
             choices: ranked.as_slice().iter().map(choice).collect(),
         }
     }

@@ -55,6 +55,7 @@ pub use diff::{Diff, Moves, PopMoves};
 pub use embedded::Embedded;
 pub use explain::{Choice, Explanation, Said};
 pub use facts::{Code, Facts};
+pub(crate) use place::Direction;
 pub use place::Place;
 pub use plan::{MAX_BIAS_KM, MAX_OVERRIDES, Overrides, Plan, PlanError, Rule};
 pub use ranking::{MAX_POPS, MAX_RANKED, PopId, Ranked, Site};

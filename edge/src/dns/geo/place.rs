@@ -3,14 +3,18 @@
 //! A place is compared as a unit vector: the angle between two of them is the way on
 //! the sphere, without a special case at the poles or at 180° of longitude.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
 
 /// Mean radius of the earth (IUGG, R₁), in km.
 const EARTH_RADIUS_KM: f64 = 6371.0088;
 
 /// A place on earth, by WGS 84.
 ///
-/// It can be a key: both numbers are finite, and zero has one sign.
+/// It can be a key: both numbers are finite, and zero has one sign. The order is by
+/// latitude, then by longitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     latitude: f64,
@@ -39,6 +43,21 @@ impl Place {
         self.longitude
     }
 
+    /// The same to whole degrees: at most 79 km from here.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        let longitude = self.longitude.round() + 0.0;
+        Self {
+            latitude: self.latitude.round() + 0.0,
+            // One meridian has two numbers.
+            longitude: if longitude == 180.0 {
+                -180.0
+            } else {
+                longitude
+            },
+        }
+    }
+
     /// The way to `other` on the sphere, in km.
     pub fn distance_km(self, other: Self) -> f64 {
         Direction::of(self).distance_km(Direction::of(other))
@@ -46,6 +65,19 @@ impl Place {
 }
 
 impl Eq for Place {}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_latitude = self.latitude.total_cmp(&other.latitude);
+        by_latitude.then(self.longitude.total_cmp(&other.longitude))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -56,10 +88,10 @@ impl Hash for Place {
 
 /// A place as a vector of length 1 from the centre of the earth.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Direction([f64; 3]);
+pub(crate) struct Direction([f64; 3]);
 
 impl Direction {
-    pub(super) fn of(place: Place) -> Self {
+    pub(crate) fn of(place: Place) -> Self {
         let (latitude, longitude) = (place.latitude.to_radians(), place.longitude.to_radians());
         Self([
             latitude.cos() * longitude.cos(),
@@ -68,7 +100,7 @@ impl Direction {
         ])
     }
 
-    pub(super) fn distance_km(self, other: Self) -> f64 {
+    pub(crate) fn distance_km(self, other: Self) -> f64 {
         let [a, b] = [self.0, other.0];
         let dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
         EARTH_RADIUS_KM * dot.clamp(-1.0, 1.0).acos()
@@ -131,6 +163,16 @@ mod tests {
             assert_eq!(Place::new(latitude, longitude), None);
         }
         assert_eq!(place(-0.0, 0.0), place(0.0, -0.0));
+    }
+
+    #[test]
+    fn a_rounded_place_is_near_and_has_one_name() {
+        assert_eq!(place(51.51, -0.09).rounded(), place(52.0, 0.0));
+        assert_eq!(place(-33.9, 179.7).rounded(), place(-34.0, -180.0));
+        assert_eq!(place(-33.9, -179.7).rounded(), place(-34.0, -180.0));
+        let corner = place(0.5, 0.5);
+        assert!(corner.distance_km(corner.rounded()) < 79.0);
+        assert!(place(1.0, 9.0) < place(2.0, -9.0) && place(1.0, -9.0) < place(1.0, 9.0));
     }
 
     #[test]

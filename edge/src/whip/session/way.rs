@@ -62,6 +62,11 @@ impl Path {
         self as usize
     }
 
+    /// Whether media come by our TURN server.
+    pub const fn is_relayed(self) -> bool {
+        matches!(self, Self::RelayUdp | Self::RelayTcp | Self::RelayTls)
+    }
+
     /// Whether media come by a TCP connection of ours.
     pub const fn is_tcp(self) -> bool {
         matches!(self, Self::HostTcp)
