@@ -56,7 +56,8 @@
 //! ```
 //!
 //! What happens to a session from then on is told to its presenter and kept for a
-//! while: `trace/`.
+//! while: `trace/`. Where presenters are, and where another point of presence would help
+//! them, is counted: `placement/`.
 //!
 //! # What points of presence know of each other
 //!
@@ -83,6 +84,7 @@ pub mod dns;
 pub mod fleet;
 pub mod framing;
 pub mod metrics;
+pub mod placement;
 pub mod probe;
 pub mod roq;
 pub mod schedule;

@@ -1,12 +1,20 @@
-//! Operator subcommands of `inlet-edge`: they read its files, and change nothing.
+//! Operator subcommands of `inlet-edge`: they read its files and ask the running edge, and
+//! change nothing.
 
 mod dns;
+mod placement;
+mod running;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::Subcommand;
 
 pub use dns::DnsCommand;
+pub use placement::{FileError, PlacementCommand};
+pub use running::Error as RunningError;
 
 use crate::{config::Config, service::FleetError};
 
@@ -16,6 +24,9 @@ pub enum Command {
     /// Tells what the name server would answer.
     #[command(subcommand)]
     Dns(DnsCommand),
+    /// Tells whether presenters are served within their region, who is relayed how far
+    /// away, and where the next point of presence would help most.
+    Placement(PlacementCommand),
 }
 
 impl Command {
@@ -27,6 +38,7 @@ impl Command {
     pub fn run(self, config: &Config, out: &mut impl Write) -> Result<(), Error> {
         match self {
             Self::Dns(command) => command.run(config, out),
+            Self::Placement(command) => command.run(config, out),
         }
     }
 }
@@ -52,6 +64,18 @@ pub enum Error {
     /// There is no table.
     #[error("the fleet and its databases make no table")]
     Table(#[from] crate::dns::geo::CompileError),
+    /// The running edge tells nothing. Saved reports need it not.
+    #[error("no report of the running edge (--offline makes do with files)")]
+    Running(#[from] RunningError),
+    /// The running edge tells something else.
+    #[error("the running edge answers something else: is it of another version?")]
+    Answer(#[source] crate::placement::seen::Unreadable),
+    /// A file is no report.
+    #[error("{} is no report of placement", .0.display())]
+    Report(PathBuf, #[source] FileError),
+    /// The reports make none together.
+    #[error(transparent)]
+    Placement(#[from] crate::placement::report::Error),
     /// The result cannot be written.
     #[error("cannot write the result")]
     Write(#[from] io::Error),

@@ -10,12 +10,14 @@
 //! | `PUT /fleet/{name}` | 204; `{"forced": "out"}` takes a point of presence out of this edge's answers and redirects, `"in"` leaves it in, `null` ends either |
 //! | `POST /drain` | 202; as the first SIGTERM |
 //! | `GET /dns/explain?client=&name=` | why a client is sent where it is sent now, see `dns` |
+//! | `GET /placement?region_km=` | who was served within its region, who was relayed, and where the next point of presence would help most, see `placement` |
 //! | `GET /turn/allocations` | `{"total", "allocations": […]}`, see `turn` |
 //! | `POST /turn/credentials` | 201 with `iceServers` |
 //! | `POST /turn/credentials/{username}/revoke` | 204 |
 
 mod dns;
 mod fleet;
+mod placement;
 mod trace;
 mod turn;
 
@@ -66,6 +68,9 @@ pub(super) fn router(admin: Admin) -> Router {
     }
     if admin.fleet.is_some() {
         routes = routes.merge(dns::routes());
+        if admin.gateway.is_some() {
+            routes = routes.merge(placement::routes());
+        }
     }
     routes.with_state(admin)
 }

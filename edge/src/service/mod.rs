@@ -22,6 +22,7 @@ mod fleet;
 mod ice_tcp;
 mod listeners;
 mod names;
+mod placement;
 mod reload;
 mod reporter;
 mod site;
@@ -284,7 +285,7 @@ impl Edge {
             Some(http) => Some(Whip {
                 http,
                 is_https: config.http.tls.is_some(),
-                gateway: gateway(config, &workers, lifecycle)?,
+                gateway: gateway(config, &workers, lifecycle, fleet.as_ref())?,
                 ice: (!shared.is_empty()).then(|| IceTcp::new(workers.handles())),
                 events,
             }),
@@ -461,6 +462,7 @@ fn gateway(
     config: &Config,
     workers: &Workers,
     lifecycle: &Lifecycle,
+    fleet: Option<&Arc<Known>>,
 ) -> Result<Arc<Gateway>, Error> {
     let limits = Limits {
         max_sessions: config.limits.sessions_per_worker * usize::from(config.media.workers),
@@ -475,6 +477,7 @@ fn gateway(
         sessions,
         limits,
         lifecycle.clone(),
+        fleet.map(placement::tally),
     ))
 }
 

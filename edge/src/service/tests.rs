@@ -18,6 +18,7 @@ use super::{check::Findings, *};
 use crate::config::ConfigFile;
 
 mod fleet;
+mod placement;
 
 const OFFER: &str = include_str!("../whip/offers/chromium.sdp");
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     fleet,
+    placement::Tally,
     trace::{Book, Notice, mask},
     worker::{self, Command, Event, Hearing, OpenRequest, Refusal, SendError},
 };
@@ -121,6 +122,8 @@ pub struct Gateway {
     lifecycle: Lifecycle,
     book: Book,
     fleet: Arc<fleet::Reports>,
+    /// Where presenters are; `None` where nothing is known of a fleet.
+    tally: Option<Arc<Tally>>,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
 }
@@ -146,12 +149,13 @@ struct Begun {
 }
 
 impl Gateway {
-    /// Makes the way in to `workers`, at least one.
+    /// Makes the way in to `workers`, at least one; `tally` counts who comes.
     pub fn new(
         workers: Vec<Arc<dyn Worker>>,
         sessions: SessionConfig,
         limits: Limits,
         lifecycle: Lifecycle,
+        tally: Option<Arc<Tally>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             directory: Directory::new(workers.len(), limits.max_sessions),
@@ -164,6 +168,7 @@ impl Gateway {
             lifecycle,
             book: Book::default(),
             fleet: Arc::default(),
+            tally,
             drained: watch::Sender::new(0),
         })
     }
@@ -317,6 +322,9 @@ impl Gateway {
         request.key = Some(secret.key());
         let stream = request.path.stream;
         self.book.begin(clock::utc(), session, secret, stream);
+        if let Some(tally) = &self.tally {
+            tally.begin(session, source);
+        }
         self.note(
             session,
             Notice::Posted {
@@ -455,12 +463,20 @@ impl Gateway {
                     session,
                     at,
                     notice,
-                } => self.book.note(at, session, notice),
+                } => {
+                    if let Some(tally) = &self.tally {
+                        tally.note(session, &notice);
+                    }
+                    self.book.note(at, session, notice);
+                }
                 Event::Allotted { stream, at, notice } => {
                     self.book.note_stream(at, stream, notice);
                 }
                 Event::Ended { session, reason } => {
                     self.directory.remove(session);
+                    if let Some(tally) = &self.tally {
+                        tally.end(session);
+                    }
                     // In case the notice of it was left out.
                     let totals = Totals::default();
                     self.note(session, Notice::Ended { reason, totals });
@@ -481,6 +497,11 @@ impl Gateway {
         &self.fleet
     }
 
+    /// Where presenters are; `None` where nothing is known of a fleet.
+    pub const fn tally(&self) -> Option<&Arc<Tally>> {
+        self.tally.as_ref()
+    }
+
     /// A session was given so many ICE servers.
     pub fn note_links(&self, opened: &Opened, urls: usize) {
         self.note(opened.session, Notice::LinksIssued { urls });
@@ -494,6 +515,9 @@ impl Gateway {
     fn forget(&self, session: SessionId) {
         self.directory.remove(session);
         self.book.forget(session);
+        if let Some(tally) = &self.tally {
+            tally.forget(session);
+        }
     }
 
     /// Asks every worker to take no new session; returns when none is left.

@@ -30,6 +30,7 @@ mod elsewhere;
 mod ends;
 mod links;
 mod patching;
+mod placing;
 mod publishing;
 mod rate;
 mod reading;
@@ -212,7 +213,13 @@ impl Edge {
         lifecycle.advance(Phase::Ready);
         let config = Config::new().unwrap();
         Self {
-            gateway: Gateway::new(vec![Arc::new(worker)], config, limits, lifecycle.clone()),
+            gateway: Gateway::new(
+                vec![Arc::new(worker)],
+                config,
+                limits,
+                lifecycle.clone(),
+                Some(placing::tally()),
+            ),
             site: Site::default(),
             lifecycle,
             told,
