@@ -2,7 +2,8 @@
 //! lost, the rate it can take.
 //!
 //! Sits in the interceptor chain next to the application, where every RTCP
-//! packet passes, and keeps counts that the media threads and tests read.
+//! packet passes, and keeps counts that the media threads and tests read. Like
+//! libwebrtc it answers a receiver that wants to know the round trip.
 
 use std::{
     collections::VecDeque,
@@ -15,8 +16,11 @@ use std::{
 
 use inlet_common::clock;
 use rtc::{
-    interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
+    interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
+        extended_report::{
+            DLRRReport, DLRRReportBlock, ExtendedReport, ReceiverReferenceTimeReportBlock,
+        },
         payload_feedbacks::{
             full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
             receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
@@ -27,7 +31,7 @@ use rtc::{
         },
     },
     sansio::Protocol,
-    shared::error::Error,
+    shared::{TransportContext, error::Error},
 };
 
 /// Requests for key frames whose times are kept; later ones are counted only.
@@ -94,6 +98,30 @@ impl Feedback {
     }
 }
 
+/// What the receiver measures the round trip by (RFC 3611 §4.5): its own clock, given
+/// back at once.
+fn echo(packet: &dyn rtc::rtcp::Packet) -> Option<ExtendedReport> {
+    let report = packet.as_any().downcast_ref::<ExtendedReport>()?;
+    let mut blocks = report.reports.iter();
+    let time = blocks.find_map(|block| {
+        let block = block.as_any();
+        block.downcast_ref::<ReceiverReferenceTimeReportBlock>()
+    })?;
+    let middle = (time.ntp_timestamp >> 16) & u64::from(u32::MAX);
+    let echoed = DLRRReport {
+        ssrc: report.sender_ssrc,
+        last_rr: u32::try_from(middle).ok()?,
+        // The least of all delays, 15 µs: none would say that nothing has come yet.
+        dlrr: 1,
+    };
+    Some(ExtendedReport {
+        sender_ssrc: 0,
+        reports: vec![Box::new(DLRRReportBlock {
+            reports: vec![echoed],
+        })],
+    })
+}
+
 /// Reads RTCP on its way in; passes everything on untouched.
 pub(super) struct Listener {
     feedback: Arc<Feedback>,
@@ -123,6 +151,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
         if let Packet::Rtcp(packets) = &message.message.packet {
             for packet in packets {
                 self.feedback.handle(packet.as_ref());
+                self.write
+                    .extend(echo(packet.as_ref()).map(|echo| TaggedPacket {
+                        now: message.now,
+                        transport: TransportContext::default(),
+                        message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(echo)])),
+                    }));
             }
         }
         self.read.push_back(message);
