@@ -95,7 +95,8 @@ pub struct Http {
     /// PEM key; empty exactly when `certificate` is.
     pub key: PathBuf,
     /// This point of presence's own base URL, such as `https://a.example`. Empty,
-    /// the default: presenters are told no absolute URLs, and TURN by address.
+    /// the default: the one that the fleet's file has; without that, presenters are told
+    /// no absolute URLs, and TURN by address.
     pub public_url: String,
     /// Base URL of another point of presence, where presenters are sent while this
     /// one drains, is full or reaches no origin. Empty, the default: they are told to come back.

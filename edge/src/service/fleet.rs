@@ -183,6 +183,13 @@ impl Known {
         })
     }
 
+    /// Base URL of the point of presence of this name, if the fleet has it.
+    pub(super) fn base(&self, name: &str) -> Option<String> {
+        let fleet = &self.shared.world.load().fleet;
+        let pop = fleet.pop(fleet.find(name)?)?;
+        Some(pop.url.clone())
+    }
+
     /// What is answered from now.
     pub(super) fn world(&self) -> Arc<World> {
         self.shared.world.load_full()

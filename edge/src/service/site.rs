@@ -17,7 +17,7 @@ use crate::{
     whip::{
         link::{IceServer, IceServers},
         routes::Site,
-        steer::{Asked, Elsewhere, Overflow, Steering},
+        steer::{Asked, Elsewhere, Home, Overflow, Steering},
     },
 };
 
@@ -49,13 +49,31 @@ pub(super) fn site(
         }) as Arc<dyn Teller>
     });
     let http = &config.http;
+    let home = |known| {
+        let own = workers::pop_name(config);
+        Arc::new(Listed { known, own }) as Arc<dyn Home>
+    };
     Site {
         public_url: http.public_url.clone(),
         is_https: http.tls.is_some(),
         ice_servers: appliance.map(servers),
         passes: fleet.as_ref().and_then(|known| known.passes()),
+        home: fleet.clone().map(home),
         steering: steering(config, fleet),
         teller,
+    }
+}
+
+/// This point of presence, as the fleet's file has it.
+#[derive(Debug)]
+struct Listed {
+    known: Arc<Known>,
+    own: String,
+}
+
+impl Home for Listed {
+    fn base(&self) -> Option<String> {
+        self.known.base(&self.own)
     }
 }
 

@@ -44,9 +44,10 @@ use super::{
     resource::Secret,
     respond::{self, Failure, SDP},
     sdp,
-    steer::{self, Asked, Steering},
+    steer::{self, Asked, Home, Steering},
 };
 use crate::{
+    config::host_of,
     fleet::ask::{self, Teller},
     worker::OpenRequest,
 };
@@ -92,6 +93,8 @@ pub struct Site {
     pub ice_servers: Option<Arc<dyn IceServers>>,
     /// Who may send presenters elsewhere.
     pub steering: Option<Arc<dyn Steering>>,
+    /// Where it alone is reached, if it is one of several.
+    pub home: Option<Arc<dyn Home>>,
     /// Seals and opens the marks of those who are sent on; without it they are plain.
     pub passes: Option<Arc<Passes>>,
     /// Tells the rest of the fleet how this one does.
@@ -103,8 +106,19 @@ impl Site {
         let Some(known) = &self.ice_servers else {
             return Vec::new();
         };
+        let home = self.home(head);
         let called = own_url::authority(head.uri, head.headers);
-        known.servers(stream, called.as_ref().map(Authority::host))
+        let called = called.as_ref().map(Authority::host);
+        known.servers(stream, home.as_deref().and_then(host_of).or(called))
+    }
+
+    /// Its own base URL, for a presenter who came by another name.
+    fn home(&self, head: &Head<'_>) -> Option<String> {
+        let listed = self.home.as_ref()?.base()?;
+        let base = self.public_url.clone().unwrap_or(listed);
+        let called = own_url::authority(head.uri, head.headers)?;
+        let is_own = host_of(&base)?.eq_ignore_ascii_case(called.host());
+        (!is_own).then_some(base)
     }
 }
 
@@ -323,14 +337,15 @@ fn redirect(
 }
 
 /// Path-absolute, which every client takes to be on the host that it asked; after
-/// a redirect some of them would go back to the first one.
+/// a redirect some of them would go back to the first one, and by a name of several
+/// points of presence they could come to another.
 fn created(site: &Site, head: &Head<'_>, opened: Opened) -> Response {
     let base = match steer::mark(head.uri).is_some() {
         true => site
             .public_url
             .clone()
             .or_else(|| own_url::base(head.uri, head.headers, head.source, site.is_https)),
-        false => None,
+        false => site.home(head),
     };
     let base = base.unwrap_or_default();
     let base = base.trim_end_matches('/');

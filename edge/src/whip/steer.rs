@@ -45,6 +45,16 @@ pub trait Steering: Send + Sync + fmt::Debug {
     fn elsewhere(&self, asked: &Asked) -> Option<Elsewhere>;
 }
 
+/// Knows where this point of presence alone is reached.
+///
+/// The trap: the name that a presenter came by may lead elsewhere next time, when DNS
+/// sends it to another, and that one knows nothing of its session.
+pub trait Home: Send + Sync + fmt::Debug {
+    /// Its own base URL, such as `https://a.example`; `None` where the fleet does not
+    /// have it.
+    fn base(&self) -> Option<String>;
+}
+
 /// Sends those elsewhere, to one fixed place, who cannot be taken here.
 #[derive(Clone, Debug)]
 pub struct Overflow(pub String);

@@ -107,6 +107,46 @@ async fn after_a_redirect_the_location_is_absolute() {
     assert!(location(&nameless).starts_with("/session/"));
 }
 
+/// A point of presence `a` of a fleet.
+#[derive(Debug)]
+pub(super) struct A;
+
+impl Home for A {
+    fn base(&self) -> Option<String> {
+        Some("https://a.example:8443".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn who_came_by_a_name_of_several_is_given_the_own_one() {
+    let mut edge = Edge::open();
+    edge.site.home = Some(Arc::new(A));
+    let path = format!("/17_{TOKEN}/whip");
+    let by = |host: &'static str| {
+        let mut request = post(&path, OFFER);
+        request
+            .headers_mut()
+            .insert(header::HOST, HeaderValue::from_static(host));
+        request
+    };
+    for (host, base) in [
+        ("whip.example", "https://a.example:8443"),
+        ("whip.example:8443", "https://a.example:8443"),
+        ("a.example:8443", ""),
+        ("A.Example", ""),
+    ] {
+        let answer = edge.send(by(host)).await;
+        let location = answer.header("location");
+        let expected = format!("{base}/session/");
+        assert!(location.starts_with(&expected), "{host}: {location}");
+    }
+    // An operator's word goes before the fleet's.
+    edge.site.public_url = Some("https://own.example".to_owned());
+    let answer = edge.send(by("whip.example")).await;
+    let location = answer.header("location");
+    assert!(location.starts_with("https://own.example/session/"));
+}
+
 const SECRET: &str = "a secret that the fleet shares";
 
 /// Always sends presenters to `b`, whoever they are.

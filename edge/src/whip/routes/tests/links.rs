@@ -85,6 +85,19 @@ async fn the_host_is_the_one_that_was_asked_when_it_can_be_one() {
     }
 }
 
+/// Behind a name of several points of presence there would be another one's server.
+#[tokio::test]
+async fn the_host_is_the_own_one_where_a_name_leads_to_several() {
+    let mut edge = edge(None);
+    edge.site.home = Some(Arc::new(elsewhere::A));
+    for host in ["whip.example", "a.example:8443"] {
+        let request = Request::options("/17/whip").header(header::HOST, host);
+        let answer = edge.send(request.body(Body::empty()).unwrap()).await;
+        let own = "<stun:a.example:3478>; rel=\"ice-server\"";
+        assert_eq!(links(&answer), [own], "{host}");
+    }
+}
+
 #[tokio::test]
 async fn the_answer_has_them_too() {
     let edge = edge(None);
