@@ -65,6 +65,7 @@ async fn publish() -> Result<()> {
     let duration = arguments.duration.map(Duration::from_secs_f64);
     let mut publisher = Publisher::start(Options {
         whip: arguments.whip,
+        resolved: None,
         size: arguments.size,
         fps: arguments.fps,
         bitrate: arguments.bitrate,

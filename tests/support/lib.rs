@@ -12,6 +12,7 @@
 //! | [`mmdb`] | a writer of databases of networks |
 //! | [`moment`] | moments of UTC, as manifests write them |
 //! | [`playlist`] | an HLS reader that tests compare with |
+//! | [`resolver`] | a resolver's questions to a name server |
 //! | [`sdp`] | an SDP reader that tests compare answers with offers by |
 //! | [`stage`] | a stream on air, as most system tests begin |
 //! | [`turn`] | TURN clients on a codec of their own, and a load of them |
@@ -29,6 +30,7 @@ pub mod mmdb;
 pub mod moment;
 pub mod playlist;
 pub mod publisher;
+pub mod resolver;
 pub mod rig;
 pub mod sdp;
 pub mod stage;

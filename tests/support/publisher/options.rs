@@ -1,6 +1,6 @@
 //! What a publisher shall send, and where.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use anyhow::{Context as _, Result};
 
@@ -12,6 +12,9 @@ use crate::rig::TurnCredential;
 pub struct Options {
     /// WHIP URL of the stream.
     pub whip: String,
+    /// What a name server has answered for the host of the URL; `None`, the default,
+    /// leaves that to the system.
+    pub resolved: Option<IpAddr>,
     /// Width and height, both even; `None` is 1280×720, or the file's own size.
     pub size: Option<(u32, u32)>,
     /// Frames per second of the constant schedule. Default: 30.
@@ -42,6 +45,7 @@ impl Options {
     pub fn new(whip: impl Into<String>) -> Self {
         Self {
             whip: whip.into(),
+            resolved: None,
             size: None,
             fps: 30,
             bitrate: 2_500_000,

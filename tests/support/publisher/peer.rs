@@ -100,7 +100,7 @@ impl Peer {
         connection.set_local_description(offer).await?;
         is_gathered.wait_for(|done| *done).await?;
         let offer = connection.local_description().await.context("no offer")?;
-        let (resource, answer) = whip::post(endpoint, offer.sdp).await?;
+        let (resource, answer) = whip::post(endpoint, options.resolved, offer.sdp).await?;
         let answer = match &options.via {
             Some(via) => via.replace(&answer).await?,
             None => answer,
@@ -214,7 +214,7 @@ async fn build(
         .with_setting_engine(settings)
         .with_runtime(Arc::new(TokioRuntime))
         .with_handler(Arc::new(events))
-        .with_udp_addrs(vec![local_address(endpoint)])
+        .with_udp_addrs(vec![local_address(endpoint, options.resolved)])
         .build()
         .await?;
     Ok(Arc::new(connection))
@@ -237,14 +237,12 @@ fn configuration(relay: Option<&TurnCredential>) -> RTCConfiguration {
 }
 
 /// Loopback for an edge on loopback, else every interface.
-fn local_address(endpoint: &reqwest::Url) -> SocketAddr {
-    let is_loopback = match endpoint.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
+fn local_address(endpoint: &reqwest::Url, resolved: Option<IpAddr>) -> SocketAddr {
+    let host = endpoint.host_str().unwrap_or_default();
+    let literal = || host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let is_loopback = match resolved.or_else(literal) {
+        Some(address) => address.is_loopback(),
+        None => host == "localhost",
     };
     let address = if is_loopback {
         Ipv4Addr::LOCALHOST

@@ -1,6 +1,9 @@
 //! The HTTP half of WHIP (RFC 9725): one POST to begin, one DELETE to end.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, StatusCode, Url, header};
@@ -24,9 +27,20 @@ pub(super) struct Resource {
     url: Url,
 }
 
-/// Posts an offer; returns the session and the answer.
-pub(super) async fn post(endpoint: &Url, offer: String) -> Result<(Resource, String)> {
-    let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
+/// Posts an offer, to the address that the host was resolved to if it was; returns the
+/// session and the answer.
+pub(super) async fn post(
+    endpoint: &Url,
+    resolved: Option<IpAddr>,
+    offer: String,
+) -> Result<(Resource, String)> {
+    let mut client = Client::builder().timeout(Duration::from_secs(10));
+    if let Some(address) = resolved {
+        let host = endpoint.host_str().context("a URL without a host")?;
+        let port = endpoint.port_or_known_default().context("no port")?;
+        client = client.resolve(host, SocketAddr::new(address, port));
+    }
+    let client = client.build()?;
     let response = client
         .post(endpoint.clone())
         .header(header::CONTENT_TYPE, "application/sdp")

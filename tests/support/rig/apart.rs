@@ -37,15 +37,23 @@ pub fn is_inside(name: &str) -> bool {
     false
 }
 
+/// Gives the machine inside another address.
+///
+/// # Errors
+///
+/// When there is no `ip`, or it refuses.
+pub fn add_address(address: Ipv4Addr) -> Result<()> {
+    ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])
+}
+
 /// Brings loopback up, with [`ADDRESS`] on it.
 fn prepare() -> Result<()> {
-    let address = format!("{ADDRESS}/32");
-    for arguments in [
-        &["link", "set", "lo", "up"][..],
-        &["address", "add", &address, "dev", "lo"][..],
-    ] {
-        let status = Command::new("ip").args(arguments).status().context("ip")?;
-        ensure!(status.success(), "ip {arguments:?}: {status}");
-    }
+    ip(&["link", "set", "lo", "up"])?;
+    add_address(ADDRESS)
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("ip").args(arguments).status().context("ip")?;
+    ensure!(status.success(), "ip {arguments:?}: {status}");
     Ok(())
 }

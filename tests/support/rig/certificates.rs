@@ -18,6 +18,12 @@ const EDGE_NAME: &str = "edge.localhost";
 
 /// Writes for an edge at `address` `ca.pem`, and `origin`, `edge` and `turn` with `.pem` and `.key`.
 pub(super) fn write(folder: &Path, address: Ipv4Addr) -> Result<()> {
+    write_for(folder, &[("turn", vec![address.to_string()])])
+}
+
+/// Likewise for several edges: in the place of `turn` the files of each, with the names
+/// that clients call it by.
+pub(super) fn write_for(folder: &Path, servers: &[(&str, Vec<String>)]) -> Result<()> {
     fs::create_dir_all(folder)?;
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -27,39 +33,30 @@ pub(super) fn write(folder: &Path, address: Ipv4Addr) -> Result<()> {
         .push(DnType::CommonName, "Inlet test authority");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     fs::write(folder.join("ca.pem"), authority.pem())?;
-    leaf(
-        folder,
-        "origin",
-        ORIGIN_NAME,
+    let (server, client) = (
         ExtendedKeyUsagePurpose::ServerAuth,
-        &authority,
-    )?;
-    leaf(
-        folder,
-        "edge",
-        EDGE_NAME,
         ExtendedKeyUsagePurpose::ClientAuth,
-        &authority,
-    )?;
-    leaf(
-        folder,
-        "turn",
-        &address.to_string(),
-        ExtendedKeyUsagePurpose::ServerAuth,
-        &authority,
-    )
+    );
+    let named = |name: &str| vec![name.to_owned()];
+    leaf(folder, "origin", named(ORIGIN_NAME), &server, &authority)?;
+    leaf(folder, "edge", named(EDGE_NAME), &client, &authority)?;
+    for (file, names) in servers {
+        leaf(folder, file, names.clone(), &server, &authority)?;
+    }
+    Ok(())
 }
 
 fn leaf(
     folder: &Path,
     file: &str,
-    name: &str,
-    usage: ExtendedKeyUsagePurpose,
+    names: Vec<String>,
+    usage: &ExtendedKeyUsagePurpose,
     authority: &CertifiedIssuer<'_, KeyPair>,
 ) -> Result<()> {
-    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    let name = names.first().cloned().unwrap_or_default();
+    let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, name);
-    params.extended_key_usages = vec![usage];
+    params.extended_key_usages = vec![usage.clone()];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, authority)?;

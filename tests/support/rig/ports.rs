@@ -61,8 +61,12 @@ impl Ports {
     ///
     /// When there are none.
     pub fn free() -> Result<Self> {
-        let base = rand::rng().random_range(10_000..30_000);
-        let wish = Self {
+        Self::all_from(rand::rng().random_range(10_000..30_000)).or_next_free()
+    }
+
+    /// A wish for the first that are free from `base` on.
+    const fn all_from(base: u16) -> Self {
+        Self {
             origin_http: base,
             origin_roq: base,
             origin_admin: base,
@@ -73,8 +77,7 @@ impl Ports {
             edge_media: base,
             edge_turn: base,
             edge_turns: base,
-        };
-        wish.or_next_free()
+        }
     }
 
     /// These, or for each that is taken the next free one.
@@ -83,16 +86,22 @@ impl Ports {
     ///
     /// When there is none.
     pub fn or_next_free(&self) -> Result<Self> {
-        let mut given = BTreeSet::new();
-        let mut next = |wish, count| take(&mut given, wish, count);
+        self.for_edges(1, &mut BTreeSet::new())
+    }
+
+    /// Likewise for so many edges at addresses of their own, which share ports but for
+    /// what operators ask on loopback: as many in a row from `edge_admin`, and from
+    /// `edge_metrics`.
+    fn for_edges(&self, edges: u16, given: &mut BTreeSet<u16>) -> Result<Self> {
+        let mut next = |wish, count| take(given, wish, count);
         Ok(Self {
             origin_http: next(self.origin_http, 1)?,
             origin_roq: next(self.origin_roq, 1)?,
             origin_admin: next(self.origin_admin, 1)?,
             origin_metrics: next(self.origin_metrics, 1)?,
             edge_http: next(self.edge_http, 1)?,
-            edge_admin: next(self.edge_admin, 1)?,
-            edge_metrics: next(self.edge_metrics, 1)?,
+            edge_admin: next(self.edge_admin, edges)?,
+            edge_metrics: next(self.edge_metrics, edges)?,
             edge_media: next(self.edge_media, MEDIA_PORTS)?,
             edge_turn: next(self.edge_turn, 1)?,
             edge_turns: next(self.edge_turns, 1)?,
@@ -113,6 +122,54 @@ impl Ports {
             ("edge turn", self.edge_turn),
             ("edge turns", self.edge_turns),
         ]
+    }
+}
+
+/// Ports of an origin and several edges, each at an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetPorts {
+    /// Those of the origin, and those that all edges share; `edge_admin` and
+    /// `edge_metrics` are the first edge's, and the next ones the others'.
+    pub shared: Ports,
+    /// DNS, UDP and TCP.
+    pub dns: u16,
+}
+
+impl FleetPorts {
+    /// The demonstration's ports where nothing else runs.
+    pub const FIXED: Self = Self {
+        shared: Ports::FIXED,
+        dns: 5353,
+    };
+
+    /// Ports that nobody uses, anywhere.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub fn free(edges: u16) -> Result<Self> {
+        let shared = Ports::all_from(rand::rng().random_range(10_000..30_000));
+        let dns = shared.origin_http;
+        Self { shared, dns }.or_next_free(edges)
+    }
+
+    /// These, or for each that is taken the next free one.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn or_next_free(&self, edges: u16) -> Result<Self> {
+        let mut given = BTreeSet::new();
+        Ok(Self {
+            shared: self.shared.for_edges(edges, &mut given)?,
+            dns: take(&mut given, self.dns, 1)?,
+        })
+    }
+
+    /// Every port with its name, in a constant order.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u16)> {
+        let dns = ("edge dns", self.dns);
+        self.shared.named().into_iter().chain([dns])
     }
 }
 

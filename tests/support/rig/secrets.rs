@@ -8,11 +8,11 @@ use rand::Rng as _;
 /// Folder for them, within the rig's.
 pub(super) const FOLDER: &str = "secrets";
 
-/// Writes `admin` and `turn`.
+/// Writes `admin`, `turn`, and `fleet` for those that are one.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let folder = folder.join(FOLDER);
     fs::create_dir_all(&folder)?;
-    for name in ["admin", "turn"] {
+    for name in ["admin", "turn", "fleet"] {
         fs::write(folder.join(name), random() + "\n")?;
     }
     Ok(())

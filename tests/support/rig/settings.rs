@@ -2,8 +2,35 @@
 
 use super::{Layout, Ports, certificates};
 
+/// What an edge is called, and does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity<'a> {
+    /// Name of its point of presence.
+    pub(super) name: &'a str,
+    /// Its roles, as a list of TOML.
+    pub(super) roles: &'a str,
+    /// Name of the files with its certificate.
+    pub(super) certificate: &'a str,
+}
+
+impl Identity<'_> {
+    /// The rig's one edge.
+    const ALONE: Self = Self {
+        name: "loopback",
+        roles: "[\"whip\", \"turn\"]",
+        certificate: "turn",
+    };
+}
+
 /// The origin's file.
 pub(super) fn origin(layout: &Layout) -> String {
+    let scheme = if is_https(layout) { "https" } else { "http" };
+    let (address, port) = (layout.address, layout.ports.edge_http);
+    origin_for(layout, &format!("{scheme}://{address}:{port}"))
+}
+
+/// Likewise, where presenters are sent to `whip`, a base URL.
+pub(super) fn origin_for(layout: &Layout, whip: &str) -> String {
     let Layout {
         folder,
         ports,
@@ -16,14 +43,12 @@ pub(super) fn origin(layout: &Layout) -> String {
         origin_roq,
         origin_admin,
         origin_metrics,
-        edge_http,
         ..
     } = ports;
     let certificates = folder.join("certificates");
     let certificates = certificates.display();
     let state = folder.join("state");
     let state = state.display();
-    let scheme = if is_https(layout) { "https" } else { "http" };
     format!(
         r#"[http]
 listen = "{address}:{origin_http}"
@@ -41,7 +66,7 @@ listen = "127.0.0.1:{origin_admin}"
 listen = "127.0.0.1:{origin_metrics}"
 
 [urls]
-whip = "{scheme}://{address}:{edge_http}"
+whip = "{whip}"
 web = "http://{address}:{origin_http}"
 
 [state]
@@ -67,6 +92,18 @@ format = "human"
 
 /// The edge's file.
 pub(super) fn edge(layout: &Layout) -> String {
+    edge_of(layout, Identity::ALONE)
+}
+
+/// The file of one edge of several.
+pub(super) fn edge_of(
+    layout: &Layout,
+    Identity {
+        name,
+        roles,
+        certificate,
+    }: Identity<'_>,
+) -> String {
     let (folder, ports, address) = (&layout.folder, &layout.ports, layout.address);
     let (filter, media) = (&layout.log_filter, &layout.media);
     let Ports {
@@ -79,18 +116,16 @@ pub(super) fn edge(layout: &Layout) -> String {
         edge_turns,
         ..
     } = ports;
-    let certificates = folder.join("certificates");
-    let certificates = certificates.display();
-    let name = certificates::ORIGIN_NAME;
+    let certificates = format!("{}/certificates", folder.display());
+    let origin_name = certificates::ORIGIN_NAME;
     let workers = super::ports::MEDIA_PORTS;
-    let secrets = folder.join(super::secrets::FOLDER);
-    let secrets = secrets.display();
+    let secrets = format!("{}/{}", folder.display(), super::secrets::FOLDER);
     let https = https(layout);
     format!(
-        r#"roles = ["whip", "turn"]
+        r#"roles = {roles}
 
 [pop]
-name = "loopback"
+name = "{name}"
 
 [http]
 listen = "{address}:{edge_http}"
@@ -104,7 +139,7 @@ workers = {workers}
 
 [roq]
 origin = "127.0.0.1:{origin_roq}"
-origin_name = "{name}"
+origin_name = "{origin_name}"
 certificate = "{certificates}/edge.pem"
 key = "{certificates}/edge.key"
 ca = "{certificates}/ca.pem"
@@ -113,8 +148,8 @@ ca = "{certificates}/ca.pem"
 udp = ["{address}:{edge_turn}"]
 tcp = ["{address}:{edge_turn}"]
 tls = ["{address}:{edge_turns}"]
-certificate = "{certificates}/turn.pem"
-key = "{certificates}/turn.key"
+certificate = "{certificates}/{certificate}.pem"
+key = "{certificates}/{certificate}.key"
 relay_addresses = ["{address}"]
 secret_file = "{secrets}/turn"
 
