@@ -1,8 +1,9 @@
 # Inlet: the commands that a developer types, and that CI types too.
 #
-#   make demo     both binaries, a stream, a publisher, and the URLs to look at
-#   make test     everything that must pass
-#   make help     all of them
+#   make demo         both binaries, a stream, a publisher, and the URLs to look at
+#   make demo-fleet   three points of presence that are name servers, to be steered
+#   make test         everything that must pass
+#   make help         all of them
 #
 # CARGO_TARGET_DIR is respected; packages that are missing are installed by
 # name where this runs as root, and named where it does not.
@@ -39,6 +40,8 @@ PACKAGES_TEST := ffmpeg chromium firefox-esr coturn pebble iproute2 nftables \
     python3-gi gir1.2-gst-plugins-bad-1.0 gir1.2-nice-0.1 gstreamer1.0-nice \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 PACKAGES_CLIENTS := python3-venv
+# dig, by which one sees who is sent where.
+PACKAGES_FLEET := bind9-dnsutils
 # nasm: without it OpenH264 would be measured without its assembler.
 PACKAGES_BENCH := coturn dnsperf iproute2 nasm nginx util-linux
 
@@ -103,12 +106,16 @@ build: packages web ## Build both binaries, the publisher and the demonstration.
 # --- Trying it out ---------------------------------------------------------
 
 # A script that waits for urls.json must never see that of the run before.
-.PHONY: demo demo-forget
+.PHONY: demo demo-fleet demo-forget
 demo-forget:
 	@rm -f target/demo/urls.json
 
 demo: demo-forget build ## Run all of it; SOURCE=none or SOURCE=path/to/file publishes something else.
 	@exec $(BUILD)/debug/demo --directory target/demo --source '$(SOURCE)' $(ARGS)
+
+demo-fleet: demo-forget build ## Run three points of presence that are name servers, and see them steer.
+	@.ci/packages --advise $(PACKAGES_FLEET)
+	@exec $(BUILD)/debug/demo --fleet --directory target/demo --source '$(SOURCE)' $(ARGS)
 
 # --- Checks ----------------------------------------------------------------
 
