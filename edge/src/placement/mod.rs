@@ -26,7 +26,7 @@
 //! | [`seen`] | what one edge has seen, as it travels |
 //! | [`report`] | shares and lists of one edge or several |
 //! | [`advice`] | the next points of presence, pure |
-//! | [`text`] | the report for people |
+//! | `text` | the report for people |
 
 pub mod advice;
 pub mod report;

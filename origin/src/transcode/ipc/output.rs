@@ -27,7 +27,7 @@ const MAX_THUMBNAIL: usize = 64 << 10;
 
 impl Output {
     /// The message as it goes on the socket; `None` when it is larger than
-    /// [`MAX_MESSAGE`], or none of a worker's.
+    /// [`MAX_MESSAGE`](super::MAX_MESSAGE), or none of a worker's.
     pub fn encode(&self) -> Option<Encoded> {
         let mut head = Head::default();
         let payload = match self {
@@ -90,7 +90,7 @@ impl Output {
         head.finish(payload)
     }
 
-    /// Reads a message that [`next_message`] has cut out.
+    /// Reads a message that [`next_message`](super::next_message) has cut out.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ pub enum ToWorker {
         pps: Bytes,
     },
     /// A frame of the seed: what viewers saw last, in the form of
-    /// [`Output::Video`]. The first one is an IDR.
+    /// [`Output::Video`](crate::transcode::Output::Video). The first one is an IDR.
     SeedFrame {
         /// Slices as length-prefixed NAL units.
         data: Bytes,
@@ -55,7 +55,7 @@ pub enum ToWorker {
 
 impl ToWorker {
     /// The message as it goes on the socket; `None` when it is larger than
-    /// [`MAX_MESSAGE`].
+    /// [`MAX_MESSAGE`](super::MAX_MESSAGE).
     pub fn encode(&self) -> Option<Encoded> {
         let mut head = Head::default();
         let payload = match self {
@@ -81,7 +81,7 @@ impl ToWorker {
         head.finish(payload)
     }
 
-    /// Reads a message that [`next_message`] has cut out.
+    /// Reads a message that [`next_message`](super::next_message) has cut out.
     ///
     /// # Errors
     ///
