@@ -139,7 +139,7 @@ impl FleetPorts {
     /// The demonstration's ports where nothing else runs.
     pub const FIXED: Self = Self {
         shared: Ports::FIXED,
-        dns: 5353,
+        dns: 5300,
     };
 
     /// Ports that nobody uses, anywhere.
