@@ -13,6 +13,9 @@ pub enum Error {
     /// There is no way there from here: no route, or no address of this family.
     #[error("there is no way there from here")]
     Unreachable,
+    /// A router or a firewall on the way, or the target's own, says that nothing gets there.
+    #[error("the network says that nothing gets there")]
+    Rejected,
     /// Nobody listens at the port.
     #[error("nobody listens")]
     Refused,
@@ -69,9 +72,10 @@ pub enum Error {
 
 impl Error {
     /// Every error.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Timeout,
         Self::Unreachable,
+        Self::Rejected,
         Self::Refused,
         Self::Closed,
         Self::Tls,
@@ -96,6 +100,7 @@ impl Error {
         match self {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Tls => "tls",
@@ -148,17 +153,15 @@ impl Error {
         }
     }
 
-    /// What a socket's error means.
+    /// What a socket's error means, where there is a route: it was asked for before, so
+    /// that "unreachable" comes from farther away.
     pub(super) fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
             Kind::ConnectionRefused => Self::Refused,
             Kind::TimedOut => Self::Timeout,
-            Kind::NetworkUnreachable
-            | Kind::HostUnreachable
-            | Kind::NetworkDown
-            | Kind::AddrNotAvailable
-            | Kind::Unsupported => Self::Unreachable,
+            Kind::NetworkUnreachable | Kind::HostUnreachable => Self::Rejected,
+            Kind::NetworkDown | Kind::AddrNotAvailable | Kind::Unsupported => Self::Unreachable,
             _ => Self::Closed,
         }
     }
@@ -185,6 +188,20 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), Error::ALL.len());
+    }
+
+    /// A firewall in front of one port of a sound server must not pass for our own fault.
+    #[test]
+    fn what_the_network_says_of_the_target_counts_against_it() {
+        for kind in [
+            io::ErrorKind::HostUnreachable,
+            io::ErrorKind::NetworkUnreachable,
+        ] {
+            assert!(!Error::of_io(&kind.into()).is_local(), "{kind}");
+        }
+        for kind in [io::ErrorKind::AddrNotAvailable, io::ErrorKind::NetworkDown] {
+            assert!(Error::of_io(&kind.into()).is_local(), "{kind}");
+        }
     }
 
     #[test]

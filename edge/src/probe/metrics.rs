@@ -39,7 +39,7 @@ impl Metrics {
     }
 
     /// Counts what a run has found. Results that nobody ever had are not shown: there
-    /// are a hundred for each point of presence.
+    /// are hundreds for each point of presence.
     pub(super) fn note(&self, target: &Target, findings: &Findings) {
         if let Some(told) = findings.report {
             count(target, "report", told.err());
