@@ -216,7 +216,9 @@ impl Known {
         let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
         let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
         let load = last.and_then(|(report, _)| report.load[service as usize]);
-        let is_draining = last.is_some_and(|(report, _)| report.is_draining[service as usize]);
+        let says_so = last.is_some_and(|(report, _)| report.is_draining[service as usize]);
+        // Whoever has started anew since then may not be heard any more.
+        let is_draining = is_fresh && says_so;
         let open = Standing::Open {
             load: load.unwrap_or_default(),
         };
@@ -231,7 +233,7 @@ impl Known {
             Some(false) => Standing::Down,
             Some(true) if is_draining || probes.is_busy(now, reported) => Standing::Draining,
             Some(true) => open,
-            None if is_fresh && is_draining => Standing::Draining,
+            None if is_draining => Standing::Draining,
             // Nobody has tried, and it says that it serves.
             None if is_fresh && load.is_some() => open,
             None if self.is_new(now, service) => open,

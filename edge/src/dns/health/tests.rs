@@ -278,6 +278,23 @@ fn an_operators_word_counts_before_all_else() {
     );
 }
 
+/// It may have started anew since then, and not be heard any more.
+#[test]
+fn a_drain_is_believed_no_longer_than_a_report() {
+    let (mut health, now) = health();
+    let report = Report {
+        load: [Some(0.1), None],
+        is_draining: [true; 2],
+    };
+    health.handle_report(POP, report, now);
+    let open = Standing::Open { load: 0.1 };
+    for (after, standing) in [(STALE, Standing::Draining), (STALE + EVERY, open)] {
+        health.handle_probe(now + after, POP, (Service::Whip, Family::V4), Probed::Well);
+        let board = health.board(now + after);
+        assert_eq!(board.get(POP, Service::Whip, Family::V4), standing);
+    }
+}
+
 /// When the origin is away for a while, nobody becomes idle by that.
 #[test]
 fn the_last_load_counts_while_probes_find_it_well() {
