@@ -106,6 +106,25 @@ impl Name {
         Ok(Self([own, &*parent.0].concat().into()))
     }
 
+    /// A mail address as SOA has it: its user is the first label, dots and all
+    /// (RFC 1035 §8).
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] for users and hosts that are none.
+    pub fn mailbox(user: &str, host: &str) -> Result<Self, NameError> {
+        let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.+".contains(&c);
+        if !(1..=MAX_LABEL).contains(&user.len()) {
+            return Err(NameError::Label);
+        }
+        if !user.bytes().all(is_plain) {
+            return Err(NameError::Character);
+        }
+        let mut label = NameBuf::root();
+        label.push(user.as_bytes());
+        Self::from(&label).under(&host.parse()?)
+    }
+
     /// What stands before `apex`, without its end; `None` when this name is not
     /// `apex` or below it.
     pub fn labels_before(&self, apex: &Self) -> Option<&[u8]> {
@@ -208,6 +227,20 @@ mod tests {
         let name: Name = "Whip.Example.".parse().unwrap();
         assert_eq!(name.as_bytes(), b"\x04whip\x07example\x00");
         assert_eq!(name.to_string(), "whip.example.");
+    }
+
+    #[test]
+    fn the_dots_of_a_mailbox_stay_in_its_label() {
+        let name = Name::mailbox("First.Last", "other.example.").unwrap();
+        assert_eq!(name.as_bytes(), b"\x0afirst.last\x05other\x07example\0");
+        let long = "x".repeat(MAX_LABEL + 1);
+        for (user, error) in [
+            ("", NameError::Label),
+            (&long, NameError::Label),
+            ("a b", NameError::Character),
+        ] {
+            assert_eq!(Name::mailbox(user, "other.example"), Err(error));
+        }
     }
 
     #[test]

@@ -19,6 +19,10 @@ const MAX_ZONES: usize = 64;
 /// Most records that are written out in a zone.
 const MAX_RECORDS: usize = 10_000;
 
+/// Longest set of records of one type at one name, in bytes: with all that may stand
+/// beside it, it has to fit in a message.
+const MAX_SET: usize = 60_000;
+
 /// How long resolvers may keep SOA and NS, in seconds.
 const APEX_TTL: u32 = 3600;
 
@@ -98,11 +102,10 @@ impl Building<'_> {
                 Err(what) => self.complain(format!("{apex} name_servers: {what}")),
             }
         }
-        // RFC 1035 §3.3.13: the first dot stands for the @ of a mail address, which is
-        // never below the zone by itself.
+        // An address of mail is never below the zone by itself.
         let contact = match zone.contact.split_once('@') {
             Some((user, host)) => {
-                data::absolute(&format!("{user}.{}.", host.trim_end_matches('.')), apex)
+                Name::mailbox(user, host).map_err(|error| format!("{} {error}", zone.contact))
             }
             None => data::absolute(&zone.contact, apex),
         };
@@ -277,9 +280,33 @@ impl Building<'_> {
         node.sets.push(RecordSet { kind, ttl, data });
     }
 
+    /// An answer that fits in no message would never come.
+    fn measure(&mut self) {
+        let sets = self
+            .nodes
+            .iter()
+            .flat_map(|(owner, node)| node.sets.iter().map(move |set| (owner, set)));
+        let long: BTreeSet<&Name> = sets
+            .filter(|(_, set)| set.size() > MAX_SET)
+            .map(|(owner, _)| owner)
+            .collect();
+        let problems: Vec<String> = long
+            .into_iter()
+            .map(|owner| {
+                format!(
+                    "{owner} has more than {MAX_SET} bytes of records of one type: leave some out"
+                )
+            })
+            .collect();
+        for problem in problems {
+            self.complain(problem);
+        }
+    }
+
     /// Fills in the names that exist because of others below them, zones within zones
     /// included.
     fn finish(mut self) -> Zones {
+        self.measure();
         let owners: BTreeSet<Name> = self.nodes.keys().cloned().collect();
         let mut lengths = [false; MAX_NAME + 1];
         for zone in &self.zones {

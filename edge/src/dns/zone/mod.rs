@@ -115,3 +115,15 @@ impl Node {
         &self.sets
     }
 }
+
+impl RecordSet {
+    /// Bytes of the records in an answer, where they are written out.
+    fn size(&self) -> usize {
+        // A pointer to the name, type, class, TTL and length (RFC 1035 §4.1.3).
+        const FIXED: usize = 12;
+        match &self.data {
+            Data::Fixed(records) => records.iter().map(|record| FIXED + record.len()).sum(),
+            Data::Steered(_) | Data::Https(..) => 0,
+        }
+    }
+}

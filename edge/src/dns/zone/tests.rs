@@ -228,6 +228,35 @@ fn all_that_is_wrong_with_records_is_said() {
 }
 
 #[test]
+fn what_fits_in_no_answer_is_refused() {
+    let text = "x".repeat(200);
+    let records = |count: usize| -> String {
+        let record = |number| {
+            format!("[[zone.record]]\nname = \"x\"\ntype = \"TXT\"\ndata = \"{number}{text}\"\n")
+        };
+        (0..count).map(record).collect()
+    };
+    assert!(load(&[POP, ZONE, &records(200)].concat()).is_ok());
+    let told = problems(&[POP, ZONE, &records(300)].concat());
+    assert!(
+        told[0].contains("x.inlet.example. has more than"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_contact_is_a_mail_address_or_a_name() {
+    let with = |contact: &str| format!("{POP}{ZONE}contact = \"{contact}\"\n");
+    for contact in ["first.last@other.example", "admin@other.example.", "admin"] {
+        assert!(load(&with(contact)).is_ok(), "{contact}");
+    }
+    for contact in ["@other.example", "a b@other.example", "a@", "a@b@c"] {
+        let told = problems(&with(contact));
+        assert!(told[0].contains("contact:"), "{contact}: {told:?}");
+    }
+}
+
+#[test]
 fn what_is_misspelt_is_refused() {
     assert!(matches!(
         load(&POP.replace("latitude", "lattitude")),
