@@ -1,8 +1,9 @@
 //! Where another point of presence would bring most presenters into their region.
 //!
-//! The choice is greedy: the best place, then the best for whom it leaves. As many of the
-//! tried places chosen in any other way bring at most 1.6 times as many (Nemhauser, Wolsey
-//! and Fisher 1978: 1 − 1/e), and the first one, which is what is built next, is the best.
+//! Places where somebody is whom nobody is near to are tried. The choice is greedy: the best
+//! of them, then the best for whom it leaves. As many of them chosen in any other way bring
+//! at most 1.6 times as many (Nemhauser, Wolsey and Fisher 1978: 1 − 1/e), and the first
+//! one, which is what is built next, is the best of them.
 //! Equals are decided by order, so that the advice is the same every time.
 
 use std::{cmp::Reverse, collections::BTreeMap};

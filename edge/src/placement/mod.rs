@@ -17,7 +17,8 @@
 //! The trap: a share is only as honest as what it leaves out. Whoever cannot be located,
 //! or found no row any more, is counted apart and is in no share; and a presenter who is
 //! out of region although another point of presence is near needs better steering, not
-//! one more point of presence.
+//! one more point of presence. In no count at all is a session of which a worker could not
+//! tell, because too much waited to be told (`worker/telling.rs`).
 //!
 //! | file | holds |
 //! |---|---|

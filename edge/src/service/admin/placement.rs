@@ -17,8 +17,9 @@ use serde_json::json;
 
 use super::Admin;
 use crate::{
-    placement::{REGION_KM, Report, Seen, seen::Wire},
-    service::placement,
+    placement::{REGION_KM, Report, seen::Wire},
+    service::{fleet::Known, placement},
+    whip::admission::Gateway,
 };
 
 pub(super) fn routes() -> Router<Admin> {
@@ -48,32 +49,32 @@ struct Page {
 }
 
 async fn report(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
-    let gateway = admin.gateway.as_ref();
-    let tally = gateway.and_then(|gateway| gateway.tally());
-    let (Some(known), Some(tally)) = (&admin.fleet, tally) else {
+    let Some((known, gateway)) = admin.fleet.zip(admin.gateway) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    // A full table takes a good part of a second.
+    let made = tokio::task::spawn_blocking(move || page(&known, &gateway, wanted.region_km));
+    made.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "no report of placement");
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
+    })
+}
+
+fn page(known: &Known, gateway: &Gateway, region_km: f64) -> Response {
+    let Some(tally) = gateway.tally() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let seen = match placement::seen(known, tally) {
         Ok(seen) => seen,
         Err(error) => return refuse(StatusCode::CONFLICT, &error.to_string()),
     };
-    // A full table takes a good part of a second.
-    let made = tokio::task::spawn_blocking(move || page(&seen, wanted.region_km));
-    match made.await {
-        Ok(Ok(page)) => Json(page).into_response(),
-        Ok(Err(error)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-        Err(error) => {
-            tracing::error!(%error, "no report of placement");
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
+    match Report::of(std::slice::from_ref(&seen), region_km) {
+        Ok(report) => {
+            let seen = Wire::from(&seen);
+            Json(Page { seen, report }).into_response()
         }
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     }
-}
-
-fn page(seen: &Seen, region_km: f64) -> Result<Page, crate::placement::report::Error> {
-    Ok(Page {
-        report: Report::of(std::slice::from_ref(seen), region_km)?,
-        seen: Wire::from(seen),
-    })
 }
 
 fn refuse(status: StatusCode, what: &str) -> Response {
