@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Within it who says nothing is forgotten, after 30 seconds.
 const EXPIRY_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Until the link is given up (8 s), the loss is more than a restart (10 s), and a probe has
+/// asked.
+const LOSS_PATIENCE: Duration = Duration::from_secs(40);
+
 /// The rig's own edge and the one beside it.
 const NAMES: [&str; 2] = ["loopback", "second"];
 
@@ -220,7 +224,7 @@ async fn without_an_origin_points_of_presence_ask_each_other() {
         ensure_hidden(rig).await?;
 
         rig.origin.kill().await?;
-        until("the loss of the origin", PATIENCE, async || {
+        until("the loss of the origin", LOSS_PATIENCE, async || {
             let is_cut_off = |pop: &Value| {
                 let standing = &pop["standing"]["whip"]["ipv4"];
                 pop["is_cut_off"] == true && pop["is_draining"] == false && standing == "draining"
@@ -237,6 +241,10 @@ async fn without_an_origin_points_of_presence_ask_each_other() {
         // Both have lost it, and somebody is told to whoever asks.
         let told = hearing.names.dig("whip.inlet.test A +short").await?;
         ensure!(told == "127.0.0.1", "{told}");
+        let metrics = hearing.names.metrics().await?;
+        let regardless = ["kind=\"whip\"", "reason=\"regardless\""];
+        let told = metrics.sum("inlet_edge_dns_steered_total", &regardless);
+        ensure!(told >= 1.0, "{told} told that nobody is open");
 
         hearing.second.admin(Method::POST, "/drain").await?;
         until("its drain", PATIENCE, async || {

@@ -62,7 +62,7 @@ impl Reporter {
         Report {
             made: clock::utc(),
             is_draining: self.lifecycle.phase() >= Phase::Draining,
-            is_cut_off: !self.gateway.has_origin(),
+            is_cut_off: self.gateway.is_cut_off(),
             loads: Loads {
                 whip: Some(self.gateway.load()),
                 turn: self.appliance.as_ref().map(|appliance| appliance.load()),

@@ -1,19 +1,10 @@
-//! From a judged offer to a session on a worker, or a refusal.
-//!
-//! ```text
-//!  enter in the directory ─▶ Session::accept ─▶ Command::Open ─▶ the origin's word
-//! ```
-//!
-//! Each admission is a task of its own, not a part of the request: when the
-//! presenter hangs up in the middle, hyper drops the request's future, and a
-//! session that the origin accepts a moment later would block the stream. Here
-//! the task sees that nobody waits any more and ends the session.
+//! Who is taken: the workers and their room, the origin's word, and the sessions that
+//! there are. How a session comes about is in `opening`.
 
 use std::{
     fmt,
     hash::RandomState,
     net::IpAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,26 +19,20 @@ use inlet_common::{
         pop::Load,
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tracing::Instrument as _;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::{
     metrics,
     rate::{Caller, Charge, Limited, Refusals, Rule},
     resource::{Directory, Place, Secret},
-    sdp::Offer,
-    session::{AcceptError, Addresses, Answer, Config as SessionConfig, Session},
-    trickle::IceSession,
+    session::{Addresses, Config as SessionConfig},
 };
 use crate::{
     fleet,
     placement::Tally,
-    trace::{Book, Notice, mask},
-    worker::{self, Command, Event, Hearing, OpenRequest, Refusal, SendError},
+    trace::{Book, Notice},
+    worker::{self, Command, Event, Hearing, Refusal, SendError},
 };
-
-/// Added to a worker's own `open_timeout` before we stop waiting for it.
-const WORKER_GRACE: Duration = Duration::from_secs(1);
 
 /// Pause before a full command channel is tried again; a worker empties it
 /// once per turn, which takes a millisecond.
@@ -55,6 +40,12 @@ const RETRY: Duration = Duration::from_millis(2);
 
 /// Tries before a worker that takes no command counts as dead.
 const MAX_TRIES: usize = 1_000;
+
+mod opening;
+mod outage;
+
+pub use opening::Opened;
+use outage::Outage;
 
 /// One worker, as seen from the tokio side.
 pub trait Worker: Send + Sync + fmt::Debug {
@@ -119,6 +110,7 @@ pub struct Gateway {
     max_load: f64,
     open_timeout: Duration,
     refusals: Mutex<Refusals>,
+    outage: Outage,
     lifecycle: Lifecycle,
     book: Book,
     fleet: Arc<fleet::Reports>,
@@ -126,26 +118,6 @@ pub struct Gateway {
     tally: Option<Arc<Tally>>,
     /// Workers that have told that no session is left.
     drained: watch::Sender<usize>,
-}
-
-/// A session that may publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Stands in its URL.
-    pub secret: Secret,
-    /// The entity tag of its ICE session, without quotes.
-    pub etag: String,
-    /// The SDP answer.
-    pub answer: String,
-    /// Whose all this is.
-    pub session: SessionId,
-}
-
-/// A session that waits for the origin's word.
-struct Begun {
-    opened: Opened,
-    place: Place,
-    reply: oneshot::Receiver<Result<(), Refusal>>,
 }
 
 impl Gateway {
@@ -165,6 +137,7 @@ impl Gateway {
             max_load: limits.max_load,
             open_timeout: limits.open_timeout,
             refusals: Mutex::new(Refusals::new(limits.refused, RandomState::new())),
+            outage: Outage::default(),
             lifecycle,
             book: Book::default(),
             fleet: Arc::default(),
@@ -220,7 +193,7 @@ impl Gateway {
     pub fn closure(&self) -> Option<Refusal> {
         match self.check_open() {
             Err(refusal) if refusal.code == ReasonCode::Draining => Some(refusal),
-            Ok(()) | Err(_) => (!self.has_origin()).then(no_origin),
+            Ok(()) | Err(_) => self.is_cut_off().then(no_origin),
         }
     }
 
@@ -278,151 +251,6 @@ impl Gateway {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers an offer and asks the origin.
-    ///
-    /// # Errors
-    ///
-    /// The origin's refusal, or [`ReasonCode::Overload`] when there is no room
-    /// here, or one of 2100 to 2103 when the engine cannot take the offer.
-    pub async fn open(
-        self: &Arc<Self>,
-        offer: Offer<'_>,
-        request: OpenRequest,
-        source: IpAddr,
-    ) -> Result<Opened, Refusal> {
-        self.check_open()?;
-        let busy = |_| refusal(ReasonCode::Overload, "too many offers at once");
-        let permit = Arc::clone(&self.admissions)
-            .try_acquire_owned()
-            .map_err(busy)?;
-        let session = SessionId::random();
-        let span = tracing::info_span!("whip", %session, stream = %request.path.stream);
-        let begun = span.in_scope(|| {
-            warn_of_missing(&offer);
-            self.begin(offer, session, request, source)
-        })?;
-        let (tell, told) = oneshot::channel();
-        let task = Arc::clone(self).see_through(permit, begun, tell);
-        tokio::spawn(task.instrument(span));
-        match tokio::time::timeout(self.open_timeout + WORKER_GRACE, told).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Err(refusal(ReasonCode::Overload, "a worker does not answer")),
-        }
-    }
-
-    /// Enters the session and hands it to its worker.
-    fn begin(
-        &self,
-        offer: Offer<'_>,
-        session: SessionId,
-        mut request: OpenRequest,
-        source: IpAddr,
-    ) -> Result<Begun, Refusal> {
-        let (secret, place) = self.enter(session)?;
-        request.key = Some(secret.key());
-        let stream = request.path.stream;
-        self.book.begin(clock::utc(), session, secret, stream);
-        if let Some(tally) = &self.tally {
-            tally.begin(session, source);
-        }
-        self.note(
-            session,
-            Notice::Posted {
-                source: mask::address(source),
-                user_agent: request.user_agent.clone(),
-                offer: mask::sdp(offer.text),
-            },
-        );
-        let begun = self.hand_over(offer, place, request);
-        let (answer, reply) = begun.inspect_err(|_| self.forget(session))?;
-        let answered = mask::sdp(&answer.sdp);
-        self.note(session, Notice::Answered { answer: answered });
-        let ice = IceSession::new(answer.ice);
-        let opened = Opened {
-            secret,
-            etag: ice.etag.clone(),
-            answer: answer.sdp,
-            session,
-        };
-        self.directory.keep_ice(&secret, ice);
-        Ok(Begun {
-            opened,
-            place,
-            reply,
-        })
-    }
-
-    fn enter(&self, session: SessionId) -> Result<(Secret, Place), Refusal> {
-        let is_fit = |at: usize| {
-            let worker = self.workers.get(at);
-            worker.is_some_and(|it| it.is_link_up() && it.load() <= self.max_load)
-        };
-        self.directory
-            .enter(session, is_fit)
-            .map_err(|_| refusal(ReasonCode::Overload, "as many sessions as may be"))
-    }
-
-    fn hand_over(
-        &self,
-        offer: Offer<'_>,
-        place: Place,
-        request: OpenRequest,
-    ) -> Result<(Answer, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
-        let overload = || refusal(ReasonCode::Overload, "a worker takes no more");
-        let worker = self.workers.get(place.worker).ok_or_else(overload)?;
-        let accept = || {
-            Session::accept(
-                offer.text,
-                place.session,
-                worker.addresses(),
-                &self.sessions,
-                clock::now(),
-                &mut rand::rng(),
-            )
-        };
-        let (session, answer) = unless_it_panics(accept)?.map_err(|error| unanswerable(&error))?;
-        let (reply, replied) = oneshot::channel();
-        let open = Command::Open {
-            session: Box::new(session),
-            request,
-            reply,
-        };
-        worker.send(open).map_err(|_| overload())?;
-        Ok((answer, replied))
-    }
-
-    /// Waits for the worker, however long, and ends what nobody waits for.
-    async fn see_through(
-        self: Arc<Self>,
-        _permit: OwnedSemaphorePermit,
-        begun: Begun,
-        tell: oneshot::Sender<Result<Opened, Refusal>>,
-    ) {
-        let _admission = metrics::Admission::begin();
-        let Begun {
-            opened,
-            place,
-            reply,
-        } = begun;
-        let secret = opened.secret;
-        let gone = || Err(refusal(ReasonCode::Overload, "a worker has ended"));
-        match reply.await.unwrap_or_else(|_| gone()) {
-            Ok(()) => {
-                if tell.send(Ok(opened)).is_err() {
-                    tracing::info!("nobody waits for the answer any more");
-                    metrics::abandoned();
-                    self.close(&secret, CloseReason::NeverConnected).await;
-                }
-            }
-            Err(refusal) => {
-                tracing::info!(code = refusal.code.as_u16(), "refused");
-                self.forget(place.session);
-                // The presenter may have gone; then there is nobody to tell.
-                tell.send(Err(refusal)).ok();
-            }
-        }
-    }
-
     /// Where the session of this URL is; `None` when it has ended.
     pub fn find(&self, secret: &Secret) -> Option<Place> {
         self.directory.find(secret)
@@ -443,6 +271,11 @@ impl Gateway {
     /// Whether any worker can ask the origin.
     pub fn has_origin(&self) -> bool {
         self.workers.iter().any(|worker| worker.is_link_up())
+    }
+
+    /// Whether no worker can ask the origin, and not for a moment only.
+    pub fn is_cut_off(&self) -> bool {
+        self.outage.look(clock::now(), self.has_origin())
     }
 
     /// Every session and its worker.
@@ -552,31 +385,6 @@ async fn deliver(worker: &dyn Worker, command: impl Fn() -> Command) {
     tracing::error!(?worker, "a worker takes no commands");
 }
 
-fn warn_of_missing(offer: &Offer<'_>) {
-    if !offer.has_video {
-        tracing::warn!("the presenter sends no video");
-    }
-    if !offer.has_audio {
-        tracing::warn!("the presenter sends no audio: viewers will hear silence");
-    }
-}
-
-/// An offer that brings the engine down must cost its own presenter alone: without
-/// this its session would stay entered, and hold a place, for good.
-fn unless_it_panics<T>(accept: impl FnOnce() -> T) -> Result<T, Refusal> {
-    catch_unwind(AssertUnwindSafe(accept)).map_err(|_| {
-        // The panic itself has been logged where it happened.
-        tracing::error!("the engine panicked over an offer");
-        refusal(ReasonCode::Malformed, "the offer cannot be read")
-    })
-}
-
-fn unanswerable(error: &AcceptError) -> Refusal {
-    // Sources can quote the offer, which holds the presenter's ICE password.
-    tracing::info!(%error, "the offer cannot be answered");
-    refusal(error.reason_code(), &error.to_string())
-}
-
 fn no_origin() -> Refusal {
     refusal(ReasonCode::NoOrigin, "no origin can be reached")
 }
@@ -586,17 +394,5 @@ fn refusal(code: ReasonCode, message: &str) -> Refusal {
         code,
         message: message.to_owned(),
         retry_after: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_over_an_offer_is_a_refusal() {
-        assert_eq!(unless_it_panics(|| 7).unwrap(), 7);
-        let refused = unless_it_panics::<()>(|| panic!("over an offer"));
-        assert_eq!(refused.unwrap_err().code, ReasonCode::Malformed);
     }
 }
