@@ -1,7 +1,7 @@
 //! What another point of presence of the fleet may ask: how this one does.
 //!
-//! To everybody else there is no such path, and where the fleet has no secret there is
-//! none at all.
+//! To everybody else there is no such path, until they have guessed too often; and where
+//! the fleet has no secret there is none at all.
 
 use std::net::SocketAddr;
 

@@ -140,6 +140,15 @@ async fn who_came_by_a_name_of_several_is_given_the_own_one() {
         let expected = format!("{base}/session/");
         assert!(location.starts_with(&expected), "{host}: {location}");
     }
+    // Who was sent here is told so in any case.
+    let mut sent = post(&format!("{path}?redirected=1"), OFFER);
+    let host = HeaderValue::from_static("whip.example");
+    sent.headers_mut().insert(header::HOST, host);
+    let location = edge.send(sent).await.header("location").to_owned();
+    assert!(
+        location.starts_with("https://a.example:8443/session/"),
+        "{location}"
+    );
     // An operator's word goes before the fleet's.
     edge.site.public_url = Some("https://own.example".to_owned());
     let answer = edge.send(by("whip.example")).await;
