@@ -10,10 +10,11 @@ use std::net::IpAddr;
 
 use super::{
     World,
+    client::Client,
     fleet::{Family, Pop, Service},
     geo::PopId,
     limit,
-    steer::{self, Board, Choice, mix},
+    steer::{self, Board, Choice},
     wire::{
         self, Class, ClientSubnet, Edns, Encoder, ExtendedError, Kind, OptionCode, Options, Owner,
         PAYLOAD, Query, Question, Rcode, Rdata, Reject, Section,
@@ -174,43 +175,6 @@ struct Answering<'a> {
     choice: Option<(Service, Choice)>,
 }
 
-/// The network that an answer is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    pub(super) ranked: super::geo::Ranked,
-    /// Its depth, in bits of the family that the query told.
-    pub(super) scope: u8,
-    /// Hash of the network.
-    pub(super) key: u64,
-}
-
-/// Networks are told apart at least so far, or all clients of a wide leaf, such as all
-/// there are without a database, would be shed or sent on together.
-const MIN_SCOPE_V4: u8 = 16;
-const MIN_SCOPE_V6: u8 = 32;
-
-impl Client {
-    /// Finds the network of an address of which the first bits are known.
-    pub(super) fn find(world: &World, ip: IpAddr, known: u8) -> Self {
-        let found = world.near.table.find_prefix(ip, known);
-        let least = match ip {
-            IpAddr::V4(_) => MIN_SCOPE_V4,
-            IpAddr::V6(_) => MIN_SCOPE_V6,
-        };
-        let scope = found.depth.max(least);
-        Self {
-            ranked: found.ranked,
-            scope,
-            key: network_key(ip, scope),
-        }
-    }
-
-    /// Finds the network of a whole address.
-    pub(super) fn whole(world: &World, ip: IpAddr) -> Self {
-        Self::find(world, ip, if ip.is_ipv4() { 32 } else { 128 })
-    }
-}
-
 impl<'a> Answering<'a> {
     fn new(
         world: &'a World,
@@ -366,14 +330,9 @@ impl<'a> Answering<'a> {
 
     fn steer(&mut self, service: Service, family: Family) -> Option<&'a Pop> {
         let world = self.world;
-        let client = *self.client.get_or_insert_with(|| {
-            let subnet = self.query.edns.as_ref();
-            client(
-                world,
-                subnet.and_then(|edns| edns.client_subnet.as_ref()),
-                self.request.source,
-            )
-        });
+        let (subnet, source) = (self.subnet(), self.request.source);
+        let found = || Client::of(world, subnet, source);
+        let client = *self.client.get_or_insert_with(found);
         let ranked: &[PopId] = client.ranked.as_slice();
         let choice = steer::choose(
             &world.fleet,
@@ -438,30 +397,5 @@ fn add_cookie(options: &mut Options<'_>, world: &World, request: &Request<'_>, e
             .cookies
             .make(&cookie.client, request.source, request.now);
         options.add(OptionCode::COOKIE, &[&cookie.client, &server]);
-    }
-}
-
-/// Finds the network that a query is for.
-fn client(world: &World, subnet: Option<&ClientSubnet<'_>>, source: IpAddr) -> Client {
-    match subnet.and_then(|subnet| Some((subnet.ip()?, subnet.source))) {
-        Some((ip, known)) => Client::find(world, ip, known),
-        None => Client::whole(world, source),
-    }
-}
-
-/// Hash of a network: the same for each address in it, at each name server.
-fn network_key(ip: IpAddr, depth: u8) -> u64 {
-    let depth = u32::from(depth);
-    match ip {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX.checked_shl(32 - depth).unwrap_or_default();
-            mix(u64::from(ip.to_bits() & mask) | 1 << 32)
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX.checked_shl(128 - depth).unwrap_or_default();
-            let bits = ip.to_bits() & mask;
-            let (high, low) = ((bits >> 64) as u64, bits as u64);
-            mix(high ^ mix(low))
-        }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     World,
-    answer::Client,
+    client::Client,
     fleet::{Family, Pop, Service},
     geo::{Embedded, PopId, Rule, Whereabouts},
     steer::{self, Board, Choice},

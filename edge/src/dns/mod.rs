@@ -11,7 +11,7 @@
 //!    ▼  a question
 //!  Zones::find(name)                     zone/           one look-up
 //!    ▼  a steered name
-//!  Table::find_prefix(client network)    geo/            a trie, made at load
+//!  Client::of(subnet or source)          client.rs       geo/, a trie made at load
 //!    ▼  ranked list, depth
 //!  steer::choose(list, board, network)   steer.rs        who is well and has room
 //!    ▼
@@ -26,6 +26,7 @@
 //! ([`health`]).
 
 pub mod answer;
+mod client;
 pub mod cookie;
 pub mod explain;
 pub mod fleet;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::{
     World,
-    answer::Client,
+    client::Client,
     fleet::{Family, Service},
     geo::{PopId, Rule},
     steer::{self, Board, Choice, Standing, Why},
