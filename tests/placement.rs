@@ -34,11 +34,13 @@ const LONDON: &str = "81.2.69.160";
 const SEATTLE: &str = "216.160.83.56";
 
 /// The rig's edge in London, the second one in Tokyo. They are at other addresses than
-/// here, or whoever comes from this machine would come from a relay of the fleet.
+/// here, or whoever comes from this machine would come from a relay of the fleet. Sessions
+/// have their URLs where presenters came to, which the fleet's URLs name.
 const FLEET: &str = r#"
 [[pop]]
 name = "loopback"
 host = "lon.inlet.test"
+url = "http://127.0.0.1"
 ipv4 = ["192.0.2.1"]
 latitude = 51.5
 longitude = -0.1
@@ -46,6 +48,7 @@ longitude = -0.1
 [[pop]]
 name = "second"
 host = "tyo.inlet.test"
+url = "http://127.0.0.1"
 ipv4 = ["192.0.2.2"]
 latitude = 35.7
 longitude = 139.7
