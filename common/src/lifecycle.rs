@@ -191,8 +191,10 @@ impl Tasks {
         drain_timeout: Duration,
     ) -> Ended {
         let ended = tokio::select! {
-            name = self.first_end() => Ended::TaskFailed(name),
+            // First: tasks that end because it closes do not end before their time.
+            biased;
             ended = drain(lifecycle, drained, drain_timeout) => ended,
+            name = self.first_end() => Ended::TaskFailed(name),
         };
         lifecycle.advance(Phase::Closing);
         self.close().await;
@@ -315,6 +317,20 @@ mod tests {
         let ended = Tasks::new().run(&lifecycle, pending(), DRAIN).await;
         assert_eq!(ended, Ended::Hurried);
         assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_that_end_because_it_closes_have_not_failed() {
+        // Which of two ready branches is looked at first is chance, unless it is told.
+        for _ in 0..50 {
+            let lifecycle = Lifecycle::new();
+            let mut tasks = Tasks::new();
+            tasks.spawn("listener", until_closing(&lifecycle));
+            lifecycle.advance(Phase::Closing);
+            tokio::task::yield_now().await;
+            let ended = tasks.run(&lifecycle, pending(), DRAIN).await;
+            assert_eq!(ended, Ended::Hurried);
+        }
     }
 
     #[tokio::test(start_paused = true)]
