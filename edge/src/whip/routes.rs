@@ -344,7 +344,7 @@ fn created(site: &Site, head: &Head<'_>, opened: Opened) -> Response {
         true => site
             .public_url
             .clone()
-            .or_else(|| site.home.as_ref()?.base())
+            .or_else(|| site.home(head))
             .or_else(|| own_url::base(head.uri, head.headers, head.source, site.is_https)),
         false => site.home(head),
     };
