@@ -122,9 +122,10 @@ export class Stage {
 
   /** Publishes the test picture with the Rust publisher; resolves when it plays. */
   async publish(stream, ...args) {
+    const size = args.includes("--size") ? [] : ["--size", SIZE];
     const child = spawn(
       join(BIN, "publisher"),
-      ["--whip", stream.push_url_whip, "--size", SIZE, "--bitrate", "1000000", ...args],
+      ["--whip", stream.push_url_whip, ...size, "--bitrate", "1000000", ...args],
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     const complaints = [];

@@ -25,10 +25,13 @@ test("after SIGKILL the stream resumes within 2 s in the same playlist", async (
     const workers = stage.workers();
     return workers.length === 1 && workers;
   });
+  // Two publishers, two viewers and a worker that starts share two cores: small pictures,
+  // so that a stall tells of isolation and not of the machine.
+  const small = ["--size", "640x360"];
   const victim = await stage.createStream("victim");
-  await stage.publish(victim);
+  await stage.publish(victim, ...small);
   const bystander = await stage.createStream("bystander");
-  await stage.publish(bystander);
+  await stage.publish(bystander, ...small);
   const viewers = [];
   for (const stream of [victim, bystander]) {
     viewers.push(await browser.page(`${stream.iframe_url}?measure=1&muted=1`));
