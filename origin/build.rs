@@ -18,6 +18,9 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let dist = root.join("web/dist");
+    // Clones that share a build folder share what is written here: with one that is gone,
+    // its list of files is too.
+    println!("cargo::rerun-if-changed={}", dist.display());
     if let Some(missing) = PAGES.iter().find(|page| !dist.join(page).is_file()) {
         println!(
             "cargo::error=the web pages are not built ({} is missing): run `make web` first",
@@ -30,7 +33,7 @@ fn main() -> io::Result<()> {
     // Sorted, so that the same bundle always makes the same binary.
     files.sort();
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    fs::write(out.join("bundle.rs"), table(&dist, &files))
+    fs::write(out.join("bundle.rs"), table(&files))
 }
 
 /// Every file under `folder`, by its path from `dist`.
@@ -46,15 +49,14 @@ fn collect(dist: &Path, folder: &Path, files: &mut Vec<String>) -> io::Result<()
     Ok(())
 }
 
-/// The Rust expression of all files, for `include!`.
-fn table(dist: &Path, files: &[String]) -> String {
+/// The Rust expression of all files, for `include!`. It names no folder: whoever compiles
+/// it finds the files in its own clone.
+fn table(files: &[String]) -> String {
+    const ROOT: &str = "env!(\"CARGO_MANIFEST_DIR\")";
     let mut table = String::from("&[\n");
     for name in files {
-        let path = dist.join(name);
-        table += &format!(
-            "    ({name:?}, include_bytes!({:?}) as &[u8]),\n",
-            path.display()
-        );
+        let path = format!("/web/dist/{name}");
+        table += &format!("    ({name:?}, include_bytes!(concat!({ROOT}, {path:?})) as &[u8]),\n");
     }
     table + "]\n"
 }
