@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use inlet_common::clock;
 use tests::{
-    brake::Brake,
+    brake::{Appetite, Brake},
     playlist::{self, Media},
     publisher::Publisher,
     rig::{Metrics, Rig, scenario, until},
@@ -15,9 +15,9 @@ use tests::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is left to the worker: too little for both rungs of [`stage::SIZE`],
-/// enough for the lower one.
-const PERCENT: u32 = 5;
+/// What is left to the worker of what it takes for both rungs of [`stage::SIZE`]:
+/// the lower one is less than half of it.
+const SHARE: f64 = 0.7;
 
 /// Longest that a live edge may stand still beside the part that is due.
 const LATEST: Duration = Duration::from_secs(1);
@@ -84,7 +84,10 @@ async fn a_worker_too_slow_loses_its_dearest_rung_and_viewers_do_not_wait() {
             anyhow::bail!("{before:?}");
         };
         let own = playlist::media(&dear.url).await?.map;
-        let brake = Brake::on(worker, PERCENT);
+        let appetite = Appetite::of(worker).context("no worker")?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let cores = appetite.cores().context("no worker")?;
+        let brake = Brake::on(worker, cores * SHARE);
         until("a rung to go", PATIENCE, async || {
             let object = rig.api.get(stream.id).await?;
             ensure!(object.transcoded_qualities == ["360p"], "{object:?}");

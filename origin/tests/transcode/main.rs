@@ -8,6 +8,12 @@
 #![expect(clippy::print_stdout, reason = "a test runner")]
 #![expect(clippy::unwrap_used, reason = "a test, though without `#[test]`")]
 
+#[expect(
+    unreachable_pub,
+    reason = "the file is a public module of the tests' library too"
+)]
+#[path = "../../../tests/support/brake.rs"]
+mod brake;
 mod checks;
 mod encoders;
 mod media;
