@@ -184,6 +184,35 @@ async fn a_drained_one_leaves_every_answer_and_returns() {
     .await;
 }
 
+/// As the fleet's edges are set up: a second before `drain.timeout`, since resolvers keep
+/// answers for longer than that.
+const LINGERS: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_one_that_drains_stays_for_whoever_still_comes() {
+    scenario(
+        |_| {},
+        async |fleet| {
+            let stream = fleet.api.create("latecomer").await?;
+            let fra = fleet.pop("fra").whip(&stream)?;
+            let begin = clock::now();
+            fleet.pop("fra").drain().await?;
+            let sent_on = post(&fra, Ipv4Addr::LOCALHOST).await?;
+            ensure!(sent_on.status() == 307, "{}", sent_on.status());
+            let taken = post(location(&sent_on)?.as_str(), Ipv4Addr::LOCALHOST).await?;
+            ensure!(taken.status() == 201, "{}", taken.status());
+
+            let status = fleet.pop_mut("fra").ended().await?;
+            let stayed = begin.elapsed();
+            ensure!(status.success(), "{status}");
+            ensure!(stayed >= LINGERS, "{stayed:?}");
+            Client::new().delete(location(&taken)?).send().await?;
+            Ok(())
+        },
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_one_leaves_every_answer_after_three_probes() {
     scenario(

@@ -41,6 +41,10 @@ use crate::{
 /// look costs a system call for each.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Until every name server has heard of a drain, and answers otherwise: each asks or is
+/// told every two seconds.
+const HEARD: Duration = Duration::from_secs(3);
+
 /// What cookies are made with is made of no fewer bytes.
 const MIN_SECRET: usize = 22;
 
@@ -188,6 +192,26 @@ impl Known {
         let fleet = &self.shared.world.load().fleet;
         let pop = fleet.pop(fleet.find(name)?)?;
         Some(pop.url.clone())
+    }
+
+    /// How long clients may still come to `own` once it drains, because resolvers keep
+    /// answers from before: zero where no zone sends them to it, or to nobody else.
+    pub(super) fn lingers(&self, own: &str) -> Duration {
+        let world = self.shared.world.load();
+        let fleet = &world.fleet;
+        let Some(pop) = fleet.find(own).and_then(|own| fleet.pop(own)) else {
+            return Duration::ZERO;
+        };
+        let others = fleet.pops().iter().filter(|other| other.name != pop.name);
+        let shared = pop.services.iter().copied().filter(|service| {
+            let mut others = others.clone();
+            others.any(|other| other.services.contains(service))
+        });
+        let ttl = shared.map(|service| world.zones.longest_ttl(service)).max();
+        match ttl {
+            None | Some(0) => Duration::ZERO,
+            Some(ttl) => Duration::from_secs(ttl.into()) + HEARD,
+        }
     }
 
     /// What is answered from now.

@@ -20,6 +20,7 @@ mod certificates;
 mod check;
 mod fleet;
 mod ice_tcp;
+mod leave;
 mod listeners;
 mod names;
 mod placement;
@@ -69,6 +70,7 @@ use appliance::{Appliance, Prepared};
 use certificates::{Held, bind_port80};
 use fleet::Known;
 use ice_tcp::{IceTcp, shared_candidates};
+use leave::Leave;
 use listeners::{bind_http, bind_turn, listen};
 use names::Names;
 use reload::Reload;
@@ -156,18 +158,23 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     let prometheus = prometheus::install("inlet_edge", env!("CARGO_PKG_VERSION"), BUCKETS)?;
     let lifecycle = Lifecycle::new();
     let edge = Edge::start(&config, &lifecycle).await?;
-    let (gateway, appliance) = (edge.gateway(), edge.appliance.clone());
-    let fleet = edge.fleet.clone();
-    let reporter = edge.reporter(&lifecycle);
     let reload = Reload {
         path: path.to_owned(),
         config: config.clone(),
         certificates: edge.certificates.clone(),
-        appliance: appliance.clone(),
-        fleet,
+        appliance: edge.appliance.clone(),
+        fleet: edge.fleet.clone(),
         log,
     };
-    let elsewhere = config.http.redirect_to.clone();
+    let leave = Leave {
+        gateway: edge.gateway(),
+        appliance: edge.appliance.clone(),
+        reporter: edge.reporter(&lifecycle),
+        elsewhere: config.http.redirect_to.clone(),
+        fleet: edge.fleet.clone(),
+        pop: workers::pop_name(&config),
+        timeout: config.drain_timeout,
+    };
     let mut tasks = Tasks::new();
     edge.spawn(&lifecycle, &prometheus, &mut tasks)?;
     let reload = Arc::new(reload);
@@ -182,40 +189,9 @@ pub async fn run(path: &Path, config: Config, log: logging::Handle) -> Result<En
     systemd::ready();
     tracing::info!("ready");
     let ended = tasks
-        .run(
-            &lifecycle,
-            drain(gateway, appliance, reporter, elsewhere),
-            config.drain_timeout,
-        )
+        .run(&lifecycle, leave.run(), config.drain_timeout)
         .await;
     Ok(ended)
-}
-
-/// Takes nothing new, and returns when nothing runs any more.
-async fn drain(
-    gateway: Option<Arc<Gateway>>,
-    appliance: Option<Arc<Appliance>>,
-    reporter: Option<Reporter>,
-    elsewhere: Option<String>,
-) {
-    // Before anything of it shows, and before an idle process has ended.
-    if let Some(reporter) = reporter {
-        reporter.report();
-    }
-    let sessions = async {
-        if let Some(gateway) = gateway {
-            if let Some(base) = &elsewhere {
-                gateway.book().move_on(base);
-            }
-            gateway.drain().await;
-        }
-    };
-    let allocations = async {
-        if let Some(appliance) = appliance {
-            appliance.drain().await;
-        }
-    };
-    tokio::join!(sessions, allocations);
 }
 
 /// Everything bound and made, nothing served yet.

@@ -141,6 +141,16 @@ impl Process {
             return self.exited().await;
         }
         self.signal(Signal::SIGTERM)?;
+        self.stopped(patience).await
+    }
+
+    /// Waits until it has stopped, once it was asked to; after `patience` the whole group
+    /// is killed.
+    ///
+    /// # Errors
+    ///
+    /// When it had to be killed.
+    pub async fn stopped(&mut self, patience: Duration) -> Result<ExitStatus> {
         if let Ok(status) = tokio::time::timeout(patience, self.exited()).await {
             return status;
         }

@@ -102,6 +102,17 @@ impl Zones {
     pub fn zones(&self) -> &[Zone] {
         &self.zones
     }
+
+    /// The longest that a resolver may keep where clients of `service` are sent to, in
+    /// seconds; 0 where no name is steered.
+    pub fn longest_ttl(&self, service: Service) -> u32 {
+        let sets = self.nodes.values().flat_map(|node| &node.sets);
+        let steered = sets.filter(|set| match set.data {
+            Data::Steered(other) | Data::Https(other, _) => other == service,
+            Data::Fixed(_) => false,
+        });
+        steered.map(|set| set.ttl).max().unwrap_or(0)
+    }
 }
 
 impl Node {

@@ -53,6 +53,8 @@ fn the_sample_is_sound() {
         .map(|pop| pop.name.as_str())
         .collect();
     assert_eq!(near, ["iad", "sin"]);
+    let ttl = |service| checked.zones.longest_ttl(service);
+    assert_eq!((ttl(Service::Whip), ttl(Service::Turn)), (30, 60));
 }
 
 #[test]

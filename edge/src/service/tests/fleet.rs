@@ -75,6 +75,36 @@ fn what_is_heard_of_another_fleet_is_passed_over() {
 }
 
 #[test]
+fn one_that_is_steered_to_stays_until_it_is_forgotten() {
+    const ZONE: &str = "[[zone]]\nname = \"example\"\nname_servers = [\"a\"]\n\
+        [[zone.steered]]\nname = \"whip\"\nservice = \"whip\"\nttl = \"20s\"\n\
+        [[zone.steered]]\nname = \"turn\"\nservice = \"turn\"\nttl = \"70s\"\n";
+    let whip = |text: String| text.replace("longitude", "services = [\"whip\"]\nlongitude");
+    let both = file(&[("a", ""), ("b", "")]);
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let known = known(&config);
+    let lingers = |text: String, own: &str| {
+        folder.write("fleet.toml", &text);
+        known.reload(config.fleet.as_ref().unwrap()).unwrap();
+        known.lingers(own).as_secs()
+    };
+    let zoned = |pops: String| pops + ZONE;
+    assert_eq!(lingers(zoned(both.clone()), "a"), 73, "the longer of both");
+    assert_eq!(lingers(zoned(both.clone()), "stranger"), 0);
+    assert_eq!(lingers(zoned(whip(both.clone())), "a"), 23);
+    let alone = file(&[("a", "")]);
+    assert_eq!(lingers(zoned(alone.clone()), "a"), 0, "to nobody else");
+    let other = whip(file(&[("b", "")]));
+    assert_eq!(
+        lingers(zoned(alone + &other), "a"),
+        23,
+        "TURN is here alone"
+    );
+    assert_eq!(lingers(both, "a"), 0, "no name leads here");
+}
+
+#[test]
 fn two_secrets_are_taken_and_no_more() {
     let folder = Folder::new();
     let config = folder.fleet_config();

@@ -244,16 +244,19 @@ impl Fleet {
     /// When one had to be killed or ended with an error.
     pub async fn stop(&mut self) -> Result<()> {
         let running = self.pops.iter_mut().filter_map(|pop| pop.process_mut());
-        for process in running.chain([&mut self.origin]) {
-            let status = process.stop(STOP_PATIENCE).await?;
-            let tail = process.tail(TAIL);
-            ensure!(
-                status.success(),
-                "{} ended with {status}\n{tail}",
-                process.name()
-            );
+        let mut edges: Vec<&mut Process> = running.collect();
+        // All at once: each stays a while for those who still come.
+        for edge in &mut edges {
+            if edge.is_running()? {
+                edge.signal(Signal::SIGTERM)?;
+            }
         }
-        Ok(())
+        for edge in edges {
+            let status = edge.stopped(STOP_PATIENCE).await?;
+            ensure_well(edge, status)?;
+        }
+        let status = self.origin.stop(STOP_PATIENCE).await?;
+        ensure_well(&self.origin, status)
     }
 
     /// The tails of all logs, for whoever has to find out why.
@@ -268,6 +271,12 @@ impl Fleet {
         };
         ["origin"].into_iter().chain(places).map(tail).collect()
     }
+}
+
+fn ensure_well(process: &Process, status: ExitStatus) -> Result<()> {
+    let (name, tail) = (process.name(), process.tail(TAIL));
+    ensure!(status.success(), "{name} ended with {status}\n{tail}");
+    Ok(())
 }
 
 /// Runs `test` on a fresh fleet, then stops it; `edit` may change the layout.
