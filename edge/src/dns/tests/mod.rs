@@ -7,6 +7,7 @@ mod negative;
 mod records;
 mod subnet;
 mod transport;
+mod truth;
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
