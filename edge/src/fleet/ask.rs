@@ -16,8 +16,9 @@
 //! that is said again fits no other question, since each has a nonce of its own. So
 //! neither side keeps anything of it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest::{self, SHA256, SHA256_OUTPUT_LEN},
@@ -57,7 +58,7 @@ pub trait Teller: Send + Sync + fmt::Debug {
 
 /// Asks and answers, by the secrets that the fleet shares.
 pub struct Secrets {
-    keys: Vec<Keys>,
+    keys: ArcSwap<Vec<Keys>>,
 }
 
 /// What is made of one secret.
@@ -76,10 +77,14 @@ pub struct Question {
 impl Secrets {
     /// Takes the fleet's secrets; of more than two the first two count.
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
-        let secrets = secrets.into_iter().take(MAX_MACS);
         Self {
-            keys: secrets.filter_map(Keys::new).collect(),
+            keys: ArcSwap::new(keys(secrets)),
         }
+    }
+
+    /// Takes others in their place.
+    pub fn replace<'s>(&self, secrets: impl IntoIterator<Item = &'s str>) {
+        self.keys.store(keys(secrets));
     }
 
     /// Asks the point of presence `pop`. Each secret signs, so that all understand each
@@ -88,7 +93,7 @@ impl Secrets {
         let nonce: [u8; QUESTION_NONCE_LEN] = rand::random();
         let mut bytes = [&unix(now).to_be_bytes()[..], &nonce].concat();
         let signed = [&bytes[..], pop.as_bytes()].concat();
-        for keys in &self.keys {
+        for keys in self.keys.load().iter() {
             bytes.extend_from_slice(hmac::sign(&keys.ask, &signed).as_ref());
         }
         Question {
@@ -124,7 +129,8 @@ impl Secrets {
             let mut macs = macs.iter();
             macs.any(|mac| hmac::verify(&keys.ask, &signed, mac).is_ok())
         };
-        let keys = self.keys.iter().find(is_signed)?;
+        let known = self.keys.load();
+        let keys = known.iter().find(is_signed)?;
         keys.seal(&bound_to(nonce, own), &report())
     }
 
@@ -135,7 +141,8 @@ impl Secrets {
             return None;
         }
         let bound = bound_to(&question.nonce, &question.pop);
-        self.keys.iter().find_map(|keys| keys.open(&bound, answer))
+        let known = self.keys.load();
+        known.iter().find_map(|keys| keys.open(&bound, answer))
     }
 }
 
@@ -181,6 +188,11 @@ impl Keys {
             .open_in_place(nonce, Aad::from(bound), &mut sealed);
         serde_json::from_slice(opened.ok()?).ok()
     }
+}
+
+fn keys<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Arc<Vec<Keys>> {
+    let secrets = secrets.into_iter().take(MAX_MACS);
+    Arc::new(secrets.filter_map(Keys::new).collect())
 }
 
 /// A key of its own, whatever else the secret is for.

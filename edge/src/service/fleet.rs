@@ -2,24 +2,24 @@
 //! point of presence does. The name server answers from it, and steering asks it.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    io,
     net::IpAddr,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use inlet_common::{clock, config as common_config, service::credential};
-use sha2::{Digest as _, Sha256};
+use inlet_common::{clock, config as common_config};
 
-use super::{watcher::Prober, workers};
+use super::{
+    keyring::{self, Keyring},
+    watcher::Prober,
+    workers,
+};
 use crate::{
     config::{self, Config},
     dns::{
         World,
-        cookie::Cookies,
         explain::{self, Explained},
         fleet::{Checked, Family, Fleet, Pop, Service, file::FleetFile},
         geo::{Database, Loaded, PopId, Watch, Watched},
@@ -45,16 +45,6 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// told every two seconds.
 const HEARD: Duration = Duration::from_secs(3);
 
-/// What cookies are made with is made of no fewer bytes.
-const MIN_SECRET: usize = 22;
-
-/// The secret that counts, and the one of before: whoever shows a forged cookie or mark
-/// is looked at with each.
-const MAX_SECRETS: usize = 2;
-
-/// Longest secret that is read.
-const MAX_SECRET: u64 = 4096;
-
 /// Why the fleet cannot be known, or not be known anew.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -70,33 +60,17 @@ pub enum Error {
     /// Nobody's certificate could be believed.
     #[error("cannot probe the fleet")]
     Probe(#[from] NoRoots),
-    /// A secret cannot be read.
-    #[error("cannot read the secret in {}", path.display())]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A secret could be guessed.
-    #[error(
-        "{}: a secret needs at least 22 characters: make one with `openssl rand -base64 24`",
-        .0.display()
-    )]
-    ShortSecret(PathBuf),
-    /// There are more than the one that counts and the one of before.
-    #[error("{}: has more than two secrets: leave the newest two", .0.display())]
-    ManySecrets(PathBuf),
+    /// A secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] keyring::Error),
 }
 
 /// What is answered from, and what keeps that up to date.
 #[derive(Debug)]
 pub(super) struct Known {
     shared: Arc<Shared>,
-    /// Seals the marks of presenters who are sent on; `None` without a secret.
-    passes: Option<Arc<Passes>>,
-    /// Answers others who ask how this one does; likewise.
-    secrets: Option<Arc<Secrets>>,
+    /// What is made of the fleet's secrets; `None` without any.
+    keyring: Option<Keyring>,
     health: Mutex<Health>,
     /// Watches the databases; a reload begins another one.
     watch: Mutex<Option<Watch>>,
@@ -123,7 +97,7 @@ pub fn world(config: &Config) -> Result<Option<World>, Error> {
 }
 
 fn make(fleet: &config::fleet::Known, config: &Config) -> Result<(World, Watched), Error> {
-    let cookies = cookies(fleet)?;
+    let cookies = keyring::cookies(&keyring::read(fleet)?);
     let (checked, watched, near) = read(fleet, &[])?;
     let world = World {
         name: workers::pop_name(config).into(),
@@ -152,12 +126,10 @@ impl Known {
         });
         show_databases(&shared.world.load().near.databases);
         let watch = watch(watched, &shared)?;
-        let (own, read) = (workers::pop_name(config), secrets(fleet)?);
-        let passes = Passes::new(read.iter().map(String::as_str), &own);
+        let (own, secrets) = (workers::pop_name(config), keyring::read(fleet)?);
         Ok(Some(Arc::new(Self {
             shared,
-            passes: (!read.is_empty()).then(|| Arc::new(passes)),
-            secrets: asking(&read),
+            keyring: Keyring::new(&secrets, &own),
             health: Mutex::new(health),
             watch: Mutex::new(Some(watch)),
         })))
@@ -165,12 +137,14 @@ impl Known {
 
     /// Seals and opens marks; `None` without a secret of the fleet's.
     pub(super) fn passes(&self) -> Option<Arc<Passes>> {
-        self.passes.clone()
+        let keyring = self.keyring.as_ref();
+        keyring.map(|keyring| Arc::clone(&keyring.passes))
     }
 
-    /// Answers others who ask how this one does; `None` without a secret of the fleet's.
+    /// Asks others how they do, and answers them; `None` without a secret of the fleet's.
     pub(super) fn secrets(&self) -> Option<Arc<Secrets>> {
-        self.secrets.clone()
+        let keyring = self.keyring.as_ref();
+        keyring.map(|keyring| Arc::clone(&keyring.secrets))
     }
 
     /// Where a presenter goes who came to `own`, which may be a name that the fleet does
@@ -303,16 +277,23 @@ impl Known {
         &self.shared
     }
 
-    /// Reads the fleet's file anew, and the databases. What is answered changes at
-    /// once, or not at all.
+    /// Reads the fleet's file anew, the databases, and the secrets. What is answered
+    /// changes at once, or not at all.
     pub(super) fn reload(&self, config: &config::fleet::Known) -> Result<(), Error> {
         let in_use = self.world().near.databases.clone();
         let (checked, watched, near) = read(config, &in_use)?;
+        let secrets = keyring::read(config)?;
         let mut running = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         // It ends before the world changes, or it would put an old table into the new
         // one.
         drop(running.take());
         let world = self.shared.world.load_full();
+        // With a file or without one: what differs from the start takes a restart.
+        let keyring = self.keyring.as_ref().filter(|_| !secrets.is_empty());
+        let cookies = keyring.map(|_| keyring::cookies(&secrets));
+        if let Some(keyring) = keyring {
+            keyring.replace(&secrets);
+        }
         show_databases(&near.databases);
         let mut health = self.health();
         *health = health.moved(clock::now(), &world.fleet, &checked.fleet);
@@ -322,7 +303,8 @@ impl Known {
             zones: Arc::new(checked.zones),
             fleet: Arc::new(checked.fleet),
             near,
-            ..World::clone(&world)
+            cookies: cookies.unwrap_or_else(|| world.cookies.clone()),
+            name: world.name.clone(),
         }));
         self.shared.board.store(Arc::new(board));
         drop(health);
@@ -379,27 +361,18 @@ fn watch(watched: Watched, shared: &Arc<Shared>) -> Result<Watch, Error> {
     begun.map_err(Error::Thread)
 }
 
-/// What cookies are made with: of the file, or made now.
-fn cookies(config: &config::fleet::Known) -> Result<Cookies, Error> {
-    let keys: Vec<[u8; 16]> = secrets(config)?
-        .iter()
-        .map(|secret| cookie_key(secret))
-        .collect();
-    Ok(match keys.split_first() {
-        Some((key, earlier)) => Cookies::new(*key, earlier),
-        None => Cookies::new(rand::random(), &[]),
-    })
-}
-
 /// Who probes, and as whom; `None` when nobody is to be probed.
-pub(super) fn prober(config: &Config) -> Result<Option<Prober>, Error> {
+pub(super) fn prober(
+    config: &Config,
+    secrets: Option<Arc<Secrets>>,
+) -> Result<Option<Prober>, Error> {
     let fleet = config.fleet.as_ref().filter(|fleet| fleet.is_probing);
     let Some(fleet) = fleet else {
         return Ok(None);
     };
     let canary = Canary::new(fleet.ca.as_deref(), probe::TIMEOUT)?;
-    let canary = canary.asking(asking(&secrets(fleet)?));
-    let secret = fleet.turn_secret_file.as_deref().map(first_line);
+    let canary = canary.asking(secrets);
+    let secret = fleet.turn_secret_file.as_deref().map(keyring::first_line);
     let credentials = match secret.transpose()? {
         Some(secret) => Credentials::Secret(secret),
         None => Credentials::None,
@@ -408,64 +381,4 @@ pub(super) fn prober(config: &Config) -> Result<Option<Prober>, Error> {
         canary,
         credentials,
     }))
-}
-
-/// The first secret of a file with one per line.
-fn first_line(path: &Path) -> Result<String, Error> {
-    let path = credential::locate(path);
-    let text = read_secrets(&path)?;
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.next().map(str::to_owned);
-    first.ok_or(Error::ShortSecret(path))
-}
-
-fn read_secrets(path: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(text),
-        Err(source) => Err(Error::Secret {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// The secrets that the fleet shares: the one that counts, and the one of before. None
-/// without a file.
-fn secrets(config: &config::fleet::Known) -> Result<Vec<String>, Error> {
-    let Some(path) = &config.secret_file else {
-        return Ok(Vec::new());
-    };
-    let path = credential::locate(path);
-    let text = read_secrets(&path)?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let secrets: Vec<String> = lines.map(str::to_owned).collect();
-    if secrets.len() > MAX_SECRETS {
-        return Err(Error::ManySecrets(path));
-    }
-    match secrets.is_empty() || secrets.iter().any(|secret| secret.len() < MIN_SECRET) {
-        true => Err(Error::ShortSecret(path)),
-        false => Ok(secrets),
-    }
-}
-
-/// Asks others how they do, and answers them; `None` without a secret.
-fn asking(secrets: &[String]) -> Option<Arc<Secrets>> {
-    let asking = || Arc::new(Secrets::new(secrets.iter().map(String::as_str)));
-    (!secrets.is_empty()).then(asking)
-}
-
-/// A key of its own for cookies, whatever else the secret is for.
-fn cookie_key(secret: &str) -> [u8; 16] {
-    let digest = Sha256::new()
-        .chain_update(b"inlet dns cookie")
-        .chain_update(secret)
-        .finalize();
-    let mut key = [0; 16];
-    for (to, from) in key.iter_mut().zip(digest) {
-        *to = from;
-    }
-    key
 }

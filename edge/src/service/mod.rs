@@ -20,6 +20,7 @@ mod certificates;
 mod check;
 mod fleet;
 mod ice_tcp;
+mod keyring;
 mod leave;
 mod listeners;
 mod names;
@@ -53,6 +54,7 @@ pub use workers::Error as WorkersError;
 
 pub use appliance::Error as ApplianceError;
 pub use fleet::{Error as FleetError, world};
+pub use keyring::Error as KeyringError;
 pub use names::Error as NamesError;
 
 use crate::{
@@ -306,12 +308,13 @@ impl Edge {
         let Some(known) = self.fleet.clone() else {
             return Ok(None);
         };
+        let prober = fleet::prober(&self.config, known.secrets())?;
         Ok(Some(Watcher {
             known,
             own: workers::pop_name(&self.config),
             reporter: self.reporter(lifecycle),
             reports: Arc::clone(&self.reports),
-            prober: fleet::prober(&self.config)?,
+            prober,
         }))
     }
 

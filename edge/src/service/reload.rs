@@ -63,6 +63,9 @@ impl Reload {
         if let (Some(new), Some(old)) = (&mut config.fleet, &self.config.fleet) {
             new.file.clone_from(&old.file);
             new.databases.clone_from(&old.databases);
+            if new.secret_file.is_some() && old.secret_file.is_some() {
+                new.secret_file.clone_from(&old.secret_file);
+            }
         }
         config != self.config
     }

@@ -11,8 +11,9 @@
 //! way to another host and a token in a `Location` would end in logs. Sealing and not
 //! only signing keeps it unreadable there.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest::{self, SHA256},
@@ -38,7 +39,7 @@ const MAX_LEN: usize = 512;
 /// Seals and opens marks, by the secret that the fleet shares.
 pub struct Passes {
     /// The first seals, all open.
-    keys: Vec<LessSafeKey>,
+    keys: ArcSwap<Vec<LessSafeKey>>,
     /// This point of presence.
     own: String,
 }
@@ -47,9 +48,15 @@ impl Passes {
     /// Takes the fleet's secrets, the newest first, and this point of presence's name.
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s str>, own: &str) -> Self {
         Self {
-            keys: secrets.into_iter().filter_map(key).collect(),
+            keys: ArcSwap::from_pointee(secrets.into_iter().filter_map(key).collect()),
             own: own.to_owned(),
         }
+    }
+
+    /// Takes others in their place.
+    pub fn replace<'s>(&self, secrets: impl IntoIterator<Item = &'s str>) {
+        let keys = secrets.into_iter().filter_map(key).collect();
+        self.keys.store(Arc::new(keys));
     }
 
     /// Seals `token` for the point of presence `pop`; `None` without a secret.
@@ -63,7 +70,8 @@ impl Passes {
         let expiry = unix(now).wrapping_add(LIFETIME).to_be_bytes();
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut sealed = token.expose().as_bytes().to_vec();
-        let key = self.keys.first()?;
+        let keys = self.keys.load();
+        let key = keys.first()?;
         let aad = Aad::from(bound_to(stream, pop, expiry));
         let unique = Nonce::assume_unique_for_key(nonce);
         key.seal_in_place_append_tag(unique, aad, &mut sealed)
@@ -85,7 +93,7 @@ impl Passes {
         if left > LIFETIME + MAX_AHEAD {
             return None;
         }
-        self.keys.iter().find_map(|key| {
+        self.keys.load().iter().find_map(|key| {
             let mut sealed = sealed.to_vec();
             let aad = Aad::from(bound_to(stream, &self.own, *expiry));
             let nonce = Nonce::assume_unique_for_key(*nonce);

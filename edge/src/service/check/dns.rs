@@ -25,7 +25,7 @@ impl Findings {
         if let Some(Some(world)) = self.note(fleet::world(config)) {
             self.families(&world.fleet);
         }
-        self.note(fleet::prober(config));
+        self.note(fleet::prober(config, None));
         for path in &known.databases {
             let Some(database) = self.note(Database::open(path, now)) else {
                 continue;

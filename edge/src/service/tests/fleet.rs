@@ -1,5 +1,10 @@
 //! What is known of the fleet: its files, and what is heard while they change.
 
+use inlet_common::{
+    ids::{PushToken, StreamId},
+    roq::pop,
+};
+
 use super::*;
 use crate::{
     dns::{
@@ -8,7 +13,10 @@ use crate::{
         health::{Probed, Report},
         steer::Standing,
     },
+    fleet::ask::Secrets,
     probe::NoRoots,
+    service::keyring,
+    whip::pass::Passes,
 };
 
 /// Points of presence of these names, each by IPv4 and some by IPv6.
@@ -113,14 +121,70 @@ fn two_secrets_are_taken_and_no_more() {
     assert!(Known::load(&config).is_ok());
     folder.write("secret", &[&secrets[..], &secrets[..1]].concat().join("\n"));
     let refused = Known::load(&config);
-    assert!(matches!(refused, Err(FleetError::ManySecrets(_))));
+    assert!(matches!(
+        refused,
+        Err(FleetError::Secret(keyring::Error::Many(_)))
+    ));
     let problems = Findings::of(&config, clock::utc()).problems.join("\n");
     assert!(problems.contains("more than two secrets"), "{problems}");
     folder.write("secret", "short");
     assert!(matches!(
         Known::load(&config),
-        Err(FleetError::ShortSecret(_))
+        Err(FleetError::Secret(keyring::Error::Short(_)))
     ));
+}
+
+/// Whoever holds them, as the WHIP routes and probes do, has the new ones after a reload.
+#[test]
+fn another_secret_comes_with_a_reload() {
+    const STREAM: StreamId = StreamId(17);
+    let folder = Folder::new();
+    let config = folder.fleet_config();
+    let known = known(&config);
+    let (passes, asks) = (known.passes().unwrap(), known.secrets().unwrap());
+    let cookies = known.world().cookies.clone();
+    let own = workers::pop_name(&config);
+    let newer = "a newer secret of the fleet";
+    let others = Passes::new([newer], &own);
+    let token = PushToken::new("a-token-of-a-stream");
+    let now = clock::utc();
+    let opened = |passes: &Passes, by: &Passes| {
+        let mark = by.seal(STREAM, &own, &token, now).unwrap();
+        passes.open(&mark, STREAM, now).is_some()
+    };
+    assert!(!opened(&passes, &others));
+
+    folder.write("secret", &format!("a secret of the whole fleet\n{newer}\n"));
+    known.reload(config.fleet.as_ref().unwrap()).unwrap();
+    assert!(opened(&passes, &others), "what comes is accepted first");
+    folder.write("secret", newer);
+    known.reload(config.fleet.as_ref().unwrap()).unwrap();
+    assert!(opened(&others, &passes), "then it seals");
+    let stranger = Secrets::new(["a secret of the whole fleet"]);
+    let asked = |by: &Secrets| {
+        let question = by.ask("edge", now);
+        asks.answer("edge", question.as_str(), now, report)
+            .is_some()
+    };
+    assert!(asked(&Secrets::new([newer])) && !asked(&stranger));
+    assert!(known.world().cookies != cookies);
+
+    // One that cannot be used changes nothing.
+    folder.write("secret", "short");
+    assert!(known.reload(config.fleet.as_ref().unwrap()).is_err());
+    assert!(asked(&Secrets::new([newer])));
+}
+
+fn report() -> pop::Report {
+    pop::Report {
+        made: clock::utc(),
+        is_draining: false,
+        is_cut_off: false,
+        loads: pop::Loads {
+            whip: None,
+            turn: None,
+        },
+    }
 }
 
 #[test]
@@ -142,7 +206,7 @@ fn a_check_tells_what_probes_lack() {
     quiet.fleet.as_mut().unwrap().is_probing = false;
     let text = Findings::of(&quiet, clock::utc()).problems.join("\n");
     assert!(!text.contains("cannot probe"), "{text}");
-    let refused = crate::service::fleet::prober(&config);
+    let refused = crate::service::fleet::prober(&config, None);
     assert!(matches!(refused, Err(FleetError::Probe(NoRoots::Empty(_)))));
 }
 
