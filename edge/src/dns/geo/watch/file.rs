@@ -12,7 +12,7 @@ use inlet_common::clock::UtcTime;
 
 use crate::dns::geo::{
     compile::CompileError,
-    database::{Database, DatabaseError},
+    database::{Contents, Database, DatabaseError},
 };
 
 /// Why what is in use stays in use.
@@ -30,6 +30,12 @@ pub enum Refusal {
     /// The file was built before the one in use.
     #[error("was built before the one in use")]
     Older,
+    /// The file knows nothing of what the one in use knows: it is another kind of
+    /// database under the name of this one.
+    #[error(
+        "knows no {0}, which the one in use does: name another kind of database by a file of its own in fleet.databases"
+    )]
+    Poorer(&'static str),
     /// There is no table with it.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -100,9 +106,27 @@ impl Watchee {
         // It may be another than the one that was looked at.
         self.last = Some(Some(before));
         let database = database?;
-        match &self.in_use {
-            Some(in_use) if database.built() < in_use.built() => Err(Refusal::Older),
-            _ => Ok(Arc::new(database)),
+        if let Some(in_use) = &self.in_use {
+            if database.built() < in_use.built() {
+                return Err(Refusal::Older);
+            }
+            if let Some(what) = lost(&in_use.contents(), &database.contents()) {
+                return Err(Refusal::Poorer(what));
+            }
         }
+        Ok(Arc::new(database))
     }
+}
+
+/// What the one has and the other has nothing of.
+fn lost(before: &Contents, now: &Contents) -> Option<&'static str> {
+    let kinds = [
+        ("coordinates", before.places, now.places),
+        ("countries", before.countries, now.countries),
+        ("ASNs", before.asns, now.asns),
+    ];
+    let mut lost = kinds
+        .iter()
+        .filter(|(_, before, now)| *before > 0 && *now == 0);
+    lost.next().map(|(what, ..)| *what)
 }

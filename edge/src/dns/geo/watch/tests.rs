@@ -86,6 +86,20 @@ fn a_database_is_exchanged_when_its_file_is() {
     assert_eq!(rig.first(), Some(3), "built at the same time is not older");
 }
 
+/// As when an updater mixes its files up.
+#[test]
+fn another_kind_of_database_takes_no_ones_place() {
+    let mut rig = Rig::new();
+    rig.replace(&database("JP", BUILT));
+    assert_eq!(rig.first(), Some(2));
+    let mut asns = Writer::new("GeoLite2-ASN", BUILT + 1);
+    asns.insert("192.0.2.0/24".parse().unwrap(), &Value::asn(64_500));
+    rig.replace(&asns.finish());
+    assert!(matches!(rig.refusal(), Refusal::Poorer("countries")));
+    rig.replace(&database("US", BUILT + 1));
+    assert_eq!(rig.first(), Some(1), "the next good one counts");
+}
+
 #[test]
 fn an_older_database_is_refused_once() {
     let mut rig = Rig::new();
