@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use inlet_common::clock;
 use reqwest::{Client, Response, StatusCode, header::HeaderMap};
 use tests::{
+    crowd::Crowd,
     playlist,
     rig::{Metrics, Nginx, Rig, Stream, scenario},
     stage,
 };
 
 /// Viewers that ask for the same at once.
-const VIEWERS: usize = 200;
+const VIEWERS: usize = 2_000;
 /// Times that a part may come too late to be waited for at nginx, which is so on
 /// a busy machine: then viewers are passed on to the origin, as they shall be.
 const ATTEMPTS: usize = 20;
@@ -90,29 +91,19 @@ impl Behind<'_> {
     /// part came in time; how many requests of this kind the origin saw then.
     async fn asked(&self, kind: &str, file: impl Fn(u64, usize) -> String) -> Result<f64> {
         for _ in 0..ATTEMPTS {
+            // Before the part that they will wait for has begun.
+            let crowd = Crowd::connect(self.nginx.address(), VIEWERS).await?;
             let (segment, part) = self.next_part().await?;
             let (before, file) = (self.given(kind).await?, file(segment, part));
+            let path = self.base.replacen(&self.nginx.url(), "", 1) + &file;
             let begun = clock::now();
-            let requests = (0..VIEWERS).map(|_| {
-                let request = self.client.get(format!("{}{file}", self.base));
-                tokio::spawn(async move {
-                    let response = request.send().await?.error_for_status()?;
-                    let headers = response.headers().clone();
-                    let body = response.bytes().await?;
-                    anyhow::Ok((headers, body, clock::now()))
-                })
-            });
-            let requests: Vec<_> = requests.collect();
-            let mut answers = Vec::new();
-            for request in requests {
-                answers.push(request.await??);
-            }
-            let whole = &answers.first().context("no answer")?.1;
+            let answers = crowd.ask(&path).await?;
+            let whole = &answers.first().context("no answer")?.body;
             ensure!(
-                answers.iter().all(|(_, body, _)| body == whole),
+                answers.iter().all(|answer| answer.body == *whole),
                 "{file}: viewers got different answers"
             );
-            let first = answers.iter().map(|(.., at)| *at).min();
+            let first = answers.iter().map(|answer| answer.at).min();
             let waited = first.context("no answer")?.duration_since(begun);
             if waited < IN_TIME {
                 return Ok(self.given(kind).await? - before);

@@ -7,6 +7,7 @@
 //! | [`brake`] | a process that is too slow |
 //! | [`boxes`] | a reader of CMAF's boxes |
 //! | [`by_tcp`] | a presenter's way by TCP |
+//! | [`crowd`] | thousands of viewers who ask at once |
 //! | [`impairment`] | a bad network between a presenter and an edge |
 //! | [`rig`] | the real binaries on loopback, and the stream API |
 //! | [`mmdb`] | a writer of databases of networks |
@@ -25,6 +26,7 @@
 pub mod boxes;
 pub mod brake;
 pub mod by_tcp;
+pub mod crowd;
 pub mod impairment;
 pub mod mmdb;
 pub mod moment;

@@ -1,7 +1,13 @@
 //! nginx with a configuration of ours in a folder of its own, never the
 //! system's service.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, bail, ensure};
 use tokio::net::TcpStream;
@@ -61,6 +67,11 @@ impl Nginx {
         }
         let config = format!("load_module {MODULE};\n{}", settings(folder, &http));
         Self::launch(folder, &config, port, None).await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// URL of the port it listens on.
