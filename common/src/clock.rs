@@ -1,10 +1,22 @@
 //! The one place that reads a clock.
 //!
 //! Engines take `now` as an argument, so that they run under virtual time in
-//! tests; drivers call these two functions once per batch and hand the result
-//! down.
+//! tests; drivers call these functions once per batch and hand the result down.
+//!
+//! | clock | for |
+//! |---|---|
+//! | [`now`] | how long something takes |
+//! | [`utc`] | what others may hold against us: tokens, certificates, reports |
+//! | [`steady`] | live media, whose numbers must never come again |
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+mod steady;
+
+pub use steady::{Steady, Step};
 
 /// Reads the monotonic clock.
 #[expect(
@@ -25,6 +37,47 @@ pub fn utc() -> UtcTime {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     UtcTime::from_unix(since)
+}
+
+/// The wall time that belongs to `now`, which never goes back: where the system's
+/// clock is set back, this one goes on and comes back to it by 0.2 ms a second.
+pub fn steady(now: Instant) -> UtcTime {
+    static CLOCK: Mutex<Option<Steady>> = Mutex::new(None);
+    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let clock = clock.get_or_insert_with(|| match read_both() {
+        Some((at, system)) => Steady::new(at, system),
+        None => Steady::new(now, utc()),
+    });
+    if clock.is_due(now)
+        && let Some((at, system)) = read_both()
+        && let Some(step) = clock.look(at, system)
+    {
+        tell(step);
+    }
+    clock.at(now)
+}
+
+/// Both clocks at one moment; `None` when this thread had to wait between the two.
+fn read_both() -> Option<(Instant, UtcTime)> {
+    const AT_ONCE: Duration = Duration::from_millis(1);
+    let before = now();
+    let system = utc();
+    (now().saturating_duration_since(before) < AT_ONCE).then_some((before, system))
+}
+
+fn tell(step: Step) {
+    match step {
+        Step::Forward(micros) => tracing::warn!(
+            seconds = micros as f64 / 1e6,
+            "the system's clock was set forward: live media follows, behind a gap"
+        ),
+        Step::Back(micros) => tracing::warn!(
+            seconds = micros as f64 / 1e6,
+            "the system's clock was set back: live media keeps its own time and comes back to \
+             it by 0.2 ms a second; look after time synchronisation, and restart when no \
+             stream is live to follow at once"
+        ),
+    }
 }
 
 /// A moment of wall time, in whole microseconds since the Unix epoch.

@@ -243,7 +243,7 @@ impl Request<'_> {
 
 /// What the time is, for `urn:mpeg:dash:utc:http-iso:2014` and its like.
 fn clock_reading() -> Response {
-    let mut response = Response::new(iso8601(clock::utc()).into());
+    let mut response = Response::new(iso8601(clock::steady(clock::now())).into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(header::CACHE_CONTROL, cache::NOWHERE);

@@ -9,11 +9,17 @@
 //! Until a track's first sender report its own least delay serves, so that
 //! pictures flow from the first packet.
 //!
+//! Our own wall clock may be set, which the monotonic one shows: then arrivals go on
+//! being told on the new one, and nothing learned is lost.
+//!
 //! The presenter's wall clock may be set. A report that differs from what the
 //! track's former one foretold is not followed before the other track has said
 //! whether it differs too, or both tracks would be apart by the step meanwhile.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use inlet_common::{clock::UtcTime, rtp::rtcp::SenderReport};
 
@@ -22,8 +28,8 @@ use inlet_common::{clock::UtcTime, rtp::rtcp::SenderReport};
 /// (200 ppm are 1 ms in 5 s).
 const WINDOW_MICROS: i64 = 5_000_000;
 
-/// A report further off than this has stepped. Less is the grain of its
-/// sender's clocks, or drift.
+/// A report further off than this has stepped, and so has our own clock. Less is the
+/// grain of its sender's clocks, or drift.
 const MIN_STEP_MICROS: i64 = 20_000;
 
 /// Reports of two tracks that arrive this close may have changed places.
@@ -40,6 +46,8 @@ const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
 #[derive(Debug, Default)]
 pub struct Clock {
     tracks: [TrackClock; 2],
+    /// Our own two, as last seen.
+    seen: Option<(Instant, UtcTime)>,
 }
 
 /// Which of a session's two tracks.
@@ -139,6 +147,32 @@ impl Clock {
         self.tracks[which as usize] = TrackClock::default();
     }
 
+    /// Notes what both of our own clocks show; tells whether the wall's was set since the
+    /// last time. What has been learned of the presenter is as true as before then, by
+    /// arrivals that are told on another clock.
+    pub fn follow(&mut self, now: Instant, utc: UtcTime) -> bool {
+        let Some((then, was)) = self.seen.replace((now, utc)) else {
+            return false;
+        };
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let passed = micros(now.saturating_duration_since(then))
+            - micros(then.saturating_duration_since(now));
+        let step = utc.micros_since(was).saturating_sub(passed);
+        if step.abs() < MIN_STEP_MICROS {
+            return false;
+        }
+        for track in &mut self.tracks {
+            track.delay.follow(step);
+            if let Some(report) = &mut track.report {
+                report.arrived += step;
+            }
+            if let Some(held) = &mut track.held {
+                held.since += step;
+            }
+        }
+        true
+    }
+
     /// Follows steps whose meaning is known by now.
     fn judge_steps(&mut self, now: i64) {
         let [audio, video] = &mut self.tracks;
@@ -229,6 +263,14 @@ impl LeastDelay {
     fn shift(&mut self, by: i64) {
         for (_, value) in &mut self.observed {
             *value += by;
+        }
+    }
+
+    /// The clock that arrivals are told by was set.
+    fn follow(&mut self, step: i64) {
+        for (at, value) in &mut self.observed {
+            *at += step;
+            *value += step;
         }
     }
 

@@ -259,7 +259,8 @@ impl Broadcast {
         if let Some(known) = self.session_mut(begin.session) {
             tracing::info!(session = %begin.session, "session moved to a new link");
             known.move_to(begin);
-            known.want_key_frame(clock::now(), clock::utc());
+            let now = clock::now();
+            known.want_key_frame(now, clock::steady(now));
             return;
         }
         if begin.claim == Claim::Moves {
@@ -310,7 +311,8 @@ impl Broadcast {
     }
 
     fn handle_timeout(&mut self) {
-        let (now, utc) = (clock::now(), clock::utc());
+        let now = clock::now();
+        let utc = clock::steady(now);
         let beside = self.is_heard(utc);
         if let Some(successor) = &mut self.successor {
             successor.handle_timeout(now, utc);
@@ -344,7 +346,7 @@ impl Broadcast {
     }
 
     fn handle_beat(&mut self) {
-        let utc = clock::utc();
+        let utc = clock::steady(clock::now());
         let is_silent = |known: &mut OnAir| {
             known.report();
             known.last_media.micros_ago(utc) > SILENCE_MICROS
@@ -412,7 +414,7 @@ impl Broadcast {
         let Some(mut on_air) = self.on_air.take() else {
             return;
         };
-        let utc = clock::utc();
+        let utc = clock::steady(clock::now());
         if let Some(successor) = self.successor.take_if(|it| !it.is_silent(utc)) {
             return self.hand_over(on_air, successor, reason);
         }
@@ -435,7 +437,8 @@ impl Broadcast {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let (now, utc) = (clock::now(), clock::utc());
+        let now = clock::now();
+        let utc = clock::steady(now);
         let (on_air, successor) = (self.on_air.as_ref(), self.successor.as_ref());
         let linger = self
             .off_air_since

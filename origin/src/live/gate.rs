@@ -138,7 +138,7 @@ impl Gate {
     pub async fn open(&self, open: Open, link: &Link, region: &str) -> Result<Sinks, Refusal> {
         let kinds = check_tracks(&open)?;
         self.check_room(&open.path)?;
-        let asked = clock::utc();
+        let asked = clock::steady(clock::now());
         let mut attempts = 0;
         while attempts < MAX_ATTEMPTS {
             let generation = self.directory.generation();
@@ -282,6 +282,7 @@ impl Gate {
     }
 
     fn begin(&self, open: &Open, authorised: &Authorised, link: &Link, region: &str) -> Begin {
+        let utc = clock::steady(clock::now());
         Begin {
             authorised: authorised.clone(),
             epoch: open.epoch,
@@ -290,8 +291,8 @@ impl Gate {
             announced: open.announced,
             link: link.clone(),
             region: region.to_owned(),
-            started_at: clock::utc(),
-            last_media: LastMedia::new(clock::utc()),
+            started_at: utc,
+            last_media: LastMedia::new(utc),
             key: open.key,
             claim: Claim::Free,
             cores: self.cores(open, authorised),
@@ -336,7 +337,8 @@ impl Gate {
             *entry = self.launch(&authorised);
         }
         let newcomer = begin.running();
-        let claim = entry.judge(&newcomer, open.replaces, asked, clock::utc());
+        let utc = clock::steady(clock::now());
+        let claim = entry.judge(&newcomer, open.replaces, asked, utc);
         match claim {
             Claim::Outdated => return Err(outdated()),
             Claim::Taken => return Err(taken()),

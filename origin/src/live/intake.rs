@@ -156,6 +156,7 @@ impl Intake {
         arrived: UtcTime,
         packet: &Bytes,
     ) {
+        self.follow(now, arrived);
         self.first_packet.get_or_insert(now);
         let Some(index) = self.track_of(kind) else {
             return;
@@ -167,6 +168,7 @@ impl Intake {
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant, utc: UtcTime) {
+        self.follow(now, utc);
         for index in 0..self.tracks.len() {
             let track = &mut self.tracks[index];
             if track.timeout.is_some_and(|timeout| timeout <= now) {
@@ -398,6 +400,16 @@ impl Intake {
             let counters = track.track.counters();
             count(track.track.kind(), &track.reported, &counters);
             track.reported = counters;
+        }
+    }
+
+    /// Where our own clock has been set, what lies between is left out before anything
+    /// comes on the new one.
+    fn follow(&mut self, now: Instant, utc: UtcTime) {
+        if self.clock.follow(now, utc)
+            && let Some(feed) = &mut self.feed
+        {
+            feed.handle_timeout(self.epoch.at(utc));
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) fn moved(settings: &Settings, stream: StreamId, started_at: UtcTime, 
 
 /// Notes that the session that began at `started_at` has ended.
 pub(super) fn finished(settings: &Settings, stream: StreamId, started_at: UtcTime) {
-    let finished_at = clock::utc();
+    let finished_at = clock::steady(clock::now());
     write(settings, move |registry| async move {
         registry
             .mark_finished(stream, started_at, finished_at)

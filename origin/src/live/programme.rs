@@ -231,8 +231,9 @@ impl Programme {
     }
 
     fn publish(&mut self) {
+        let utc = clock::steady(clock::now());
         while let Some(output) = self.packager.poll_output() {
-            self.stream.apply(output, clock::utc());
+            self.stream.apply(output, utc);
         }
     }
 }

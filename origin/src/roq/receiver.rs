@@ -258,7 +258,8 @@ async fn receive_stream(link: Link, mut receive: quinn::RecvStream) {
 
 fn deliver(link: &Link, flow: FlowId, packet: Bytes) {
     let len = packet.len() as u64;
-    match link.flows.deliver(flow, packet, clock::now(), clock::utc()) {
+    let now = clock::now();
+    match link.flows.deliver(flow, packet, now, clock::steady(now)) {
         flow::Delivery::Delivered => link.metrics.bytes.increment(len),
         flow::Delivery::UnknownFlow => link.metrics.unknown_flow.increment(1),
         flow::Delivery::QueueFull => link.metrics.queue_full.increment(1),

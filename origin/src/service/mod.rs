@@ -184,7 +184,7 @@ impl Origin {
         let viewer_metrics = Arc::new(http::Metrics::new());
         let settings = live::Settings {
             origin_name: hostname(),
-            started_at: clock::utc(),
+            started_at: clock::steady(clock::now()),
             media: config.media.clone(),
             limits: config.limits.clone(),
             room: live::Room::new(cores(), config.limits.cpu_percent),

@@ -105,7 +105,7 @@ impl Broadcast {
         };
         let is_first = programme.handle_output(output);
         if is_first && let Some(on_air) = &self.on_air {
-            let micros = clock::utc().micros_since(on_air.started_at);
+            let micros = clock::steady(clock::now()).micros_since(on_air.started_at);
             self.settings
                 .metrics
                 .first_frame_seconds
@@ -158,7 +158,8 @@ impl Broadcast {
 
     pub(super) fn ask_key_frame(&mut self) {
         if let Some(on_air) = &mut self.on_air {
-            on_air.want_key_frame(clock::now(), clock::utc());
+            let now = clock::now();
+            on_air.want_key_frame(now, clock::steady(now));
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Programme {
     /// AAC frames with silence in them.
     pub(super) silent: Vec<i64>,
     next_audio: Option<u64>,
+    /// The next frame of video, and of sound, may leave numbers out.
+    may_skip: [bool; 2],
     /// When the ladder was to grow, and for which size.
     pub(super) grown: Vec<(i64, Resolution)>,
     /// From the end of an AAC frame to its tick, the worst case.
@@ -48,12 +50,24 @@ impl Programme {
             moments: Vec::new(),
             silent: Vec::new(),
             next_audio: None,
+            may_skip: [false; 2],
             grown: Vec::new(),
             longest_wait: 0,
         }
     }
 
-    /// Takes what the worker has made at `now`. Numbers rise by one.
+    /// The stream's time has gone on by so much at once.
+    pub(super) fn follow(&mut self, by: i64) {
+        self.begin += by;
+    }
+
+    /// Slots are left out.
+    pub(super) fn skip(&mut self) {
+        self.may_skip = [true; 2];
+    }
+
+    /// Takes what the worker has made at `now`. Numbers rise by one, but where slots
+    /// are left out.
     pub(super) fn handle_answer(&mut self, now: i64, answer: &Answer) {
         match answer {
             Answer::Video {
@@ -63,8 +77,11 @@ impl Programme {
                 is_repeated,
             } => {
                 let at = FrameRate::DEFAULT.time_of(*number).as_micros() - self.begin;
+                let may_skip = std::mem::take(&mut self.may_skip[0]);
                 if let Some(last) = self.frames.last() {
-                    assert_eq!(*number, last.number + 1, "a frame's number at {at}");
+                    let is_next = *number == last.number + 1;
+                    let is_later = may_skip && *number > last.number;
+                    assert!(is_next || is_later, "frame {number} at {at}");
                 }
                 self.frames.push(Frame {
                     at,
@@ -79,8 +96,10 @@ impl Programme {
                 samples,
                 is_silent,
             } => {
+                let may_skip = std::mem::take(&mut self.may_skip[1]);
                 if let Some(next) = self.next_audio {
-                    assert_eq!(*number, next, "an AAC frame's number");
+                    let is_later = may_skip && *number > next;
+                    assert!(*number == next || is_later, "AAC frame {number} for {next}");
                 }
                 self.next_audio = Some(number + 1);
                 let at = |sample: u64| {

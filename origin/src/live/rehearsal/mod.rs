@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use inlet_common::{
-    clock::{self, UtcTime},
+    clock::{self, Steady, Step, UtcTime},
     roq::control::Kind,
 };
 
@@ -66,6 +66,8 @@ struct Rehearsal {
     /// On one path packets of a track do not pass each other.
     last_arrival: [i64; 2],
     base: Instant,
+    /// The origin's.
+    steady: Steady,
     programme: Programme,
 }
 
@@ -74,6 +76,7 @@ fn play(script: Script) -> Programme {
     let announced = script
         .announced
         .map(|(width, height)| Resolution { width, height });
+    let base = clock::now();
     let mut rehearsal = Rehearsal {
         presenter: Presenter::default(),
         intake: Intake::new(&Presenter::tracks(), announced, EPOCH),
@@ -81,7 +84,8 @@ fn play(script: Script) -> Programme {
         events: BTreeMap::new(),
         events_made: 0,
         last_arrival: [0; 2],
-        base: clock::now(),
+        base,
+        steady: Steady::new(base, START),
         programme: Programme::new(EPOCH.at(START)),
         script,
     };
@@ -161,6 +165,9 @@ impl Rehearsal {
     fn settle(&mut self, at: i64) {
         let (now, utc) = self.clocks(at);
         self.intake.handle_timeout(now, utc);
+        if self.intake.take_skipped() {
+            self.programme.skip();
+        }
         if let Some(source) = self.intake.wants_start(now) {
             let segment = Duration::from_secs(1);
             self.intake.start(FrameRate::DEFAULT, segment, None, utc);
@@ -184,7 +191,7 @@ impl Rehearsal {
         }
     }
 
-    fn next_timeout(&self, at: i64) -> Option<i64> {
+    fn next_timeout(&mut self, at: i64) -> Option<i64> {
         let (now, utc) = self.clocks(at);
         let timeout = self.intake.next_timeout(now, utc);
         let timeout = timeout
@@ -195,8 +202,14 @@ impl Rehearsal {
         Some(i64::try_from(since.as_micros()).unwrap())
     }
 
-    fn clocks(&self, at: i64) -> (Instant, UtcTime) {
-        let since = Duration::from_micros(at.unsigned_abs());
-        (self.base + since, START.plus_micros(at))
+    fn clocks(&mut self, at: i64) -> (Instant, UtcTime) {
+        let now = self.base + Duration::from_micros(at.unsigned_abs());
+        let system = START.plus_micros(at + self.script.own_stepped(at));
+        if self.steady.is_due(now)
+            && let Some(Step::Forward(by)) = self.steady.look(now, system)
+        {
+            self.programme.follow(by);
+        }
+        (now, self.steady.at(now))
     }
 }

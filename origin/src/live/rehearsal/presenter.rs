@@ -53,6 +53,8 @@ pub(super) struct Script {
     pub(super) lost: Range<i64>,
     /// When its wall clock is set, and by how much.
     pub(super) wall_steps: Vec<(i64, i64)>,
+    /// When the origin's is set, and by how much.
+    pub(super) own_steps: Vec<(i64, i64)>,
     /// Sizes of key frames.
     pub(super) size: fn(i64) -> (u16, u16),
     pub(super) announced: Option<(u32, u32)>,
@@ -80,6 +82,7 @@ impl Default for Script {
             sound: |_| Some(MONO),
             lost: 0..0,
             wall_steps: Vec::new(),
+            own_steps: Vec::new(),
             size: |_| (1280, 720),
             announced: Some((1280, 720)),
         }
@@ -157,9 +160,7 @@ impl Presenter {
 impl Script {
     /// The report of a track made at `at`.
     pub(super) fn report(&self, kind: Kind, at: i64) -> Bytes {
-        let steps = self.wall_steps.iter().filter(|(when, _)| *when <= at);
-        let stepped: i64 = steps.map(|(_, by)| by).sum();
-        let wall = SENDER_START + at + off(at, self.wall_ppm) + stepped;
+        let wall = SENDER_START + at + off(at, self.wall_ppm) + stepped(&self.wall_steps, at);
         let seconds = u64::try_from(wall / 1_000_000 + NTP_TO_UNIX_SECONDS).unwrap();
         let fraction = (u64::try_from(wall % 1_000_000).unwrap() << 32) / 1_000_000;
         let report = Rtcp::SenderReport(SenderReport {
@@ -172,6 +173,11 @@ impl Script {
         let mut wire = Vec::new();
         report.encode(&mut wire);
         wire.into()
+    }
+
+    /// How far the origin's system clock is off by its steps.
+    pub(super) fn own_stepped(&self, at: i64) -> i64 {
+        stepped(&self.own_steps, at)
     }
 
     /// When the `number`th packet of sound is captured: its card counts samples.
@@ -228,6 +234,11 @@ pub(super) fn age_of(sample: [f32; 2], at: i64) -> Option<f64> {
     } else {
         age
     })
+}
+
+fn stepped(steps: &[(i64, i64)], at: i64) -> i64 {
+    let past = steps.iter().filter(|(when, _)| *when <= at);
+    past.map(|(_, by)| by).sum()
 }
 
 fn off(at: i64, ppm: i64) -> i64 {

@@ -239,6 +239,38 @@ fn a_wall_clock_that_is_set_is_neither_seen_nor_heard() {
     }
 }
 
+#[test]
+fn the_origins_clock_that_is_set_back_is_neither_seen_nor_heard() {
+    for by in [-second(60), -150_000] {
+        let programme = play(Script {
+            length: second(30),
+            own_steps: vec![(second(8) + 100_000, by)],
+            ..Script::default()
+        });
+        let whole = second(1)..second(29);
+        programme.assert_together(whole.clone(), 0.9);
+        assert!(!programme.is_silent_in(whole.clone()), "{by}");
+        let freeze = programme.longest_freeze(whole);
+        assert!(freeze < 70_000, "{by}: {freeze}");
+        programme.assert_segments();
+    }
+}
+
+#[test]
+fn the_origins_clock_that_is_set_forward_is_followed_behind_a_short_hole() {
+    let programme = play(Script {
+        length: second(30),
+        own_steps: vec![(second(8) + 100_000, second(60))],
+        ..Script::default()
+    });
+    programme.assert_together(second(1)..second(8), 0.9);
+    programme.assert_together(second(9)..second(29), 0.9);
+    assert!(!programme.is_silent_in(second(9)..second(29)));
+    let freeze = programme.longest_freeze(second(1)..second(29));
+    assert!(freeze < 500_000, "{freeze}");
+    programme.assert_segments();
+}
+
 /// When and to which short side the ladder grows, of a picture with these.
 fn growth(announced: Option<(u32, u32)>, size: fn(i64) -> (u16, u16)) -> Vec<(i64, u32)> {
     let programme = play(Script {

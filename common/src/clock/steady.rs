@@ -1,0 +1,189 @@
+//! A wall time that never goes back; pure.
+//!
+//! Live media is numbered by wall time, and what is numbered cannot be numbered
+//! again: a clock that is set back would stop every stream for as long as the step.
+//! So this one counts as the monotonic clock does, from what the system's clock
+//! showed at first, and only looks at that one now and then:
+//!
+//! - set forward, it is followed at once: the time between is missing in any case,
+//!   as after a suspended machine wakes up;
+//! - set back, it is approached by [`SLEW_PPM`], which no presenter's media shows.
+//!
+//! Hand it a [`Steady::look`] whenever [`Steady::is_due`]; ask [`Steady::at`] between.
+
+use std::time::{Duration, Instant};
+
+use super::UtcTime;
+
+/// How much slower (or faster) than the monotonic clock this one runs while it is
+/// off the system's: as much again as a presenter's clocks may be off.
+const SLEW_PPM: i64 = 200;
+
+/// A step forward that is larger is followed at once, and one back is told.
+const MIN_STEP_MICROS: i64 = 100_000;
+
+/// How often the system's clock is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What the system's clock was found to have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was set forward by so many microseconds, and followed.
+    Forward(i64),
+    /// It was set back by so many microseconds: this clock is ahead by them.
+    Back(i64),
+}
+
+/// The clock.
+#[derive(Clone, Debug)]
+pub struct Steady {
+    /// The last look, and what this clock showed then.
+    base: Instant,
+    shown: i64,
+    /// By how much it was ahead of the system's.
+    ahead: i64,
+}
+
+impl Steady {
+    /// Begins with what the system's clock shows.
+    pub const fn new(now: Instant, system: UtcTime) -> Self {
+        Self {
+            base: now,
+            shown: system.as_unix_micros(),
+            ahead: 0,
+        }
+    }
+
+    /// What it shows at `now`. It only rises with `now`, whoever looks meanwhile.
+    pub fn at(&self, now: Instant) -> UtcTime {
+        let passed = micros_between(self.base, now);
+        UtcTime::from_unix_micros(self.shown + passed - self.slewed(passed))
+    }
+
+    /// Whether it is time for another [`Steady::look`].
+    pub fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.base) >= LOOK_EVERY
+    }
+
+    /// Learns what the system's clock shows at `now`; tells when that was set.
+    pub fn look(&mut self, now: Instant, system: UtcTime) -> Option<Step> {
+        if now < self.base {
+            return None;
+        }
+        let shown = self.at(now);
+        let expected = self.ahead - self.slewed(micros_between(self.base, now));
+        let ahead = shown.micros_since(system);
+        (self.base, self.shown, self.ahead) = (now, shown.as_unix_micros(), ahead);
+        if ahead < -MIN_STEP_MICROS {
+            (self.shown, self.ahead) = (system.as_unix_micros(), 0);
+            return Some(Step::Forward(-ahead));
+        }
+        let back = ahead - expected;
+        (back > MIN_STEP_MICROS).then_some(Step::Back(back))
+    }
+
+    /// What of being ahead (or behind) is worked off `passed` microseconds after the
+    /// last look.
+    fn slewed(&self, passed: i64) -> i64 {
+        let most = passed.max(0) / (1_000_000 / SLEW_PPM);
+        self.ahead.clamp(-most, most)
+    }
+}
+
+/// Negative where `later` is the earlier one.
+fn micros_between(earlier: Instant, later: Instant) -> i64 {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    match later.checked_duration_since(earlier) {
+        Some(span) => micros(span),
+        None => -micros(earlier.saturating_duration_since(later)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: UtcTime = UtcTime::from_unix_micros(1_800_000_000_000_000);
+    const SECOND: i64 = 1_000_000;
+
+    /// The clock and the system's, side by side.
+    struct Sides {
+        base: Instant,
+        steady: Steady,
+        shown: UtcTime,
+        steps: Vec<Step>,
+    }
+
+    impl Sides {
+        fn new() -> Self {
+            let base = crate::clock::now();
+            Self {
+                base,
+                steady: Steady::new(base, START),
+                shown: START,
+                steps: Vec::new(),
+            }
+        }
+
+        /// Goes on from one second to another, while the system's clock is `off`.
+        fn run(&mut self, from: i64, until: i64, off: i64) -> i64 {
+            for at in (from * SECOND..until * SECOND).step_by(50_000) {
+                let now = self.base + Duration::from_micros(at.unsigned_abs());
+                let system = START.plus_micros(at + off);
+                if self.steady.is_due(now) {
+                    self.steps.extend(self.steady.look(now, system));
+                }
+                let shown = self.steady.at(now);
+                assert!(shown > self.shown || at == 0, "{shown:?} at {at}");
+                self.shown = shown;
+            }
+            let last = until * SECOND - 50_000;
+            self.shown.micros_since(START.plus_micros(last))
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_is_followed_to_the_microsecond() {
+        let mut sides = Sides::new();
+        assert!(sides.run(0, 600, 0).abs() <= 1);
+        assert_eq!(sides.steps, []);
+    }
+
+    #[test]
+    fn a_step_forward_is_followed_at_once() {
+        let mut sides = Sides::new();
+        sides.run(0, 10, 0);
+        let off = sides.run(10, 12, 60 * SECOND);
+        assert_eq!(off, 60 * SECOND);
+        assert_eq!(sides.steps, [Step::Forward(60 * SECOND)]);
+    }
+
+    #[test]
+    fn a_step_back_is_told_once_and_slewed() {
+        let mut sides = Sides::new();
+        sides.run(0, 10, 0);
+        let off = sides.run(10, 1_010, -60 * SECOND);
+        assert!((-200_100..=-199_000).contains(&off), "{off}");
+        assert_eq!(sides.steps, [Step::Back(60 * SECOND)]);
+    }
+
+    #[test]
+    fn a_leap_second_is_worked_off() {
+        let mut sides = Sides::new();
+        sides.run(0, 10, 0);
+        let off = sides.run(10, 5_100, -SECOND);
+        assert!((off + SECOND).abs() <= 2, "{off}");
+        assert_eq!(sides.steps, [Step::Back(SECOND)]);
+    }
+
+    #[test]
+    fn a_little_is_slewed_either_way_and_not_told() {
+        for off in [-50_000, 50_000] {
+            let mut sides = Sides::new();
+            sides.run(0, 10, 0);
+            let shown = sides.run(10, 300, off);
+            assert!((shown - off).abs() <= 2, "{shown}");
+            assert_eq!(sides.steps, []);
+        }
+    }
+}
