@@ -12,6 +12,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`ladder`] | which rungs a stream gets, from its initial resolution |
+//! | [`Budget`] | how many bytes a rung's frames may have |
 //! | [`cost`] | what a stream takes of the machine, before it has begun |
 //! | [`trial`] | whether the chosen encoder works here, before any stream comes |
 //! | [`supervisor`] | starts, seeds, watches and restarts the worker |
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use self::ladder::Rung;
 use crate::timeline::{FrameRate, MediaTime};
 
+mod budget;
 pub mod cost;
 mod encoder;
 pub mod ffi;
@@ -37,7 +39,10 @@ pub mod supervisor;
 pub mod trial;
 pub mod worker;
 
-pub use self::encoder::{Device, Encoder, Preset};
+pub use self::{
+    budget::Budget,
+    encoder::{Device, Encoder, Preset},
+};
 
 /// FFmpeg's encoder for Opus.
 const OPUS: &str = "libopus";

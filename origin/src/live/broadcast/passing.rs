@@ -127,7 +127,9 @@ pub(super) fn parameter_sets(candidate: Option<&Result<Sets, Reason>>) -> Option
 
 pub(super) fn rhythm(programme: &Programme) -> Rhythm {
     let beat = programme.beat();
+    let top = programme.ladder().first();
     Rhythm {
+        bitrate: top.map_or(0, |rung| rung.bitrate),
         rate: programme.rate(),
         segment_frames: beat.segment_frames,
         part_frames: beat.part_frames,

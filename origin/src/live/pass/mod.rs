@@ -37,6 +37,7 @@ use crate::{
     ingest::Frame,
     package::{Coded, Passed},
     timeline::{FrameRate, MediaTime},
+    transcode::Budget,
 };
 
 /// Segments known at a time to begin a period; there is one for each rung that is shed or
@@ -52,6 +53,8 @@ pub(super) struct Rhythm {
     pub(super) rate: FrameRate,
     pub(super) segment_frames: u64,
     pub(super) part_frames: u64,
+    /// The rate that the presenter is told to keep, in bits per second, without sound.
+    pub(super) bitrate: u32,
 }
 
 /// What comes out.
@@ -93,6 +96,8 @@ pub(super) struct Passage {
     held: Option<Held>,
     /// Pictures of the segment.
     pictures: u64,
+    /// What they may have in bytes.
+    budget: Budget,
     hits: u32,
     misses: u32,
     /// Nominal first frames of segments that begin a period.
@@ -141,6 +146,7 @@ impl Passage {
     pub(super) fn new(rhythm: Rhythm, candidate: Result<Sets, Reason>, waits: bool) -> Self {
         let mut passage = Self {
             asking: Asking::new(rhythm.rate),
+            budget: Budget::new(rhythm.bitrate, rhythm.rate),
             rhythm,
             candidate,
             newest: None,

@@ -28,6 +28,8 @@ pub enum Reason {
     Reordering,
     /// There are more of them in a second than the ladder has.
     FrameRate,
+    /// They come at several times the rate that the presenter was told to keep.
+    Bitrate,
     /// Key frames do not come when they are asked for.
     KeyFrames,
     /// None has come for a while.
@@ -68,6 +70,7 @@ impl Reason {
             Self::Rotation => "rotation",
             Self::Reordering => "reordering",
             Self::FrameRate => "frame_rate",
+            Self::Bitrate => "bitrate",
             Self::KeyFrames => "key_frames",
             Self::Stall => "stall",
             Self::Ladder => "ladder",

@@ -244,6 +244,22 @@ fn pictures_that_share_a_slot_share_its_time() {
 }
 
 #[test]
+fn three_times_the_rate_is_passed_and_twelve_times_is_not_for_long() {
+    let mut stage = Stage::new(50_000);
+    // Of 2.5 Mbps, 10 kB a picture.
+    stage.padding = 30_000;
+    stage.pass();
+    stage.run(1_800);
+    assert_eq!(stage.progress.len(), 2, "{:?}", stage.progress);
+    stage.padding = 120_000;
+    stage.run(300);
+    let refused = Progress::Encoded(Reason::Bitrate);
+    assert_eq!(stage.progress[2..], [refused]);
+    stage.run(90);
+    stage.check();
+}
+
+#[test]
 fn twice_as_many_pictures_as_the_ladder_has_are_not_passed() {
     let mut stage = Stage::new(50_000);
     for _ in 0..300 {

@@ -19,6 +19,7 @@ impl Passage {
     /// make of it.
     pub(in crate::live) fn handle_tick(&mut self, number: u64, nominal: bool) -> Tick {
         let group = std::mem::take(&mut self.group);
+        self.pay(number, &group);
         if let Some(end) = self.trouble.take() {
             return self.leave(number, nominal, end);
         }
@@ -233,6 +234,17 @@ impl Passage {
         let longest = STALL_SECONDS * u64::from(self.rhythm.rate.as_u32());
         let came = self.held.as_ref().map(|held| held.came);
         came.is_some_and(|came| number >= came + longest)
+    }
+
+    /// A presenter far above the rate that it was told fills the window with it.
+    fn pay(&mut self, number: u64, group: &[Coded]) {
+        if matches!(self.state, State::Off | State::Waiting) {
+            return;
+        }
+        let bytes = group.iter().map(|coded| coded.data.len()).sum();
+        if !self.budget.spend(number, bytes) {
+            self.trouble = Some(End::For(Reason::Bitrate));
+        }
     }
 
     /// A quarter more pictures in a segment than it has frames are no jitter.

@@ -22,6 +22,13 @@ const OPUS_PACKET: u8 = 74;
 /// Largest still: a JPEG of the lowest rung has a twentieth of it.
 const MAX_STILL: usize = 1 << 20;
 
+/// Largest parameter set: an encoder's have some thirty bytes.
+const MAX_PARAMETER_SET: usize = 4 << 10;
+
+/// Largest packet of sound and its configuration: a stereo AAC frame has 1,536 bytes at
+/// the most (ISO/IEC 14496-3), an Opus packet of one frame 1,276 (RFC 6716 §3.4).
+const MAX_SOUND: usize = 8 << 10;
+
 /// Largest thumbnail: its pixels have half of it before they are compressed.
 const MAX_THUMBNAIL: usize = 64 << 10;
 
@@ -101,6 +108,9 @@ impl Output {
             VIDEO_CONFIG => {
                 let rung = fields.rung()?;
                 let (sps, pps) = fields.two_parts()?;
+                if sps.len().max(pps.len()) > MAX_PARAMETER_SET {
+                    return Err(DecodeError::Range("size of a parameter set"));
+                }
                 // They live as long as the stream: they must not pin the buffer.
                 let [sps, pps] = [sps, pps].map(|set| Bytes::copy_from_slice(&set));
                 Self::VideoConfig { rung, sps, pps }
@@ -112,15 +122,15 @@ impl Output {
                 data: fields.rest(),
             },
             AUDIO_CONFIG => Self::AudioConfig {
-                asc: Bytes::copy_from_slice(&fields.rest()),
+                asc: Bytes::copy_from_slice(&take_sound(&mut fields)?),
             },
             AUDIO_FRAME => Self::Audio {
                 number: fields.u64()?,
-                data: fields.rest(),
+                data: take_sound(&mut fields)?,
             },
             OPUS_PACKET => Self::Opus {
                 number: fields.u64()?,
-                data: fields.rest(),
+                data: take_sound(&mut fields)?,
             },
             STILL => Self::Still {
                 data: take_picture(&fields.rest(), MAX_STILL)?,
@@ -130,11 +140,27 @@ impl Output {
                 data: take_picture(&fields.rest(), MAX_THUMBNAIL)?,
             },
             REPORT => Self::Report(take_report(&mut fields)?),
-            KEY_FRAME_NEEDED => Self::KeyFrameNeeded,
-            RESTARTED => Self::Restarted,
+            KEY_FRAME_NEEDED => nothing_more(&fields, Self::KeyFrameNeeded)?,
+            RESTARTED => nothing_more(&fields, Self::Restarted)?,
             kind => return Err(DecodeError::Kind(kind)),
         })
     }
+}
+
+/// What comes behind a message's last field would be read in vain.
+fn nothing_more<T>(fields: &Fields, value: T) -> Result<T, DecodeError> {
+    let is_over = fields.0.is_empty();
+    is_over
+        .then_some(value)
+        .ok_or(DecodeError::Range("size of a message"))
+}
+
+fn take_sound(fields: &mut Fields) -> Result<Bytes, DecodeError> {
+    let data = fields.rest();
+    if data.len() > MAX_SOUND {
+        return Err(DecodeError::Range("size of sound"));
+    }
+    Ok(data)
 }
 
 /// A picture is kept for long: it must not pin the buffer.
@@ -164,7 +190,7 @@ fn take_report(fields: &mut Fields) -> Result<Report, DecodeError> {
     if !speed.is_finite() {
         return Err(DecodeError::Range("speed"));
     }
-    Ok(Report {
+    let report = Report {
         speed,
         queued_ticks: fields.u32()?,
         decode_errors: fields.u32()?,
@@ -172,5 +198,6 @@ fn take_report(fields: &mut Fields) -> Result<Report, DecodeError> {
         silent_frames: fields.u32()?,
         source_width: fields.u32()?,
         source_height: fields.u32()?,
-    })
+    };
+    nothing_more(fields, report)
 }

@@ -129,6 +129,35 @@ fn rung_out_of_range_is_refused() {
     assert_eq!(error, DecodeError::Range("rung"));
 }
 
+#[test]
+fn messages_beyond_their_kind_are_refused() {
+    let sps = Bytes::from(vec![0x67; 5 << 10]);
+    let pps = Bytes::from_static(&[0x68]);
+    let long = vec![0; 9 << 10];
+    let data = Bytes::from(long.clone());
+    for output in [
+        Output::VideoConfig { rung: 0, sps, pps },
+        Output::AudioConfig { asc: data.clone() },
+        Output::Audio {
+            number: 1,
+            data: data.clone(),
+        },
+        Output::Opus { number: 1, data },
+    ] {
+        let encoded = output.encode().unwrap();
+        let message = [&encoded.head[4..], &encoded.payload].concat();
+        let refused = Output::decode(message.into()).unwrap_err();
+        assert!(matches!(refused, DecodeError::Range(_)), "{refused}");
+    }
+    // What nobody reads would pin the buffer that what follows lies in.
+    for output in [Output::KeyFrameNeeded, Output::Report(Report::default())] {
+        let encoded = output.encode().unwrap();
+        let message = [&encoded.head[4..], &encoded.payload, &long].concat();
+        let refused = Output::decode(message.into()).unwrap_err();
+        assert!(matches!(refused, DecodeError::Range(_)), "{refused}");
+    }
+}
+
 fn round_trip(message: &ToWorker) -> ToWorker {
     let encoded = message.encode().unwrap();
     let mut buffer = BytesMut::from(&encoded.head[..]);

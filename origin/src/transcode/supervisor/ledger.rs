@@ -1,7 +1,7 @@
 //! Ticks that the worker has not answered yet.
 //!
 //! Pure. It checks every answer against what was asked (a worker that answers
-//! anything else is not to be trusted), tells a hang from a pause, and knows
+//! anything else, or more than a rung's rate comes to, is not to be trusted), tells a hang from a pause, and knows
 //! what a new worker has to answer. A frame that some rungs have and others
 //! lack is asked for again; the rungs that have it drop the second one.
 //!
@@ -18,7 +18,7 @@ use std::{
 use super::{load::Look, roster::Rungs};
 use crate::{
     timeline::{AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES},
-    transcode::{Input, Output, ipc::ToWorker},
+    transcode::{Budget, Input, Output, ipc::ToWorker},
 };
 
 /// A worker that lets ticks wait this long has hung: a frame costs some ten
@@ -34,6 +34,10 @@ pub(super) struct Ledger {
     sound_end: u64,
     /// Last answer of each rung, and of audio at the end.
     lanes: Vec<Instant>,
+    /// What each rung's frames may have in bytes.
+    budgets: Vec<Budget>,
+    /// Configurations that the present worker may still send.
+    configs_left: usize,
     /// The next tick must be an IDR whatever it asks for.
     owes_idr: bool,
     /// Rungs that are far behind are left out.
@@ -73,15 +77,21 @@ pub(super) enum Verdict {
     Repeated,
     /// Nothing like it was asked for.
     Violation,
+    /// It is far more than was asked for.
+    Excess,
 }
 
 impl Ledger {
-    pub(super) fn new(now: Instant, rungs: usize, may_skip: bool) -> Self {
+    /// Of a worker whose rungs have these budgets.
+    pub(super) fn new(now: Instant, budgets: Vec<Budget>, may_skip: bool) -> Self {
+        let rungs = budgets.len();
         Self {
             video: VecDeque::new(),
             audio: VecDeque::new(),
             sound_end: 0,
             lanes: vec![now; rungs + 1],
+            configs_left: rungs * MAX_CONFIGS,
+            budgets,
             owes_idr: false,
             may_skip,
             catches_up_until: now + START_GRACE,
@@ -176,8 +186,18 @@ impl Ledger {
     pub(super) fn handle_output(&mut self, now: Instant, output: &Output) -> Verdict {
         let rungs = self.lanes.len() - 1;
         match *output {
-            Output::VideoConfig { rung, .. } if rung < rungs => Verdict::Deliver,
-            Output::Video { rung, number, .. } if rung < rungs => self.answer(now, rung, number),
+            Output::VideoConfig { rung, .. } if rung < rungs => self.configure(),
+            Output::Video {
+                rung,
+                number,
+                ref data,
+                ..
+            } if rung < rungs => match self.answer(now, rung, number) {
+                Verdict::Deliver | Verdict::Repeated if !self.pay(rung, number, data.len()) => {
+                    Verdict::Excess
+                }
+                verdict => verdict,
+            },
             Output::Audio { number, .. } => {
                 // Ticks before it stay without an answer.
                 while self
@@ -237,6 +257,22 @@ impl Ledger {
         verdict
     }
 
+    /// Each rung's encoder is made once, and has one configuration.
+    fn configure(&mut self) -> Verdict {
+        match self.configs_left.checked_sub(1) {
+            Some(left) => {
+                self.configs_left = left;
+                Verdict::Deliver
+            }
+            None => Verdict::Excess,
+        }
+    }
+
+    fn pay(&mut self, rung: usize, number: u64, bytes: usize) -> bool {
+        let budget = self.budgets.get_mut(rung);
+        budget.is_some_and(|budget| budget.spend(number, bytes))
+    }
+
     fn touch(&mut self, now: Instant, lane: usize) {
         if let Some(last) = self.lanes.get_mut(lane) {
             *last = now;
@@ -249,6 +285,7 @@ impl Ledger {
     pub(super) fn restart(&mut self, now: Instant) -> Vec<ToWorker> {
         let since = now + START_GRACE;
         self.catches_up_until = since;
+        self.configs_left = self.budgets.len() * MAX_CONFIGS;
         let is_partly_answered = self.video.iter().any(|tick| !tick.delivered.is_empty());
         self.owes_idr |= is_partly_answered;
         let mut ticks = Vec::with_capacity(self.video.len() + self.audio.len());
@@ -318,6 +355,10 @@ const MAX_LAG: Duration = Duration::from_millis(700);
 /// Ten seconds at 60 frames per second.
 const MAX_VIDEO: usize = 600;
 
+/// Configurations of a rung that one worker may send. Each further one would cost the
+/// playlist a break, or the log a line.
+const MAX_CONFIGS: usize = 2;
+
 /// Over ten seconds.
 const MAX_AUDIO: usize = 600;
 
@@ -328,243 +369,4 @@ const AUDIO_LAG: usize = 2;
 const START_GRACE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn every_rung_answers_every_tick_once() {
-        let (mut ledger, now) = ledger();
-        tick(&mut ledger, now, 5, false);
-        assert_eq!(ledger.handle_output(now, &frame(0, 5)), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(now, &frame(0, 5)), Verdict::Violation);
-        assert_eq!(ledger.handle_output(now, &frame(1, 5)), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(now, &frame(1, 5)), Verdict::Violation);
-        assert_eq!(ledger.handle_output(now, &frame(2, 5)), Verdict::Violation);
-        assert_eq!(
-            ledger.handle_output(now, &Output::Restarted),
-            Verdict::Violation
-        );
-    }
-
-    #[test]
-    fn a_rung_that_is_asked_again_behind_a_backlog_is_no_hang() {
-        let (mut ledger, now) = ledger();
-        let second = Duration::from_secs(1);
-        let mut lower = Rungs::all(2);
-        lower.remove(0);
-        for number in 1..=4 {
-            ledger.handle_video_tick(now, number, false, lower);
-        }
-        // The top rung is made again, and the other one is three seconds behind.
-        let asked = now + 10 * second;
-        ledger.handle_video_tick(asked, 5, true, Rungs::all(2));
-        for number in 2..=4 {
-            let at = asked + second * u32::try_from(number).unwrap() - second;
-            ledger.handle_output(at, &frame(1, number - 1));
-            assert!(!ledger.is_hung(at));
-        }
-        let at = asked + 4 * second;
-        ledger.handle_output(at, &frame(1, 4));
-        ledger.handle_output(at, &frame(1, 5));
-        assert!(ledger.is_hung(at + 3 * second), "now it is its own fault");
-    }
-
-    #[test]
-    fn a_new_worker_gets_what_is_open_and_the_rungs_begin_together() {
-        let (mut ledger, now) = ledger();
-        for number in 1..=4 {
-            tick(&mut ledger, now, number, false);
-        }
-        for output in [frame(0, 1), frame(1, 1), frame(0, 2), frame(0, 3)] {
-            ledger.handle_output(now, &output);
-        }
-        // Rung 1 lacks 2 and 3; nobody has 4.
-        assert_eq!(
-            asked(&ledger.restart(now)),
-            [(2, true), (3, false), (4, true)]
-        );
-        // In whichever order they come.
-        assert_eq!(ledger.handle_output(now, &frame(1, 2)), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Repeated);
-        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Violation);
-        assert_eq!(ledger.handle_output(now, &frame(0, 3)), Verdict::Repeated);
-        assert_eq!(ledger.handle_output(now, &frame(0, 4)), Verdict::Deliver);
-    }
-
-    #[test]
-    fn the_idr_comes_with_the_next_tick_when_all_open_ones_are_partial() {
-        let (mut ledger, now) = ledger();
-        tick(&mut ledger, now, 1, false);
-        ledger.handle_output(now, &frame(1, 1));
-        assert_eq!(asked(&ledger.restart(now)), [(1, true)]);
-        assert_eq!(asked(&[tick(&mut ledger, now, 2, false)]), [(2, true)]);
-        assert_eq!(asked(&[tick(&mut ledger, now, 3, false)]), [(3, false)]);
-    }
-
-    #[test]
-    fn a_silent_rung_is_a_hang_though_the_others_answer() {
-        let (mut ledger, start) = ledger();
-        let mut now = start;
-        for number in 0..100 {
-            tick(&mut ledger, now, number, false);
-            ledger.handle_output(now, &frame(0, number));
-            assert_eq!(ledger.is_hung(now), now.duration_since(start) > HANG_LIMIT);
-            now += Duration::from_millis(33);
-        }
-        assert!(ledger.is_hung(now));
-        ledger.excuse(now);
-        assert!(!ledger.is_hung(now));
-        ledger.restart(now);
-        assert!(!ledger.is_hung(now + START_GRACE + HANG_LIMIT));
-        assert!(ledger.is_hung(now + START_GRACE + HANG_LIMIT + Duration::from_millis(1)));
-    }
-
-    #[test]
-    fn a_pause_and_the_lag_of_audio_are_no_hang() {
-        let (mut ledger, now) = ledger();
-        let later = now + Duration::from_secs(60);
-        assert!(!ledger.is_hung(later));
-        for number in 0..2 {
-            ledger.handle_audio_tick(now, number).unwrap();
-        }
-        assert!(!ledger.is_hung(later));
-        ledger.handle_audio_tick(now, 2).unwrap();
-        assert!(ledger.is_hung(later));
-        let output = Output::Audio {
-            number: 0,
-            data: Bytes::new(),
-        };
-        assert_eq!(ledger.handle_output(later, &output), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(later, &output), Verdict::Violation);
-    }
-
-    #[test]
-    fn opus_is_taken_as_far_as_sound_was_asked_for() {
-        let (mut ledger, now) = ledger();
-        let opus = |number| Output::Opus {
-            number,
-            data: Bytes::new(),
-        };
-        assert_eq!(ledger.handle_output(now, &opus(0)), Verdict::Violation);
-        for number in 0..15 {
-            ledger.handle_audio_tick(now, number).unwrap();
-        }
-        // 15 AAC frames are as long as 16 packets.
-        assert_eq!(ledger.handle_output(now, &opus(15)), Verdict::Deliver);
-        assert_eq!(ledger.handle_output(now, &opus(16)), Verdict::Violation);
-        let absurd = opus(u64::MAX);
-        assert_eq!(ledger.handle_output(now, &absurd), Verdict::Violation);
-    }
-
-    #[test]
-    fn too_many_ticks_are_given_up_and_an_idr_is_not_forgotten() {
-        let (mut ledger, now) = ledger();
-        for number in 0..MAX_VIDEO as u64 {
-            tick(&mut ledger, now, number, false);
-        }
-        let number = MAX_VIDEO as u64;
-        assert!(
-            ledger
-                .handle_video_tick(now, number, true, Rungs::all(2))
-                .is_none()
-        );
-        for rung in 0..2 {
-            ledger.handle_output(now, &frame(rung, 0));
-        }
-        assert_eq!(
-            asked(&[tick(&mut ledger, now, number + 1, false)]),
-            [(number + 1, true)]
-        );
-    }
-
-    #[test]
-    fn a_rung_that_is_not_asked_must_not_answer() {
-        let (mut ledger, now) = ledger();
-        let tick = ledger.handle_video_tick(now, 1, false, Rungs(0b10));
-        assert!(matches!(tick, Some(ToWorker::Tick { rungs: 0b10, .. })));
-        assert_eq!(ledger.handle_output(now, &frame(1, 1)), Verdict::Deliver);
-        assert_eq!(ledger.lag(now + HANG_LIMIT), Duration::ZERO);
-        assert!(!ledger.is_hung(now + 2 * HANG_LIMIT));
-        ledger
-            .handle_video_tick(now, 2, false, Rungs(0b10))
-            .unwrap();
-        assert_eq!(ledger.handle_output(now, &frame(0, 2)), Verdict::Violation);
-        // Nor is it asked by a restart.
-        let again = ledger.restart(now);
-        assert!(matches!(again[..], [ToWorker::Tick { rungs: 0b10, .. }]));
-    }
-
-    #[test]
-    fn a_slow_rung_is_left_out_until_it_has_caught_up() {
-        let start = inlet_common::clock::now();
-        let mut ledger = Ledger::new(start, 2, true);
-        let now = start + START_GRACE;
-        let ask = |ledger: &mut Ledger, number, idr| match ledger.handle_video_tick(
-            now,
-            number,
-            idr,
-            Rungs::all(2),
-        ) {
-            Some(ToWorker::Tick { rungs, .. }) => rungs,
-            other => panic!("{other:?}"),
-        };
-        for number in 0..MAX_BEHIND as u64 {
-            assert_eq!(ask(&mut ledger, number, false), 0b11);
-            ledger.handle_output(now, &frame(1, number));
-        }
-        assert_eq!(ask(&mut ledger, 8, false), 0b10);
-        assert_eq!(ask(&mut ledger, 9, true), 0b11, "key frames are for all");
-        let later = now + MAX_LAG;
-        let look = ledger.look(later);
-        assert_eq!((look.lag, look.skipped, look.is_moving), (MAX_LAG, 1, true));
-        assert!(!ledger.is_swamped(later) && ledger.is_swamped(later + MAX_LAG));
-        for number in [0, 1, 2] {
-            ledger.handle_output(now, &frame(0, number));
-        }
-        assert_eq!(ask(&mut ledger, 10, false), 0b11);
-        assert_eq!(ledger.look(now).skipped, 0);
-    }
-
-    #[test]
-    fn a_new_worker_may_be_far_behind_for_a_while() {
-        let now = inlet_common::clock::now();
-        let mut ledger = Ledger::new(now, 2, true);
-        for number in 0..60 {
-            let tick = ledger.handle_video_tick(now, number, false, Rungs::all(2));
-            assert!(matches!(tick, Some(ToWorker::Tick { rungs: 0b11, .. })));
-        }
-        assert!(!ledger.is_swamped(now + START_GRACE - Duration::from_millis(1)));
-    }
-
-    fn ledger() -> (Ledger, Instant) {
-        let now = inlet_common::clock::now();
-        (Ledger::new(now, 2, false), now)
-    }
-
-    fn tick(ledger: &mut Ledger, now: Instant, number: u64, idr: bool) -> ToWorker {
-        ledger
-            .handle_video_tick(now, number, idr, Rungs::all(2))
-            .unwrap()
-    }
-
-    fn frame(rung: usize, number: u64) -> Output {
-        Output::Video {
-            rung,
-            number,
-            idr: false,
-            data: Bytes::new(),
-        }
-    }
-
-    fn asked(ticks: &[ToWorker]) -> Vec<(u64, bool)> {
-        ticks
-            .iter()
-            .map(|tick| match tick {
-                ToWorker::Tick { number, idr, .. } => (*number, *idr),
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    }
-}
+mod tests;

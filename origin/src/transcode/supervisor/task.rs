@@ -29,8 +29,9 @@ use super::{
     seed::Seed,
 };
 use crate::transcode::{
-    Input, Output, Spec, cost,
+    Budget, Input, Output, Spec, cost,
     ipc::{self, ToWorker},
+    ladder::Rung,
     metrics::{Counters, DropReason, RestartReason},
 };
 
@@ -73,7 +74,7 @@ impl Task {
         let now = clock::now();
         let relief = Relief::new(now, &spec);
         Self {
-            ledger: Ledger::new(now, spec.ladder.len(), relief.is_on()),
+            ledger: Ledger::new(now, budgets(&spec), relief.is_on()),
             relief,
             swamped_at: None,
             pool,
@@ -258,6 +259,10 @@ impl Task {
                 tracing::error!("transcode worker answered what nobody asked");
                 return Err(RestartReason::Protocol);
             }
+            Verdict::Excess => {
+                tracing::error!("transcode worker answered with far more than was asked for");
+                return Err(RestartReason::Protocol);
+            }
         }
         self.seed.handle_output(&output);
         match &output {
@@ -384,6 +389,11 @@ const MAX_PENDING: usize = 64;
 
 /// Some frames of every rung.
 const READ_SIZE: usize = 64 << 10;
+
+fn budgets(spec: &Spec) -> Vec<Budget> {
+    let of = |rung: &Rung| Budget::new(rung.bitrate, spec.rate);
+    spec.ladder.iter().map(of).collect()
+}
 
 fn distrust(error: ipc::DecodeError) -> RestartReason {
     tracing::error!(%error, "transcode worker sent nonsense");

@@ -34,6 +34,8 @@ pub(super) struct Stage {
     pub(super) lag: usize,
     pub(super) answers: VecDeque<Vec<transcode::Output>>,
     pub(super) pictures: u32,
+    /// Bytes that each has beside.
+    pub(super) padding: usize,
     /// What was passed on of the presenter's pictures, as it is to be packaged.
     pub(super) sent: Vec<Bytes>,
     pub(super) ticks: Vec<(u64, Tick)>,
@@ -53,6 +55,7 @@ impl Stage {
             rate: RATE,
             segment_frames: 30,
             part_frames: 6,
+            bitrate: 2_500_000,
         };
         let mut stage = Self {
             passage: Passage::new(rhythm, Ok(sets), false),
@@ -63,6 +66,7 @@ impl Stage {
             lag: 0,
             answers: VecDeque::new(),
             pictures: 0,
+            padding: 0,
             sent: Vec::new(),
             ticks: Vec::new(),
             progress: Vec::new(),
@@ -110,6 +114,7 @@ impl Stage {
         }
         let mut slice = if is_key { IDR } else { P }.to_vec();
         slice.put_u32(self.pictures | 1 << 24);
+        slice.resize(slice.len() + self.padding, 0xff);
         let nals: &[&[u8]] = if is_key {
             &[SPS, PPS, &slice]
         } else {
