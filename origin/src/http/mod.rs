@@ -213,7 +213,7 @@ impl Request<'_> {
             } => self.part(stream, track, number, part).await,
             File::LegacyMaster => self.legacy_master(stream),
             File::LegacyMedia { track } => self.legacy_media(stream, track),
-            File::Transport { track, number } => self.transport(stream, track, number),
+            File::Transport { track, number } => self.transport(stream, track, number).await,
         }
     }
 

@@ -188,7 +188,9 @@ pub(super) fn finish(method: &Method, response: Response) -> Response {
     let timing = HeaderValue::from_static("*");
     parts.headers.insert("timing-allow-origin", timing);
     let body = if *method == Method::HEAD {
-        if let Some(length) = body.size_hint().exact() {
+        // Who knows it has no need to make the body.
+        let is_known = parts.headers.contains_key(header::CONTENT_LENGTH);
+        if let Some(length) = body.size_hint().exact().filter(|_| !is_known) {
             parts.headers.insert(header::CONTENT_LENGTH, length.into());
         }
         Body::empty()

@@ -119,14 +119,21 @@ impl Request<'_> {
         Ok(self.whole(content_type(&track), chunks, &etag))
     }
 
-    pub(super) fn transport(
+    pub(super) async fn transport(
         &self,
         stream: &Stream,
         track: &str,
         number: u64,
     ) -> Result<Response, Refusal> {
         let track = stream.track(track).ok_or(Refusal::not_found(None))?;
-        let muxed = stream.transport_segment(&track, number);
+        let etag = |length: usize| format!("\"{}-{number}-{length}\"", track.name());
+        if let Some(length) = stream.transport_length(&track, number) {
+            let etag = etag(length);
+            if self.is_head() || self.has(etag.as_bytes()) {
+                return Ok(self.without_body(TRANSPORT_STREAM, length, &etag));
+            }
+        }
+        let muxed = stream.transport_segment(&track, number).await;
         let muxed = muxed.map_err(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, number, "segment could not be muxed");
@@ -140,7 +147,7 @@ impl Request<'_> {
             true => Refusal::not_yet(),
             false => Refusal::not_found(None),
         })?;
-        let etag = format!("\"{}-{number}-{}\"", track.name(), segment.len());
+        let etag = etag(segment.len());
         Ok(self.whole(TRANSPORT_STREAM, vec![segment], &etag))
     }
 
@@ -164,12 +171,7 @@ impl Request<'_> {
 
     /// A complete file, or the range of it that was asked for.
     pub(super) fn whole(&self, kind: HeaderValue, pieces: Vec<Bytes>, etag: &str) -> Response {
-        let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
-        headers.insert(header::CACHE_CONTROL, IMMUTABLE);
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        if let Ok(etag) = HeaderValue::from_str(etag) {
-            headers.insert(header::ETAG, etag);
-        }
+        let mut headers = about_file(etag);
         if self.has(etag.as_bytes()) {
             return not_modified(headers);
         }
@@ -202,16 +204,41 @@ impl Request<'_> {
         response
     }
 
-    /// RFC 9110 §14: one range of bytes; several, or another unit, or a
+    /// A complete file to whoever asks for no byte of it.
+    fn without_body(&self, kind: HeaderValue, size: usize, etag: &str) -> Response {
+        let mut headers = about_file(etag);
+        if self.has(etag.as_bytes()) {
+            return not_modified(headers);
+        }
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::CONTENT_LENGTH, size.into());
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// RFC 9110 §14: one range of bytes, by GET alone; several, or another unit, or a
     /// validator that does not match, mean the whole file.
     fn range(&self, size: usize, etag: &str) -> Option<Result<Range<usize>, Unsatisfiable>> {
-        let text = self.asked.range.as_ref()?.to_str().ok()?;
+        let range = self.asked.range.as_ref().filter(|_| !self.is_head());
+        let text = range?.to_str().ok()?;
         let known = self.asked.if_range.as_ref();
         if known.is_some_and(|known| known != etag) {
             return None;
         }
         parse_range(text, size)
     }
+}
+
+/// What is told of a complete file in any case.
+fn about_file(etag: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
+    headers.insert(header::CACHE_CONTROL, IMMUTABLE);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers
 }
 
 /// No byte of the range exists: 416.

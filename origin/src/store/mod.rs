@@ -19,6 +19,7 @@ use inlet_common::ids::{ClientId, StreamId};
 
 pub use rendered::Rendered;
 pub use stream::{Still, Stream, Track};
+pub use transport::TransportError;
 
 /// Every stream that has output, by its owner and its id.
 #[derive(Debug, Default)]

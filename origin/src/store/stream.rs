@@ -17,11 +17,15 @@ use bytes::Bytes;
 use inlet_common::clock::UtcTime;
 use tokio::sync::watch;
 
-use super::{Rendered, thumbnails::Listing, transport::Transport};
+use super::{
+    Rendered,
+    thumbnails::Listing,
+    transport::{Transport, TransportError},
+};
 use crate::{
     package::{
-        self, AudioCodec, Beat, Layout, Packager, Presentation, Snapshot, State, Thumbnails, dash,
-        hls, ts,
+        self, AudioCodec, Beat, Layout, Packager, Presentation, Segment, Snapshot, State,
+        Thumbnails, dash, hls, ts,
     },
     timeline::Epoch,
 };
@@ -236,26 +240,43 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// When the segment cannot be muxed, which is a fault of ours.
-    pub fn transport_segment(
+    /// When the segment cannot be muxed, which is a fault of ours, or not any more.
+    pub async fn transport_segment(
         &self,
         track: &Track,
         number: u64,
-    ) -> Result<Option<Bytes>, ts::Error> {
-        let tracks = self.tracks.load();
-        let Some(sound) = carried(&tracks).filter(|_| !track.is_audio()) else {
+    ) -> Result<Option<Bytes>, TransportError> {
+        let Some(Carried { picture, sound }) = self.carried_in(track, number) else {
             return Ok(None);
         };
+        let mux = move || {
+            let sound = sound.as_ref();
+            ts::segment(&picture, sound.map(|(audio, beat)| (audio.as_ref(), beat)))
+        };
+        track.transport.segment(number, mux).await.map(Some)
+    }
+
+    /// The length of what [`Stream::transport_segment`] makes, where that has been made
+    /// before; `None` too when there is no such segment any more.
+    pub fn transport_length(&self, track: &Track, number: u64) -> Option<usize> {
+        let length = track.transport.length(number)?;
+        self.carried_in(track, number).map(|_| length)
+    }
+
+    /// What segment `number` of a rung's transport stream is made of.
+    fn carried_in(&self, track: &Track, number: u64) -> Option<Carried> {
+        let tracks = self.tracks.load();
+        let sound = carried(&tracks).filter(|_| !track.is_audio())?;
         let (video, audio) = (track.newest(), sound.newest());
         if hls::legacy::newest(&video, &audio).is_none_or(|newest| number > newest) {
-            return Ok(None);
+            return None;
         }
-        let Some(picture) = video.segment(number).filter(|segment| !segment.gap) else {
-            return Ok(None);
-        };
+        let picture = video.segment(number).filter(|segment| !segment.gap)?;
         let audio = audio.segment(number).filter(|segment| !segment.gap);
-        let mux = || ts::segment(picture, audio.map(|audio| (audio.as_ref(), &sound.beat)));
-        track.transport.segment(number, mux).map(Some)
+        Some(Carried {
+            picture: Arc::clone(picture),
+            sound: audio.map(|audio| (Arc::clone(audio), sound.beat)),
+        })
     }
 
     /// Tells everyone who waits that nothing more will come from here.
@@ -294,6 +315,12 @@ fn tracks(packager: &Packager, known: &[Arc<Track>]) -> Vec<Arc<Track>> {
         known.unwrap_or_else(|| Arc::new(Track::new(name.to_owned(), codec, beat)))
     };
     packager.tracks().map(track).collect()
+}
+
+/// What a transport stream's segment is made of.
+struct Carried {
+    picture: Arc<Segment>,
+    sound: Option<(Arc<Segment>, Beat)>,
 }
 
 /// The sound that a transport stream carries.

@@ -56,6 +56,40 @@ async fn a_segment_is_the_same_bytes_for_everyone_and_in_ranges() {
 }
 
 #[tokio::test]
+async fn who_asks_for_no_byte_is_told_the_same_as_who_asks_for_all() {
+    let live = Live::new(900);
+    let path = "/mpegts/1_7/720p/30.ts";
+    let ask = async |method: &str, headers: &[(&str, &str)]| {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let response = live.request(request).await;
+        let told = ["content-length", "etag", "content-type", "cache-control"];
+        let told = told.map(|name| header(&response, name));
+        (response.status().as_u16(), told, body(response).await)
+    };
+    // Before it is made, while it is kept, and when only its length is known.
+    let first = ask("HEAD", &[]).await;
+    let whole = ask("GET", &[]).await;
+    let length = whole.2.len().to_string();
+    assert_eq!((first.0, first.1[0].as_deref()), (200, Some(&*length)));
+    assert_eq!(first.1[1..], whole.1[1..]);
+    for number in 31..50 {
+        body(live.get(&format!("/mpegts/1_7/720p/{number}.ts")).await).await;
+    }
+    for headers in [&[][..], &[("range", "bytes=0-0")]] {
+        let (status, told, bytes) = ask("HEAD", headers).await;
+        assert_eq!((status, &told), (200, &first.1), "{headers:?}");
+        assert!(bytes.is_empty());
+    }
+    let etag = whole.1[1].clone().unwrap();
+    let known = ask("GET", &[("if-none-match", &etag)]).await;
+    assert_eq!((known.0, known.1[1].as_deref()), (304, Some(&*etag)));
+}
+
+#[tokio::test]
 async fn what_is_not_there_says_so() {
     let live = Live::new(0);
     let code = |code: &str| Some(code.to_owned());
