@@ -29,12 +29,16 @@ async fn with(rig: &mut Rig, from: &str, to: &str) -> Result<()> {
     rig.link_up().await
 }
 
-/// The next presenter is told that there is no room.
-async fn ensure_full(rig: &Rig) -> Result<()> {
+/// The next presenter is told that there is no room, and the operator why.
+async fn ensure_full(rig: &Rig, reason: &str) -> Result<()> {
     let stream = rig.api.create("one too many").await?;
     let refused = stage::refusal(Publisher::start(stage::options(&stream)).await)?;
     ensure!(refused.status == 503, "{refused:?}");
     ensure!(refused.reason == Some(2302), "{refused:?}");
+    let metrics = Metrics::fetch(&rig.origin_metrics()).await?;
+    let reason = format!("reason=\"{reason}\"");
+    let counted = metrics.sum("inlet_origin_streams_refused_total", &[&reason]);
+    ensure!(counted == 1.0, "{counted} by {reason}");
     Ok(())
 }
 
@@ -43,7 +47,7 @@ async fn a_stream_too_many_is_refused() {
     scenario(async |rig: &mut Rig| {
         with(rig, "[limits]\n", "[limits]\nlive_streams = 1\n").await?;
         let (_, publisher, _) = stage::on_air(rig, "the only one").await?;
-        ensure_full(rig).await?;
+        ensure_full(rig, "live_streams").await?;
         publisher.stop().await
     })
     .await;
@@ -55,7 +59,7 @@ async fn a_stream_for_which_there_are_no_cores_is_refused() {
         with(rig, "cpu_percent = 0", "cpu_percent = 1").await?;
         // One that is alone always has room.
         let (stream, publisher, _) = stage::on_air(rig, "the first").await?;
-        ensure_full(rig).await?;
+        ensure_full(rig, "cores").await?;
         publisher.stop().await?;
         until("its end", PATIENCE, async || {
             ensure!(!rig.api.get(stream.id).await?.live, "still live");
@@ -64,6 +68,42 @@ async fn a_stream_for_which_there_are_no_cores_is_refused() {
         .await?;
         let (_, publisher, _) = stage::on_air(rig, "the next").await?;
         publisher.stop().await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ladder_for_which_there_are_no_cores_does_not_grow() {
+    scenario(async |rig: &mut Rig| {
+        // A fifth of a core: enough for two small ladders, and not for one that has grown.
+        let cores = std::thread::available_parallelism()?.get();
+        let percent = format!("cpu_percent = {}", 20_usize.div_ceil(cores));
+        with(rig, "cpu_percent = 0", &percent).await?;
+        let stream = rig.api.create("grows").await?;
+        let mut options = stage::options(&stream).with_size(480, 270);
+        options.announce = false;
+        let growing = Publisher::start(options).await?;
+        stage::complete(&stream).await?;
+        let other = rig.api.create("beside").await?;
+        let beside = Publisher::start(stage::options(&other).with_size(480, 270)).await?;
+        growing.set_size(stage::SIZE.0, stage::SIZE.1);
+        until("a ladder that does not grow", PATIENCE, async || {
+            let metrics = Metrics::fetch(&rig.origin_metrics()).await?;
+            let reason = "reason=\"cores\"";
+            let counted = metrics.sum("inlet_origin_growth_refused_total", &[reason]);
+            ensure!(counted == 1.0, "{counted}");
+            Ok(())
+        })
+        .await?;
+        let object = rig.api.get(stream.id).await?;
+        ensure!(object.transcoded_qualities == ["270p"], "{object:?}");
+        let playlist = stage::playing(&stream).await?;
+        let [small] = &playlist.variants[..] else {
+            anyhow::bail!("{playlist:?}");
+        };
+        ensure_moves(&small.url, 2).await?;
+        beside.stop().await?;
+        growing.stop().await
     })
     .await;
 }
@@ -96,7 +136,7 @@ async fn a_worker_too_slow_loses_its_dearest_rung_and_viewers_do_not_wait() {
         .await?;
         let master = playlist::multivariant(&stream.hls).await?;
         ensure!(master.variants == [cheap.clone()], "{master:?}");
-        ensure_full(rig).await?;
+        ensure_full(rig, "shedding").await?;
         // Whoever plays it goes on, with other pictures.
         let shed = until("the lower rung's pictures", PATIENCE, async || {
             let media = playlist::media(&dear.url).await?;

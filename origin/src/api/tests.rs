@@ -227,6 +227,7 @@ async fn a_live_stream_shows_what_is_known_of_it() {
         }),
         qualities: vec!["720p".to_owned(), "360p".to_owned()],
         is_shedding: true,
+        is_starving: false,
         cores: 0.5,
         speed: Some(1.5),
         frame_rate: Some(30),

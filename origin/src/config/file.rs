@@ -262,7 +262,8 @@ pub struct Limits {
     pub live_streams: u32,
     /// Percent of this machine's cores that the ladders of all live streams may
     /// take by estimate, up to 1000; above it a presenter gets 503, unless its
-    /// stream is the only one. Default 90. Zero estimates nothing.
+    /// stream is the only one, and a ladder does not grow. Default 90. Zero estimates
+    /// nothing.
     pub cpu_percent: u32,
     /// Live streams of one client, 1–10,000; above it a presenter gets 403
     /// with 2005. Default 32.

@@ -19,7 +19,7 @@ use inlet_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{broadcast::Command, on_air::OnAir, pass::Progress};
+use super::{broadcast::Command, on_air::OnAir, pass::Progress, room::Taken};
 use crate::{roq::flow::Media, transcode::ladder::Resolution};
 
 /// A running session that has sent nothing for so long is dead: a new presenter
@@ -116,8 +116,10 @@ pub struct Status {
     pub qualities: Vec<String>,
     /// Whether rungs are missing there because the machine could not keep up.
     pub is_shedding: bool,
-    /// What its ladder takes of the machine, estimated; a guess until the source's
-    /// size is known.
+    /// Whether any of those should have fitted, so that the machine is to blame.
+    pub is_starving: bool,
+    /// What the rungs being made take of the machine, estimated; a guess until the
+    /// source's size is known.
     pub cores: f64,
     /// Media seconds made per second; under 1.0 the machine cannot keep up.
     pub speed: Option<f64>,
@@ -136,6 +138,7 @@ impl Status {
             source: None,
             qualities: Vec::new(),
             is_shedding: false,
+            is_starving: false,
             cores: 0.0,
             speed: None,
             frame_rate: None,
@@ -202,6 +205,11 @@ impl Directory {
             })
             .count();
         u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// What the streams besides `except` take of the machine.
+    pub(super) fn taken_beside(&self, except: StreamId) -> Vec<Taken> {
+        taken(&self.lock(), except).collect()
     }
 
     /// Changes what is told of a session that still runs.
@@ -375,6 +383,19 @@ impl Entry {
     fn known(&self) -> impl Iterator<Item = &Running> + Clone {
         self.running.iter().chain(&self.successor)
     }
+}
+
+/// What the streams besides `except` take of the machine.
+pub(super) fn taken(
+    streams: &BTreeMap<StreamId, Entry>,
+    except: StreamId,
+) -> impl Iterator<Item = Taken> {
+    let others = streams.iter().filter(move |(id, _)| **id != except);
+    let running = others.filter_map(|(_, entry)| entry.running.as_ref());
+    running.map(|running| Taken {
+        cores: running.status.cores,
+        is_starving: running.status.is_starving,
+    })
 }
 
 fn is(running: Option<&Running>, session: SessionId) -> bool {

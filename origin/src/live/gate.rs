@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use super::{
     Directory,
     broadcast::{self, Begin, Command, Settings},
-    directory::{Claim, Entry, LastMedia},
+    directory::{self, Claim, Entry, LastMedia},
     programme,
-    room::{Full, Taken},
+    room::Full,
 };
 use crate::{
     registry::{self, Authorised},
@@ -80,6 +80,55 @@ pub struct Refusal {
     pub message: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
+}
+
+/// Why the origin has no room for a presenter, or for more rungs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is about to stop.
+    Draining,
+    /// `limits.live_streams` is reached.
+    LiveStreams,
+    /// The ladder does not fit into `limits.cpu_percent`, as estimated.
+    Cores,
+    /// Streams that run lack rungs that should have fitted.
+    Shedding,
+}
+
+impl Refused {
+    /// Its name in metrics and the log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::LiveStreams => "live_streams",
+            Self::Cores => "cores",
+            Self::Shedding => "shedding",
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Draining => Refusal {
+                code: ReasonCode::Draining,
+                message: "the origin is about to stop".to_owned(),
+                retry_after: Some(5),
+            },
+            Self::LiveStreams | Self::Cores | Self::Shedding => Refusal {
+                code: ReasonCode::Overload,
+                message: "the origin has no room for another stream".to_owned(),
+                retry_after: Some(30),
+            },
+        }
+    }
+}
+
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Estimated => Self::Cores,
+            Full::Shedding => Self::Shedding,
+        }
+    }
 }
 
 /// Where the packets of an accepted session go.
@@ -225,13 +274,20 @@ impl Gate {
         let is_live = self.directory.status(path.stream).is_some();
         let is_closed = self.is_closed.load(Ordering::SeqCst);
         if is_closed || (self.is_draining.load(Ordering::Relaxed) && !is_live) {
-            return Err(draining());
+            return Err(self.refuse(path.stream, Refused::Draining));
         }
         let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
         if live >= self.settings.limits.live_streams && !is_live {
-            return Err(no_room());
+            return Err(self.refuse(path.stream, Refused::LiveStreams));
         }
         Ok(())
+    }
+
+    /// Tells of a presenter who is sent away.
+    fn refuse(&self, stream: StreamId, why: Refused) -> Refusal {
+        tracing::warn!(%stream, reason = why.as_str(), "refused: no room for this stream");
+        self.settings.metrics.stream_refused(why);
+        why.refusal()
     }
 
     /// Whether the machine can transcode the stream beside those that run. One whose
@@ -246,18 +302,9 @@ impl Gate {
         if streams.contains_key(&stream) {
             return Ok(());
         }
-        let running = streams.values().filter_map(|entry| entry.running.as_ref());
-        let taken = running.map(|running| Taken {
-            cores: running.status.cores,
-            is_shedding: running.status.is_shedding,
-        });
-        self.settings.room.check(taken, cores).map_err(|full| {
-            match full {
-                Full::Estimated => tracing::warn!(%stream, cores, "refused: no core to spare"),
-                Full::Shedding => tracing::warn!(%stream, "refused: running streams lack rungs"),
-            }
-            no_room()
-        })
+        let taken = directory::taken(streams, stream);
+        let checked = self.settings.room.check(taken, cores);
+        checked.map_err(|full| self.refuse(stream, full.into()))
     }
 
     async fn authorise(&self, path: &PublishPath) -> Result<Authorised, Refusal> {
@@ -322,7 +369,7 @@ impl Gate {
         let mut streams = self.directory.lock();
         // Whoever waited for a ghost may have waited past the end.
         if self.is_closed.load(Ordering::SeqCst) {
-            return Err(draining());
+            return Err(self.refuse(authorised.stream, Refused::Draining));
         }
         if self.directory.generation() != generation {
             return Ok(Entered::StreamsChanged);
@@ -388,22 +435,6 @@ const UNANNOUNCED: Resolution = Resolution {
     width: 1280,
     height: 720,
 };
-
-fn no_room() -> Refusal {
-    Refusal {
-        code: ReasonCode::Overload,
-        message: "the origin has no room for another stream".to_owned(),
-        retry_after: Some(30),
-    }
-}
-
-fn draining() -> Refusal {
-    Refusal {
-        code: ReasonCode::Draining,
-        message: "the origin is about to stop".to_owned(),
-        retry_after: Some(5),
-    }
-}
 
 fn taken() -> Refusal {
     Refusal {

@@ -6,7 +6,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use super::pass::Reason;
+use super::{gate::Refused, pass::Reason};
 use crate::ingest::TrackCounters;
 
 /// Handles of every metric of live streams; cheap to clone.
@@ -43,6 +43,14 @@ impl Metrics {
     /// Registers every metric with its meaning.
     pub fn new() -> Self {
         describe_gauge!("inlet_origin_live_streams", "streams with a presenter");
+        describe_counter!(
+            "inlet_origin_streams_refused_total",
+            "presenters sent away because the origin has no room for them, by reason"
+        );
+        describe_counter!(
+            "inlet_origin_growth_refused_total",
+            "ladders that did not grow with their picture because there is no room, by reason"
+        );
         describe_histogram!(
             "inlet_origin_first_frame_seconds",
             "from the session's acceptance to its first encoded frame"
@@ -97,6 +105,16 @@ impl Metrics {
     /// Counts the end of a session.
     pub fn ended(&self, reason: CloseReason) {
         counter!("inlet_origin_sessions_ended_total", "reason" => reason.as_str()).increment(1);
+    }
+
+    /// Counts a presenter for whom there is no room.
+    pub(super) fn stream_refused(&self, why: Refused) {
+        counter!("inlet_origin_streams_refused_total", "reason" => why.as_str()).increment(1);
+    }
+
+    /// Counts a ladder for whose growth there is no room.
+    pub(super) fn growth_refused(&self, why: Refused) {
+        counter!("inlet_origin_growth_refused_total", "reason" => why.as_str()).increment(1);
     }
 
     /// Counts a top rung that is encoded although passing it through was asked.

@@ -168,10 +168,15 @@ impl Programme {
         if let Some(own) = self.made.get_mut(rung) {
             *own = is_made;
         }
-        let made = self.ladder.iter().zip(&self.made);
-        made.filter(|(_, is_made)| **is_made)
-            .map(|(rung, _)| rung.name())
-            .collect()
+        self.rungs(true).map(Rung::name).collect()
+    }
+
+    /// The rungs that are made (`true`), or are not.
+    pub(super) fn rungs(&self, is_made: bool) -> impl Iterator<Item = &Rung> {
+        let rungs = self.ladder.iter().zip(&self.made);
+        rungs
+            .filter(move |(_, made)| **made == is_made)
+            .map(|(rung, _)| rung)
     }
 
     /// Whether viewers have been told that nothing will follow.

@@ -49,15 +49,23 @@ pub fn bound(spec: &Spec) -> f64 {
     1.0 + 3.0 * tallest.map_or(0.0, |source| cores(source, spec))
 }
 
+/// The share of a core that scaling and encoding one rung take. One thread does it, so
+/// that it has a core and no more.
+pub fn thread(rung: &Rung, rate: FrameRate, work: (Encoder, Preset)) -> f64 {
+    millions(rung.resolution, rate) * ENCODE * weight(work)
+}
+
 /// The cores that a ladder takes; see [`cores`].
 pub fn of(source: Resolution, ladder: &[Rung], rate: FrameRate, work: (Encoder, Preset)) -> f64 {
-    let millions = |size: Resolution| {
-        f64::from(size.width) * f64::from(size.height) * f64::from(rate.as_u32()) / 1e6
-    };
-    let encoded: f64 = ladder.iter().map(|rung| millions(rung.resolution)).sum();
+    let encoded: f64 = ladder.iter().map(|rung| thread(rung, rate, work)).sum();
     // A larger picture is refused by the decoder, whatever was announced.
-    let decoded = millions(source).min(MAX_DECODED * f64::from(rate.as_u32()));
-    decoded * DECODE + encoded * ENCODE * weight(work)
+    let decoded = millions(source, rate).min(MAX_DECODED * f64::from(rate.as_u32()));
+    decoded * DECODE + encoded
+}
+
+/// Millions of pixels per second.
+fn millions(size: Resolution, rate: FrameRate) -> f64 {
+    f64::from(size.width) * f64::from(size.height) * f64::from(rate.as_u32()) / 1e6
 }
 
 /// An encoder's work beside that of x264's `superfast`. The first three presets are
@@ -136,6 +144,18 @@ mod tests {
         let fast = FrameRate::try_from(60).unwrap();
         let doubled = of(size, &ladder, fast, by_x264(Preset::Ultrafast));
         assert!((doubled / costs[0] - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_thread_has_a_core_and_a_rung_may_need_more() {
+        let full = Rung {
+            resolution: resolution((1920, 1080)),
+            bitrate: 1,
+        };
+        let fast = FrameRate::try_from(60).unwrap();
+        let work = by_x264(Preset::Superfast);
+        assert!(thread(&full, FrameRate::DEFAULT, work) < 0.7);
+        assert!(thread(&full, fast, work) > 1.0);
     }
 
     fn by_x264(preset: Preset) -> (Encoder, Preset) {

@@ -11,10 +11,10 @@ use inlet_common::clock::UtcTime;
 use super::{
     Broadcast, notes,
     passing::{candidate, parameter_sets, rhythm},
-    transcoding::worker_spec,
+    transcoding::{warn_of_slow_rungs, worker_spec},
 };
 use crate::{
-    live::on_air::Enlarged,
+    live::{gate, on_air::Enlarged},
     transcode::{
         self, cost,
         ladder::{Resolution, Rung},
@@ -55,6 +55,19 @@ impl Broadcast {
             ..worker_spec(media, programme, ladder.clone())
         };
         let cores = cost::cores(source, &spec);
+        let others = self.directory.taken_beside(self.authorised.stream);
+        if let Err(full) = self.settings.room.check(others, cores) {
+            let why = gate::Refused::from(full);
+            let reason = why.as_str();
+            tracing::warn!(
+                reason,
+                cores,
+                "the picture has grown, and there is no room for more rungs"
+            );
+            self.settings.metrics.growth_refused(why);
+            return on_air.settle_passage();
+        }
+        warn_of_slow_rungs(&spec);
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         let enlarged = Enlarged {
             ladder,
@@ -97,6 +110,7 @@ impl Broadcast {
             status.source = Some(source);
             status.qualities = qualities;
             status.is_shedding = false;
+            status.is_starving = false;
             status.cores = cores;
         });
         let canvas = programme.canvas().clone();

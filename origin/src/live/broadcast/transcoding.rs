@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config,
-    live::programme::Programme,
+    live::{programme::Programme, room},
     transcode::{
         self, cost,
         ladder::{Resolution, Rung},
@@ -57,6 +57,7 @@ impl Broadcast {
             ..worker_spec(media, programme, ladder)
         };
         let cores = cost::cores(source, &spec);
+        warn_of_slow_rungs(&spec);
         let (worker, outputs) = Supervisor::start(&self.settings.workers, spec);
         self.outputs = Some(outputs);
         on_air.start(worker, rate, self.schedule.as_ref(), utc);
@@ -78,6 +79,7 @@ impl Broadcast {
             status.source = Some(source);
             status.qualities = qualities;
             status.is_shedding = false;
+            status.is_starving = false;
             status.frame_rate = Some(rate.as_u32());
             status.cores = cores;
         });
@@ -139,6 +141,11 @@ impl Broadcast {
         }
         let qualities = programme.set_made(rung, is_made);
         let is_shedding = qualities.len() < programme.ladder().len();
+        let media = &self.settings.media;
+        let work = (media.encoder, media.preset);
+        let is_starving = room::starves(programme.rungs(false), programme.rate(), work);
+        let made: Vec<_> = programme.rungs(true).cloned().collect();
+        let cores = cost::of(programme.canvas().size, &made, programme.rate(), work);
         let quality = programme.ladder().get(rung).map(Rung::name);
         if is_made {
             tracing::info!(
@@ -153,6 +160,8 @@ impl Broadcast {
             .update(self.authorised.stream, on_air.session, |status| {
                 status.qualities = qualities;
                 status.is_shedding = is_shedding;
+                status.is_starving = is_starving;
+                status.cores = cores;
             });
     }
 
@@ -184,5 +193,21 @@ pub(super) fn worker_spec(
         memory_limit: media.worker_memory.as_u64(),
         shedding: media.shed_rungs.then(|| programme.beat()),
         ..transcode::Spec::new(ladder, programme.rate())
+    }
+}
+
+/// Tells of rungs that the one thread that makes them can hardly make here: those are
+/// lost under load, whatever else the machine could do.
+pub(super) fn warn_of_slow_rungs(spec: &transcode::Spec) {
+    let work = (spec.encoder, spec.preset);
+    for rung in &spec.ladder {
+        if !room::fits_a_thread(rung, spec.rate, work) {
+            tracing::warn!(
+                quality = rung.name(),
+                cores = cost::thread(rung, spec.rate, work),
+                "one thread makes this rung and may be too slow for it: \
+                 a faster preset or fewer frames per second would help"
+            );
+        }
     }
 }
