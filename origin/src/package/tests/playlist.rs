@@ -35,7 +35,18 @@ pub(crate) struct Part {
     pub(crate) independent: bool,
 }
 
+/// Reads a playlist whose parts are all as short as PART-TARGET says.
 pub(crate) fn parse(text: &str) -> Playlist {
+    parse_with(text, 0.0)
+}
+
+/// Reads one of a stream with a hole: the picture before it stands until it is over, in
+/// a part that is longer by as much, of less than a segment.
+pub(crate) fn parse_with_holes(text: &str) -> Playlist {
+    parse_with(text, 1.0)
+}
+
+fn parse_with(text: &str, longest: f64) -> Playlist {
     assert!(text.ends_with('\n'));
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("#EXTM3U"));
@@ -59,7 +70,8 @@ pub(crate) fn parse(text: &str) -> Playlist {
             "#EXT-X-PART" => {
                 assert!(dated, "a part's segment has its date first");
                 let part = part(&attributes(value));
-                assert!(part.duration <= playlist.part_target + 1e-9 || part.duration < 1.0);
+                let longest = playlist.part_target.max(longest) + 1e-9;
+                assert!(part.duration <= longest, "{part:?}");
                 segment.parts.push(part);
             }
             "#EXTINF" => {
