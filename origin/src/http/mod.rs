@@ -99,6 +99,7 @@ async fn media(State(shared): State<Shared>, request: extract::Request) -> Respo
         None => (target.as_str(), None),
     };
     let method = &asked.method;
+    let mut grant = None;
     let (kind, result) = if method == Method::OPTIONS {
         ("preflight", Ok(respond::preflight()))
     } else if method == Method::GET || method == Method::HEAD {
@@ -109,7 +110,15 @@ async fn media(State(shared): State<Shared>, request: extract::Request) -> Respo
                     asked: &asked,
                 };
                 let kind = target.file.kind();
-                (kind, request.answer_if_allowed(target, query).await)
+                let allowed = shared.access.check(&target, asked.address, clock::utc());
+                let result = match allowed {
+                    Ok(allowed) => {
+                        grant = allowed;
+                        request.answer(target, query).await
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                (kind, result)
             }
             Err(Unparsable::Id) => ("other", Err(Refusal::not_found(Some(ErrCode::MalformedId)))),
             Err(Unparsable::File) => ("other", Err(Refusal::not_found(None))),
@@ -117,7 +126,12 @@ async fn media(State(shared): State<Shared>, request: extract::Request) -> Respo
     } else {
         ("other", Err(Refusal::method_not_allowed()))
     };
-    finish(&shared, kind, method, result)
+    let mut response = finish(&shared, kind, method, result);
+    // Refusals too: who has no token must not get them from a cache either.
+    if let Some(grant) = grant {
+        access::limit(response.headers_mut(), &grant);
+    }
+    response
 }
 
 fn finish(
@@ -169,20 +183,6 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    async fn answer_if_allowed(
-        &self,
-        target: Target<'_>,
-        query: Option<&str>,
-    ) -> Result<Response, Refusal> {
-        let access = &self.shared.access;
-        let grant = access.check(&target, self.asked.address, clock::utc())?;
-        let mut response = self.answer(target, query).await?;
-        if let Some(grant) = grant {
-            access::limit(response.headers_mut(), &grant);
-        }
-        Ok(response)
-    }
-
     async fn answer(&self, target: Target<'_>, query: Option<&str>) -> Result<Response, Refusal> {
         let stream = self.shared.directory.find(target.client, target.stream);
         let stream = stream.ok_or(Refusal::not_found(Some(ErrCode::NotLive)))?;
@@ -241,7 +241,8 @@ impl Request<'_> {
     }
 }
 
-/// What the time is, for `urn:mpeg:dash:utc:http-iso:2014` and its like.
+/// What the time is, for `urn:mpeg:dash:utc:http-iso:2014` and its like: that by which
+/// segments are numbered.
 fn clock_reading() -> Response {
     let mut response = Response::new(iso8601(clock::steady(clock::now())).into());
     let headers = response.headers_mut();

@@ -152,6 +152,28 @@ async fn a_token_for_one_address_is_good_there_alone_and_in_no_shared_cache() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_kept_no_longer_and_by_no_other_than_what_is() {
+    let live = live(None);
+    let cache = async |seconds, address: Option<&str>, file: &str| {
+        let signed = sign("/cmaf/1_7", seconds, address);
+        let path = format!("/cmaf/1_7/{signed}/{file}");
+        let response = ask(&live, &path, "192.0.2.7:50000", "").await;
+        assert_eq!(response.status(), 404, "{file}");
+        header(&response, "cache-control").unwrap()
+    };
+    let bound = Some("192.0.2.7");
+    for file in ["9p/media.m3u8", "720p/1.m4s", "720p/init-0.mp4"] {
+        let free = cache(100, None, file).await;
+        assert!(free.starts_with("public, max-age="), "{file}: {free}");
+        let own = cache(100, bound, file).await;
+        assert!(own.starts_with("private, max-age="), "{file}: {own}");
+        assert!(!own.contains("s-maxage"), "{file}: {own}");
+        let short = cache(1, None, file).await;
+        assert!(short.starts_with("public, max-age=0"), "{file}: {short}");
+    }
+}
+
+#[tokio::test]
 async fn behind_a_proxy_the_address_is_the_last_that_it_names() {
     let live = live(Some("x-forwarded-for"));
     let bound = sign("/cmaf/1_7", 100, Some("2001:db8::7"));
