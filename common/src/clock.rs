@@ -57,6 +57,15 @@ pub fn steady(now: Instant) -> UtcTime {
     clock.at(now)
 }
 
+/// Microseconds from one moment to another; negative where `later` is the earlier one.
+pub fn micros_between(earlier: Instant, later: Instant) -> i64 {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    match later.checked_duration_since(earlier) {
+        Some(span) => micros(span),
+        None => -micros(earlier.saturating_duration_since(later)),
+    }
+}
+
 /// Both clocks at one moment; `None` when this thread had to wait between the two.
 fn read_both() -> Option<(Instant, UtcTime)> {
     const AT_ONCE: Duration = Duration::from_millis(1);

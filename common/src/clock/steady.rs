@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::UtcTime;
+use super::{UtcTime, micros_between};
 
 /// How much slower (or faster) than the monotonic clock this one runs while it is
 /// off the system's: as much again as a presenter's clocks may be off.
@@ -87,15 +87,6 @@ impl Steady {
     fn slewed(&self, passed: i64) -> i64 {
         let most = passed.max(0) / (1_000_000 / SLEW_PPM);
         self.ahead.clamp(-most, most)
-    }
-}
-
-/// Negative where `later` is the earlier one.
-fn micros_between(earlier: Instant, later: Instant) -> i64 {
-    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-    match later.checked_duration_since(earlier) {
-        Some(span) => micros(span),
-        None => -micros(earlier.saturating_duration_since(later)),
     }
 }
 

@@ -16,12 +16,12 @@
 //! track's former one foretold is not followed before the other track has said
 //! whether it differs too, or both tracks would be apart by the step meanwhile.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
-use inlet_common::{clock::UtcTime, rtp::rtcp::SenderReport};
+use inlet_common::{
+    clock::{UtcTime, micros_between},
+    rtp::rtcp::SenderReport,
+};
 
 /// How long an observation of the least delay counts: long enough to meet a
 /// quiet moment of the network, short enough to follow a drifting clock
@@ -154,9 +154,7 @@ impl Clock {
         let Some((then, was)) = self.seen.replace((now, utc)) else {
             return false;
         };
-        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-        let passed = micros(now.saturating_duration_since(then))
-            - micros(then.saturating_duration_since(now));
+        let passed = micros_between(then, now);
         let step = utc.micros_since(was).saturating_sub(passed);
         if step.abs() < MIN_STEP_MICROS {
             return false;

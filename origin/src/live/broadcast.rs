@@ -313,10 +313,10 @@ impl Broadcast {
     fn handle_timeout(&mut self) {
         let now = clock::now();
         let utc = clock::steady(now);
-        let beside = self.is_heard(utc);
+        let beside = self.is_heard(now);
         if let Some(successor) = &mut self.successor {
             successor.handle_timeout(now, utc);
-            if successor.is_ready(beside, now, utc) {
+            if successor.is_ready(beside, now) {
                 self.finish(CloseReason::Replaced);
             }
         }
@@ -340,16 +340,16 @@ impl Broadcast {
     }
 
     /// Whether the session on air lives.
-    fn is_heard(&self, utc: UtcTime) -> bool {
+    fn is_heard(&self, now: Instant) -> bool {
         let on_air = self.on_air.as_ref();
-        on_air.is_some_and(|on_air| !on_air.is_silent(utc))
+        on_air.is_some_and(|on_air| !on_air.is_silent(now))
     }
 
     fn handle_beat(&mut self) {
-        let utc = clock::steady(clock::now());
+        let now = clock::now();
         let is_silent = |known: &mut OnAir| {
             known.report();
-            known.last_media.micros_ago(utc) > SILENCE_MICROS
+            known.last_media.micros_ago(now) > SILENCE_MICROS
         };
         if self.successor.as_mut().is_some_and(is_silent) {
             self.drop_successor(CloseReason::Timeout);
@@ -414,8 +414,8 @@ impl Broadcast {
         let Some(mut on_air) = self.on_air.take() else {
             return;
         };
-        let utc = clock::steady(clock::now());
-        if let Some(successor) = self.successor.take_if(|it| !it.is_silent(utc)) {
+        let now = clock::now();
+        if let Some(successor) = self.successor.take_if(|it| !it.is_silent(now)) {
             return self.hand_over(on_air, successor, reason);
         }
         self.drop_successor(CloseReason::Timeout);
@@ -448,7 +448,7 @@ impl Broadcast {
             .into_iter()
             .chain(on_air.and_then(OnAir::start_timeout))
             .chain(successor.and_then(|it| it.next_timeout(now, utc)))
-            .chain(successor.and_then(|it| it.ready_timeout(self.is_heard(utc), utc)))
+            .chain(successor.and_then(|it| it.ready_timeout(self.is_heard(now), now)))
             .chain(linger)
             .min()
     }

@@ -10,10 +10,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use inlet_common::{
-    clock::UtcTime,
+    clock::{UtcTime, micros_between},
     ids::{ClientId, SessionId, SessionKey, StreamId},
     roq::control::CloseReason,
 };
@@ -57,48 +58,49 @@ pub(super) struct Running {
     pub(super) status: Status,
 }
 
-/// When a session was last heard of; shared with the task that hears it.
+/// When a session was last heard of, by a clock that nobody sets; shared with the task
+/// that hears it.
 #[derive(Clone, Debug)]
 pub(super) struct LastMedia(Arc<Heard>);
 
 #[derive(Debug)]
 struct Heard {
-    at_micros: AtomicI64,
+    opened: Instant,
+    micros_after: AtomicI64,
     /// Whether a packet has come at all; until then the time is that of the OPEN.
     any: AtomicBool,
 }
 
 impl LastMedia {
     /// Of a session that was opened at `at`, and has sent nothing yet.
-    pub(super) fn new(at: UtcTime) -> Self {
+    pub(super) fn new(at: Instant) -> Self {
         Self(Arc::new(Heard {
-            at_micros: AtomicI64::new(at.as_unix_micros()),
+            opened: at,
+            micros_after: AtomicI64::new(0),
             any: AtomicBool::new(false),
         }))
     }
 
     /// Notes a packet.
-    pub(super) fn set(&self, at: UtcTime) {
-        self.0
-            .at_micros
-            .store(at.as_unix_micros(), Ordering::Relaxed);
+    pub(super) fn set(&self, at: Instant) {
+        let after = micros_between(self.0.opened, at);
+        self.0.micros_after.store(after, Ordering::Relaxed);
         self.0.any.store(true, Ordering::Relaxed);
     }
 
     /// Whether a packet has come since `moment`: an OPEN alone may be that of an
     /// offer whose presenter has given up.
-    pub(super) fn is_after(&self, moment: UtcTime) -> bool {
-        let at = self.0.at_micros.load(Ordering::Relaxed);
-        self.0.any.load(Ordering::Relaxed) && at > moment.as_unix_micros()
+    pub(super) fn is_after(&self, moment: Instant) -> bool {
+        self.0.any.load(Ordering::Relaxed) && self.micros_ago(moment) < 0
     }
 
-    pub(super) fn micros_ago(&self, now: UtcTime) -> i64 {
-        let at = self.0.at_micros.load(Ordering::Relaxed);
-        now.as_unix_micros().saturating_sub(at)
+    pub(super) fn micros_ago(&self, now: Instant) -> i64 {
+        let after = self.0.micros_after.load(Ordering::Relaxed);
+        micros_between(self.0.opened, now).saturating_sub(after)
     }
 
     /// Whether a new presenter may take the place of this one.
-    pub(super) fn is_dead(&self, now: UtcTime) -> bool {
+    pub(super) fn is_dead(&self, now: Instant) -> bool {
         self.micros_ago(now) >= DEAD_AFTER_MICROS
     }
 }
@@ -338,8 +340,8 @@ impl Entry {
         &self,
         newcomer: &Running,
         replaces: Option<SessionKey>,
-        asked: UtcTime,
-        now: UtcTime,
+        asked: Instant,
+        now: Instant,
     ) -> Claim {
         let mut known = self.known();
         let mut own = known.clone();

@@ -11,11 +11,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use inlet_common::{
-    clock::{self, UtcTime},
+    clock,
     ids::{PublishPath, SessionId, StreamId},
     reason::ReasonCode,
     roq::control::{CloseReason, Kind, Open, Update},
@@ -187,7 +187,7 @@ impl Gate {
     pub async fn open(&self, open: Open, link: &Link, region: &str) -> Result<Sinks, Refusal> {
         let kinds = check_tracks(&open)?;
         self.check_room(&open.path)?;
-        let asked = clock::steady(clock::now());
+        let asked = clock::now();
         let mut attempts = 0;
         while attempts < MAX_ATTEMPTS {
             let generation = self.directory.generation();
@@ -329,7 +329,7 @@ impl Gate {
     }
 
     fn begin(&self, open: &Open, authorised: &Authorised, link: &Link, region: &str) -> Begin {
-        let utc = clock::steady(clock::now());
+        let now = clock::now();
         Begin {
             authorised: authorised.clone(),
             epoch: open.epoch,
@@ -338,8 +338,8 @@ impl Gate {
             announced: open.announced,
             link: link.clone(),
             region: region.to_owned(),
-            started_at: utc,
-            last_media: LastMedia::new(utc),
+            started_at: clock::steady(now),
+            last_media: LastMedia::new(now),
             key: open.key,
             claim: Claim::Free,
             cores: self.cores(open, authorised),
@@ -363,7 +363,7 @@ impl Gate {
         generation: u64,
         open: &Open,
         mut begin: Begin,
-        asked: UtcTime,
+        asked: Instant,
     ) -> Result<Entered, Refusal> {
         let authorised = begin.authorised.clone();
         let mut streams = self.directory.lock();
@@ -384,8 +384,7 @@ impl Gate {
             *entry = self.launch(&authorised);
         }
         let newcomer = begin.running();
-        let utc = clock::steady(clock::now());
-        let claim = entry.judge(&newcomer, open.replaces, asked, utc);
+        let claim = entry.judge(&newcomer, open.replaces, asked, clock::now());
         match claim {
             Claim::Outdated => return Err(outdated()),
             Claim::Taken => return Err(taken()),

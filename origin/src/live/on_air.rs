@@ -118,19 +118,19 @@ impl OnAir {
     /// Whether the worker can go on with what has come in so far: a key frame, or
     /// whatever there is when no picture comes; `beside` tells whether the session
     /// that it follows is still heard. One that is silent is never ready.
-    pub(super) fn is_ready(&self, beside: bool, now: Instant, utc: UtcTime) -> bool {
-        !self.is_silent(utc) && self.intake.is_ready(beside, now)
+    pub(super) fn is_ready(&self, beside: bool, now: Instant) -> bool {
+        !self.is_silent(now) && self.intake.is_ready(beside, now)
     }
 
     /// When [`OnAir::is_ready`] will change its mind by itself.
-    pub(super) fn ready_timeout(&self, beside: bool, utc: UtcTime) -> Option<Instant> {
+    pub(super) fn ready_timeout(&self, beside: bool, now: Instant) -> Option<Instant> {
         let timeout = self.intake.ready_timeout(beside);
-        timeout.filter(|_| !self.is_silent(utc))
+        timeout.filter(|_| !self.is_silent(now))
     }
 
     /// Whether nothing has been heard of it for so long that another may come.
-    pub(super) fn is_silent(&self, utc: UtcTime) -> bool {
-        self.last_media.is_dead(utc)
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.last_media.is_dead(now)
     }
 
     /// Takes what the edge has learned of the tracks since OPEN.
@@ -140,7 +140,7 @@ impl OnAir {
 
     /// Takes a packet.
     pub(super) fn handle_media(&mut self, media: &Media) {
-        self.last_media.set(media.arrived);
+        self.last_media.set(media.at);
         self.intake
             .handle_packet(media.kind, media.at, media.arrived, &media.packet);
         self.deliver();

@@ -1,17 +1,24 @@
 //! Two presenters of one stream: who may stay, and who may come.
 
+use std::{sync::LazyLock, time::Duration};
+
+use inlet_common::clock;
+
 use super::*;
 
 const NOW: UtcTime = UtcTime::from_unix_micros(1_800_000_000_000_000);
 
-fn later(micros: i64) -> UtcTime {
-    UtcTime::from_unix_micros(NOW.as_unix_micros() + micros)
+/// So many microseconds after a moment that is the same in all of a test.
+fn later(micros: i64) -> Instant {
+    static BASE: LazyLock<Instant> = LazyLock::new(clock::now);
+    let micros = 1_000_000 + micros;
+    *BASE + Duration::from_micros(micros.unsigned_abs())
 }
 
-/// A presenter whose URL holds `secret`, heard last at [`NOW`].
+/// A presenter whose URL holds `secret`, heard last at `later(0)`.
 fn presenter(secret: &[u8], region: &str) -> Running {
-    let last_media = LastMedia::new(NOW);
-    last_media.set(NOW);
+    let last_media = LastMedia::new(later(0));
+    last_media.set(later(0));
     Running {
         session: SessionId::random(),
         key: Some(SessionKey::of(secret)),
@@ -50,7 +57,7 @@ fn only_who_shows_the_secret_follows_the_living() {
 #[test]
 fn who_never_sent_a_packet_may_be_a_ghost() {
     let mut opened = presenter(b"a", "fra");
-    opened.last_media = LastMedia::new(NOW);
+    opened.last_media = LastMedia::new(later(0));
     let entry = entry(opened);
     let other = presenter(b"b", "ams");
     assert_eq!(judge(&entry, &other, None, -1), Claim::PerhapsGhost);
