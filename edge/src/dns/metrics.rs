@@ -83,6 +83,8 @@ pub struct Metrics {
     pub(super) connections: [Gauge; TRANSPORTS.len()],
     /// Connections that were turned away.
     pub(super) connections_refused: Counter,
+    /// Connections that idled, and had to make room for others.
+    pub(super) connections_dropped: Counter,
 }
 
 impl Metrics {
@@ -108,6 +110,7 @@ impl Metrics {
             connections: TRANSPORTS
                 .map(|(_, name)| gauge!("inlet_edge_dns_connections", "transport" => name)),
             connections_refused: counter!("inlet_edge_dns_connections_refused_total"),
+            connections_dropped: counter!("inlet_edge_dns_connections_dropped_total"),
         }
     }
 }
@@ -300,7 +303,13 @@ const COUNTERS: &[Described] = &[
     (
         "inlet_edge_dns_connections_refused_total",
         Unit::Count,
-        "Connections of DNS clients that were turned away: too many in all, or of one source",
+        "Connections of DNS clients that were turned away: too many of one source, or none of \
+         the others idle",
+    ),
+    (
+        "inlet_edge_dns_connections_dropped_total",
+        Unit::Count,
+        "Connections of DNS clients that had idled longest, and made room for others",
     ),
 ];
 

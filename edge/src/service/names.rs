@@ -6,6 +6,7 @@ use inlet_common::{
     lifecycle::Tasks,
     service::{listener::BindError, systemd::Progress},
 };
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Type};
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +76,7 @@ impl Names {
             true => None,
             false => certificates.server(config.certificate.as_ref(), "dns")?,
         };
+        let tls = tls.map(|config| Arc::new(for_dns(&config)));
         let mut tcp = Vec::new();
         for address in &config.tcp {
             tcp.push(Listening {
@@ -113,11 +115,12 @@ impl Names {
         tasks: &mut Tasks,
     ) -> Result<Vec<Progress>, Error> {
         let shared = self.known.shared();
-        let rule = share(self.config.rule, self.config.threads);
+        let locals: Vec<SocketAddr> = self.udp.iter().map(Socket::local).collect();
         let mut progress = Vec::new();
         let mut threads = Vec::new();
         for (index, socket) in self.udp.into_iter().enumerate() {
             let turns = Progress::new(format!("dns-udp-{index}"));
+            let rule = share(self.config.rule, socket.local(), &locals);
             let thread = UdpThread {
                 socket,
                 responder: Responder::new(Arc::clone(shared), rule),
@@ -166,11 +169,30 @@ fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, super::Error> 
     bind().map_err(|source| BindError { address, source }.into())
 }
 
-/// What each thread may tell a network of what all of them may: the kernel spreads
-/// the ports of a source over threads.
-fn share(rule: Rule, threads: u16) -> Rule {
+/// What the socket at `local` may tell a network of what all of them may. The kernel
+/// spreads the ports of a source over the threads of an address, and a source may ask at
+/// each address of its family.
+fn share(rule: Rule, local: SocketAddr, all: &[SocketAddr]) -> Rule {
+    let is_reached = |other: &&SocketAddr| other.is_ipv4() == local.is_ipv4();
+    let sockets = all.iter().filter(is_reached).count().max(1);
+    let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
     Rule {
-        per_second: rule.per_second.div_ceil(u32::from(threads.max(1))),
+        // 0 would be without limit.
+        per_second: (rule.per_second / sockets).max(rule.per_second.min(1)),
         ..rule
     }
 }
+
+/// What is registered for DNS over TLS (RFC 7858) in ALPN.
+const DOT_ALPN: &[u8] = b"dot";
+
+/// The same, for clients of DNS: those that name it are agreed with, as are those that
+/// say nothing; and a CA that validates, where it may, is let in behind them.
+fn for_dns(config: &ServerConfig) -> ServerConfig {
+    let mut config = config.clone();
+    config.alpn_protocols.insert(0, DOT_ALPN.to_vec());
+    config
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,14 @@
 //!
 //! Queries of one connection are answered in order, as many as come; what may be
 //! held is bounded: connections in all and of one source, the time to the first
-//! query, between two, and for an answer to be taken.
+//! query, between two, and for an answer to be taken. Where there are as many as may
+//! be, whoever comes takes the place of the one that has idled longest.
+
+mod places;
 
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -23,17 +25,31 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::places::{Place, Places};
 use super::{Moment, Responder, Shared};
 use crate::dns::{
     answer::{TCP_IDLE, Transport},
     limit::Rule,
 };
 
-/// How long a client may take to its first query, and for TLS to its handshake.
-const FIRST_QUERY: Duration = Duration::from_secs(3);
+/// How long clients are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// For the first query, and for TLS for the handshake.
+    pub(super) first_query: Duration,
+    /// For the next one.
+    pub(super) idle: Duration,
+    /// For an answer to be taken.
+    pub(super) write: Duration,
+}
 
-/// How long an answer may take to be taken.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+impl Waits {
+    const USUAL: Self = Self {
+        first_query: Duration::from_secs(3),
+        idle: TCP_IDLE,
+        write: Duration::from_secs(5),
+    };
+}
 
 /// How long to wait after the system had no descriptor for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,15 +86,25 @@ pub fn start(
     limits: Limits,
     closing: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
+    start_with(
+        listeners,
+        Server::new(shared, limits, Waits::USUAL),
+        closing,
+    )
+}
+
+/// The same, for a server that may be less patient.
+pub(super) fn start_with(
+    listeners: Vec<Listening>,
+    server: Server,
+    closing: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     std::thread::Builder::new()
         .name("dns-tcp".to_owned())
-        .spawn(move || {
-            let server = Arc::new(Server::new(shared, limits));
-            runtime.block_on(serve(listeners, server, closing));
-        })
+        .spawn(move || runtime.block_on(serve(listeners, Arc::new(server), closing)))
 }
 
 async fn serve(listeners: Vec<Listening>, server: Arc<Server>, closing: CancellationToken) {
@@ -111,7 +137,7 @@ async fn accept(Listening { listener, tls }: Listening, server: Arc<Server>) {
                     Some(_) => Transport::Tls,
                     None => Transport::Tcp,
                 };
-                let Some(place) = Server::enter(&server, client.ip(), transport) else {
+                let Some(place) = server.enter(client.ip(), transport) else {
                     continue;
                 };
                 tokio::spawn(connection(stream, client, tls.clone(), place));
@@ -125,16 +151,33 @@ async fn accept(Listening { listener, tls }: Listening, server: Arc<Server>) {
 }
 
 async fn connection(stream: TcpStream, client: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
-    let ended = match tls {
-        None => converse(stream, client, &place).await,
-        Some(tls) => match timeout(FIRST_QUERY, tls.accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, client, &place).await,
-            Ok(Err(error)) => Err(error),
-            Err(_) => Ok(()),
-        },
+    let ended = tokio::select! {
+        biased;
+        // Without a word: whoever idled has nothing under way.
+        () = place.lost() => return,
+        ended = serve_one(stream, client, tls, &place) => ended,
     };
     if let Err(error) = ended {
         tracing::trace!(%error, "a DNS connection broke");
+    }
+}
+
+async fn serve_one(
+    stream: TcpStream,
+    client: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    place: &Place,
+) -> io::Result<()> {
+    let Some(tls) = tls else {
+        return converse(stream, client, place).await;
+    };
+    let shaken = {
+        let _waiting = place.wait();
+        timeout(place.server.waits.first_query, tls.accept(stream)).await
+    };
+    match shaken {
+        Ok(stream) => converse(stream?, client, place).await,
+        Err(_) => Ok(()),
     }
 }
 
@@ -146,7 +189,7 @@ async fn converse(
     place: &Place,
 ) -> io::Result<()> {
     let ended = answer_all(&mut stream, client, place).await;
-    match timeout(WRITE_TIMEOUT, stream.shutdown()).await {
+    match timeout(place.server.waits.write, stream.shutdown()).await {
         Ok(closed) => ended.and(closed),
         Err(_) => ended,
     }
@@ -158,11 +201,16 @@ async fn answer_all(
     client: SocketAddr,
     place: &Place,
 ) -> io::Result<()> {
+    let waits = place.server.waits;
     let mut query = Vec::new();
     let mut answer = Vec::new();
-    let mut patience = FIRST_QUERY;
-    while let Ok(read) = timeout(patience, read(stream, &mut query)).await {
-        if !read? {
+    let mut patience = waits.first_query;
+    loop {
+        let read = {
+            let _waiting = place.wait();
+            timeout(patience, read(stream, &mut query)).await
+        };
+        if !read.unwrap_or(Ok(false))? {
             return Ok(());
         }
         let is_answered = place.server.responder().respond(
@@ -182,13 +230,12 @@ async fn answer_all(
             stream.write_all(&answer).await?;
             stream.flush().await
         };
-        match timeout(WRITE_TIMEOUT, written).await {
+        match timeout(waits.write, written).await {
             Ok(written) => written?,
             Err(_) => return Ok(()),
         }
-        patience = TCP_IDLE;
+        patience = waits.idle;
     }
-    Ok(())
 }
 
 /// Reads one query; `false` when there is none.
@@ -207,22 +254,17 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), query: &mut Vec<u8>) -> io:
 }
 
 /// What the connections of one thread share.
-struct Server {
+#[derive(Debug)]
+pub(super) struct Server {
     shared: Arc<Shared>,
     limits: Limits,
+    waits: Waits,
     responder: Mutex<Responder>,
     places: Mutex<Places>,
 }
 
-/// Who has connections, and how many.
-#[derive(Default)]
-struct Places {
-    taken: usize,
-    by_source: HashMap<IpAddr, usize>,
-}
-
 impl Server {
-    fn new(shared: Arc<Shared>, limits: Limits) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, limits: Limits, waits: Waits) -> Self {
         // A connection has shown its address.
         let rule = Rule {
             per_second: 0,
@@ -232,6 +274,7 @@ impl Server {
             responder: Mutex::new(Responder::new(Arc::clone(&shared), rule)),
             shared,
             limits,
+            waits,
             places: Mutex::default(),
         }
     }
@@ -241,58 +284,5 @@ impl Server {
         self.responder
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Finds room for a connection.
-    fn enter(server: &Arc<Self>, ip: IpAddr, transport: Transport) -> Option<Place> {
-        let source = source(ip);
-        let mut places = server.places();
-        let own = places.by_source.get(&source).copied().unwrap_or_default();
-        if places.taken >= server.limits.connections || own >= server.limits.per_source {
-            server.shared.metrics.connections_refused.increment(1);
-            return None;
-        }
-        places.taken += 1;
-        places.by_source.insert(source, own + 1);
-        server.shared.metrics.connections[transport as usize].increment(1);
-        Some(Place {
-            server: Arc::clone(server),
-            source,
-            transport,
-        })
-    }
-}
-
-/// A connection's place among those that may be open.
-struct Place {
-    server: Arc<Server>,
-    source: IpAddr,
-    transport: Transport,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut places = self.server.places();
-        places.taken -= 1;
-        if let Some(own) = places.by_source.get_mut(&self.source) {
-            *own -= 1;
-            if *own == 0 {
-                places.by_source.remove(&self.source);
-            }
-        }
-        drop(places);
-        self.server.shared.metrics.connections[self.transport as usize].decrement(1);
-    }
-}
-
-/// Whoever has an IPv6 address has a /64 of them.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(six) => IpAddr::V6((six.to_bits() >> 64 << 64).into()),
     }
 }

@@ -11,7 +11,11 @@ use arc_swap::ArcSwap;
 use inlet_common::service::systemd::Progress;
 use tokio_util::sync::CancellationToken;
 
-use super::{udp::UdpThread, *};
+use super::{
+    tcp::{Server, Waits, start_with},
+    udp::UdpThread,
+    *,
+};
 use crate::dns::tests::{A, TXT, ask, world};
 
 /// Longest wait for what must come.
@@ -25,8 +29,28 @@ struct Running {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
+/// Longer than a test takes.
+const PATIENT: Waits = Waits {
+    first_query: Duration::from_secs(60),
+    idle: Duration::from_secs(60),
+    write: Duration::from_secs(60),
+};
+
+/// Over before one looks.
+const BRIEF: Duration = Duration::from_millis(50);
+
+const NO_LIMIT: Rule = Rule {
+    per_second: 0,
+    slip: 0,
+};
+
+const FEW: ConnectionLimits = ConnectionLimits {
+    connections: 16,
+    per_source: 16,
+};
+
 impl Running {
-    fn start(rule: Rule, limits: ConnectionLimits) -> Self {
+    fn start(rule: Rule, limits: ConnectionLimits, waits: Waits) -> Self {
         let shared = shared();
         let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let udp = socket.local();
@@ -46,7 +70,12 @@ impl Running {
         }];
         let threads = vec![
             thread.start().unwrap(),
-            start_tcp(listening, shared, limits, closing.clone()).unwrap(),
+            start_with(
+                listening,
+                Server::new(shared, limits, waits),
+                closing.clone(),
+            )
+            .unwrap(),
         ];
         Self {
             udp,
@@ -57,17 +86,7 @@ impl Running {
     }
 
     fn usual() -> Self {
-        let rule = Rule {
-            per_second: 0,
-            slip: 0,
-        };
-        Self::start(
-            rule,
-            ConnectionLimits {
-                connections: 16,
-                per_source: 16,
-            },
-        )
+        Self::start(NO_LIMIT, FEW, PATIENT)
     }
 
     fn connect(&self) -> TcpStream {
@@ -174,16 +193,11 @@ fn queries_of_a_connection_are_pipelined_and_answered_in_order() {
 
 #[test]
 fn connections_are_bounded_by_source() {
-    let server = Running::start(
-        Rule {
-            per_second: 0,
-            slip: 0,
-        },
-        ConnectionLimits {
-            connections: 16,
-            per_source: 2,
-        },
-    );
+    let limits = ConnectionLimits {
+        per_source: 2,
+        ..FEW
+    };
+    let server = Running::start(NO_LIMIT, limits, PATIENT);
     let query = framed(&ask("whip.inlet.example", A).build());
     let mut held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
     for stream in &mut held {
@@ -207,6 +221,71 @@ fn connections_are_bounded_by_source() {
     }
 }
 
+/// Asks on a connection; whether there was an answer.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let query = framed(&ask("whip.inlet.example", A).build());
+    // It may be closed before or while this is written.
+    stream.write_all(&query).is_ok() && read_framed(stream).is_ok()
+}
+
+#[test]
+fn whoever_asks_nothing_at_first_is_gone_with() {
+    let waits = Waits {
+        first_query: BRIEF,
+        ..PATIENT
+    };
+    let server = Running::start(NO_LIMIT, FEW, waits);
+    let mut asking = server.connect();
+    assert!(is_answered(&mut asking));
+    let (mut silent, mut slow) = (server.connect(), server.connect());
+    slow.write_all(&[0]).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert_eq!(slow.read(&mut [0]).unwrap(), 0);
+    // One that has asked has longer to the next query.
+    assert!(is_answered(&mut asking));
+}
+
+#[test]
+fn whoever_asks_no_more_is_gone_with() {
+    let waits = Waits {
+        idle: BRIEF,
+        ..PATIENT
+    };
+    let server = Running::start(NO_LIMIT, FEW, waits);
+    let (mut early, mut late) = (server.connect(), server.connect());
+    assert!(is_answered(&mut early));
+    assert_eq!(early.read(&mut [0]).unwrap(), 0);
+    // Who has not asked yet has longer.
+    assert!(is_answered(&mut late));
+}
+
+/// RFC 7766 §6.2.3: nobody holds all places by saying nothing.
+#[test]
+fn the_longest_idle_makes_room() {
+    let limits = ConnectionLimits {
+        connections: 3,
+        ..FEW
+    };
+    let server = Running::start(NO_LIMIT, limits, PATIENT);
+    let mut held: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    for stream in &mut held {
+        assert!(is_answered(stream));
+    }
+    // The first has asked last; the second idles longest, then the third.
+    assert!(is_answered(&mut held[0]));
+    for idle in [1, 2] {
+        let mut next = server.connect();
+        assert!(is_answered(&mut next), "{idle} keeps its place");
+        assert_eq!(held[idle].read(&mut [0]).unwrap_or(0), 0, "{idle} is open");
+        held.push(next);
+    }
+    assert!(is_answered(&mut held[0]));
+    let [_, _, _, third, fourth] = &mut held[..] else {
+        panic!("five connections")
+    };
+    assert!(is_answered(third) && is_answered(fourth));
+}
+
 #[test]
 fn a_query_that_is_too_long_ends_its_connection() {
     let server = Running::usual();
@@ -217,16 +296,11 @@ fn a_query_that_is_too_long_ends_its_connection() {
 
 #[test]
 fn a_flood_is_cut_and_dropped_and_a_cookie_gets_through() {
-    let server = Running::start(
-        Rule {
-            per_second: 1,
-            slip: 2,
-        },
-        ConnectionLimits {
-            connections: 16,
-            per_source: 16,
-        },
-    );
+    let rule = Rule {
+        per_second: 1,
+        slip: 2,
+    };
+    let server = Running::start(rule, FEW, PATIENT);
     let client = client(&server);
     let query = ask("whip.inlet.example", A).option(10, &[6; 8]).build();
     let mut buffer = [0; 2048];

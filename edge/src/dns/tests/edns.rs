@@ -63,6 +63,28 @@ fn versions_to_come_are_refused_with_ours() {
     }
 }
 
+/// RFC 6891 §6.1.3: what a version to come has to say is not known here, and no fault.
+#[test]
+fn options_of_versions_to_come_are_not_read() {
+    let unreadable = [
+        ask("whip.inlet.example", A).option(COOKIE, &[1; 3]),
+        ask("whip.inlet.example", A).option(SUBNET, &[0, 9, 1]),
+    ];
+    for mut query in unreadable {
+        assert_eq!(Client::new().ask(&query).rcode(), 1);
+        query.edns.as_mut().unwrap().version = 1;
+        assert_eq!(Client::new().ask(&query).rcode(), 16);
+    }
+    // No options at all, but two bytes.
+    let mut query = ask("whip.inlet.example", A).edns();
+    query.edns.as_mut().unwrap().version = 1;
+    let mut message = query.build();
+    let length = message.len() - 1;
+    message[length] = 2;
+    message.extend_from_slice(&[0, 9]);
+    assert_eq!(Client::new().send(&message).unwrap().rcode(), 16);
+}
+
 /// RFC 6891 §6.2.3: values under 512 count as 512. And ours never grows over 1232.
 #[test]
 fn payloads_have_a_floor_and_a_ceiling() {

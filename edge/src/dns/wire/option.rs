@@ -105,7 +105,8 @@ pub struct Cookie<'a> {
 
 impl<'a> Edns<'a> {
     /// Reads the data of OPT; `None` when an option cannot be read, or one that
-    /// says who the client is comes twice.
+    /// says who the client is comes twice. Of a version to come nothing is read: its
+    /// options may mean anything (RFC 6891 §6.1.3).
     pub(super) fn read(payload: u16, version: u8, flags: u16, data: &'a [u8]) -> Option<Self> {
         let mut edns = Self {
             payload,
@@ -113,6 +114,9 @@ impl<'a> Edns<'a> {
             is_dnssec_ok: flags & DNSSEC_OK != 0,
             ..Self::default()
         };
+        if version != 0 {
+            return Some(edns);
+        }
         let mut cursor = Cursor::new(data, 0);
         for _ in 0..MAX_OPTIONS {
             if cursor.is_at_end() {
