@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use inlet_edge::probe::{Canary, Credentials, Error, Findings, Kind, TIMEOUT, Target};
+use inlet_edge::probe::{Canary, Credentials, Error, Findings, Kind, Patience, Target};
 use reqwest::Method;
 use tests::{
     rig::{
@@ -33,7 +33,7 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The limit of a run here: machines that run tests are busy.
-const LIMIT: Duration = TIMEOUT.saturating_mul(4);
+const LIMIT: Patience = Patience::USUAL.times(4);
 const ALLOCATIONS: &str = "inlet_edge_turn_allocations";
 const CONNECTIONS: &str = "inlet_edge_turn_connections";
 

@@ -1,4 +1,4 @@
-//! One run: every kind that a target offers, at once, and no longer than the limit.
+//! One run: every kind that a target offers, at once, and no longer than its patience.
 //!
 //! There is no task of its own in it: dropping the future of a run closes all that it
 //! has opened.
@@ -17,28 +17,25 @@ use std::{
 use futures_util::future::join_all;
 use inlet_common::clock;
 use rand::{SeedableRng as _, rngs::StdRng};
-use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use super::{
     Credentials, Error, Findings, NoRoots, Target, Told, dial,
     drive::Drive,
     link::{Datagrams, Frames, Link},
+    patience::{Budget, Patience},
     stun::Binding,
     target::Credential,
     tls,
-    turn::{Exchange, FAREWELL},
+    turn::Exchange,
     whip::Visit,
 };
 use crate::fleet::ask::Secrets;
 
-/// How long a run takes at most: six round trips of 250 ms, and a goodbye.
-pub const TIMEOUT: Duration = Duration::from_millis(1_800);
-
 /// Probes targets.
 #[derive(Clone)]
 pub struct Canary {
-    timeout: Duration,
+    patience: Patience,
     /// Stands in usernames: `probe-` and something of its own, or all points of presence
     /// that probe within a second would share the quota of one user.
     id: String,
@@ -47,32 +44,22 @@ pub struct Canary {
     secrets: Option<Arc<Secrets>>,
 }
 
-/// When a run is to end.
-#[derive(Clone, Copy)]
-struct Limits {
-    begun: Instant,
-    /// Verdicts are there by then.
-    verdict: Instant,
-    /// Nothing is there any more by then.
-    end: Instant,
-}
-
 impl Canary {
     /// Believes certificates of the authorities in `ca` (PEM), or without it of those
-    /// that this machine trusts. No run takes longer than `timeout`, see [`TIMEOUT`];
-    /// its last 300 ms are for goodbyes.
+    /// that this machine trusts. A run waits as long as `patience` says, and a second at
+    /// most for goodbyes.
     ///
     /// # Errors
     ///
     /// When nobody is left to be trusted.
-    pub fn new(ca: Option<&Path>, timeout: Duration) -> Result<Self, NoRoots> {
+    pub fn new(ca: Option<&Path>, patience: Patience) -> Result<Self, NoRoots> {
         // By TLS, browsers say nothing of TURN (RFC 7443), so a port that is shared with
         // HTTPS has to tell by the first byte; a probe does as they do.
         let turns = tls::client(ca)?;
         let mut https = turns.clone();
         https.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            timeout,
+            patience,
             id: format!("probe-{}", hex::encode(rand::random::<[u8; 4]>())),
             https: Arc::new(https).into(),
             turns: Arc::new(turns).into(),
@@ -102,16 +89,11 @@ impl Canary {
     async fn probe(&self, ip: IpAddr, target: &Target, credentials: &Credentials) -> Findings {
         let begun = clock::now();
         let credential = credentials.at(clock::utc(), &self.id);
-        let end = begun + self.timeout;
         let probe = Probe {
             canary: self,
             target,
             credential: credential.as_ref(),
-            limits: Limits {
-                begun,
-                verdict: begun + self.timeout.saturating_sub(FAREWELL),
-                end,
-            },
+            begun,
         };
         let ((whip, report), stun, turn_udp, turn_tcp, turn_tls) = tokio::join!(
             probe.whip(ip),
@@ -134,7 +116,7 @@ impl Canary {
 impl std::fmt::Debug for Canary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Canary")
-            .field("timeout", &self.timeout)
+            .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
 }
@@ -155,7 +137,7 @@ struct Probe<'a> {
     canary: &'a Canary,
     target: &'a Target,
     credential: Option<&'a Credential>,
-    limits: Limits,
+    begun: Instant,
 }
 
 impl Probe<'_> {
@@ -169,17 +151,18 @@ impl Probe<'_> {
             return (None, None);
         };
         let server = SocketAddr::new(ip, endpoint.port());
-        let visit = Visit::open(server, endpoint, &self.canary.https);
-        let mut visit = match self.in_time(visit).await {
+        let mut budget = self.budget();
+        let visit = Visit::open(server, endpoint, &self.canary.https, &mut budget).await;
+        let mut visit = match visit {
             Ok(visit) => visit,
             Err(error) => return (Some(Err(error)), None),
         };
-        let found = self.in_time(visit.options()).await;
-        let took = clock::now().saturating_duration_since(self.limits.begun);
+        let found = budget.step(visit.options()).await;
+        let took = clock::now().saturating_duration_since(self.begun);
         let told = match &self.canary.secrets {
             Some(secrets) => {
                 let asked = visit.report(secrets, &self.target.pop);
-                Some(self.in_time(asked).await)
+                Some(budget.step(asked).await)
             }
             None => None,
         };
@@ -188,48 +171,57 @@ impl Probe<'_> {
 
     async fn stun(&self, server: SocketAddr) -> Result<Duration, Error> {
         let link = Datagrams::open(server).await?;
+        let budget = self.budget();
         let now = clock::now();
-        let timeout = self.limits.verdict.saturating_duration_since(now);
+        let timeout = budget.deadline().saturating_duration_since(now);
         let engine = Binding::new(now, timeout, &mut rng());
-        let Limits { begun, end, .. } = self.limits;
-        Drive::new(engine, vec![link], begun).run(end).await
+        let drive = Drive::new(engine, vec![link], self.begun);
+        drive.run(budget.end()).await
     }
 
     async fn turn_udp(&self, server: SocketAddr) -> Result<Duration, Error> {
         let opened = async { tokio::try_join!(Datagrams::open(server), Datagrams::open(server)) };
-        let (first, second) = self.in_time(opened).await?;
-        self.exchange(vec![first, second], false).await
+        let (first, second) = opened.await?;
+        self.exchange(vec![first, second], false, self.budget())
+            .await
     }
 
     async fn turn_tcp(&self, server: SocketAddr) -> Result<Duration, Error> {
-        let opened = async { tokio::try_join!(dial::tcp(server), dial::tcp(server)) };
-        let (first, second) = self.in_time(opened).await?;
+        let (mut one, mut other) = (self.budget(), self.budget());
+        let opened =
+            async { tokio::try_join!(dial::tcp(server, &mut one), dial::tcp(server, &mut other)) };
+        let (first, second) = opened.await?;
         let links = vec![Frames::new(first), Frames::new(second)];
-        self.exchange(links, true).await
+        self.exchange(links, true, one.joined(other)).await
     }
 
     async fn turn_tls(&self, server: SocketAddr) -> Result<Duration, Error> {
-        let dial = || dial::tls(server, &self.target.host, &self.canary.turns);
-        let opened = async { tokio::try_join!(dial(), dial()) };
-        let (first, second) = self.in_time(opened).await?;
+        let (mut one, mut other) = (self.budget(), self.budget());
+        let dial = async |budget: &mut Budget| {
+            let (host, connector) = (&self.target.host, &self.canary.turns);
+            dial::tls(server, host, connector, budget).await
+        };
+        let opened = async { tokio::try_join!(dial(&mut one), dial(&mut other)) };
+        let (first, second) = opened.await?;
         let links = vec![Frames::new(first), Frames::new(second)];
-        self.exchange(links, true).await
+        self.exchange(links, true, one.joined(other)).await
     }
 
-    async fn exchange<L: Link>(&self, links: Vec<L>, is_reliable: bool) -> Result<Duration, Error> {
-        let Limits {
-            begun,
-            verdict,
-            end,
-        } = self.limits;
+    async fn exchange<L: Link>(
+        &self,
+        links: Vec<L>,
+        is_reliable: bool,
+        budget: Budget,
+    ) -> Result<Duration, Error> {
         let now = clock::now();
-        let engine = Exchange::new(now, verdict, is_reliable, self.credential, rng());
-        Drive::new(engine, links, begun).run(end).await
+        let engine = Exchange::new(now, budget, is_reliable, self.credential, rng());
+        let drive = Drive::new(engine, links, self.begun);
+        drive.run(budget.end()).await
     }
 
-    async fn in_time<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let done = timeout_at(self.limits.verdict.into(), step).await;
-        done.unwrap_or(Err(Error::Timeout))
+    /// What a kind may take, from the begin of the run.
+    fn budget(&self) -> Budget {
+        Budget::new(self.begun, self.canary.patience)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 use crate::turn::wire::ErrorCode;
 
 /// Why a probe has failed; a closed set, for metrics.
@@ -10,7 +12,8 @@ pub enum Error {
     /// No answer in time, or none that could be believed.
     #[error("no answer in time")]
     Timeout,
-    /// There is no way there from here: no route, or no address of this family.
+    /// There is no way there from here: no route, no address of this family, or this
+    /// machine has no descriptor, no memory or no leave for a socket.
     #[error("there is no way there from here")]
     Unreachable,
     /// A router or a firewall on the way, or the target's own, says that nothing gets there.
@@ -157,6 +160,9 @@ impl Error {
     /// that "unreachable" comes from farther away.
     pub(super) fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
+        if is_of_this_machine(error) {
+            return Self::Unreachable;
+        }
         match error.kind() {
             Kind::ConnectionRefused => Self::Refused,
             Kind::TimedOut => Self::Timeout,
@@ -173,9 +179,20 @@ impl Error {
             Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
                 Self::Certificate
             }
+            _ if is_of_this_machine(error) => Self::Unreachable,
             _ => Self::Tls,
         }
     }
+}
+
+/// Whether this machine has not let a message out, or has no socket for it: descriptors,
+/// buffers and memory run out here, and EPERM is a packet filter of our own.
+fn is_of_this_machine(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::EPERM)
+    )
 }
 
 #[cfg(test)]
@@ -202,6 +219,26 @@ mod tests {
         for kind in [io::ErrorKind::AddrNotAvailable, io::ErrorKind::NetworkDown] {
             assert!(Error::of_io(&kind.into()).is_local(), "{kind}");
         }
+    }
+
+    /// Whoever has no descriptor left must not take the whole fleet out.
+    #[test]
+    fn what_this_machine_lacks_counts_against_nobody() {
+        let lacks = [
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::ENOBUFS,
+            Errno::ENOMEM,
+            Errno::EPERM,
+        ];
+        for errno in lacks {
+            let error = || io::Error::from_raw_os_error(errno as i32);
+            assert!(Error::of_io(&error()).is_local(), "{errno}");
+            assert!(Error::of_tls(&error()).is_local(), "{errno}");
+        }
+        let reset = io::Error::from_raw_os_error(Errno::ECONNRESET as i32);
+        assert_eq!(Error::of_io(&reset), Error::Closed);
+        assert_eq!(Error::of_tls(&reset), Error::Tls);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!  rounds    every target again and again         a task for each target
 //!    ▼
-//!  canary    one run: every kind at once          no longer than its limit; no task
+//!  canary    one run: every kind at once          no longer than `patience`; no task
 //!    ▼
 //!  whip      TCP, TLS, OPTIONS of an endpoint     asks nobody for anything
 //!            and how it does, by the fleet's secret
@@ -28,6 +28,7 @@ mod error;
 mod findings;
 mod link;
 mod metrics;
+mod patience;
 pub mod rounds;
 mod stun;
 mod target;
@@ -36,9 +37,10 @@ mod transaction;
 mod turn;
 pub mod whip;
 
-pub use canary::{Canary, TIMEOUT};
+pub use canary::Canary;
 pub use error::Error;
 pub use findings::{Findings, Kind, Told};
 pub use metrics::Metrics;
+pub use patience::Patience;
 pub use target::{Credentials, Target};
 pub use tls::NoRoots;

@@ -93,7 +93,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::probe::{Error, TIMEOUT};
+    use crate::probe::{Error, Patience};
 
     fn target(pop: &str, stun: u16) -> Target {
         Target {
@@ -108,11 +108,11 @@ mod tests {
         }
     }
 
-    fn canary(timeout: Duration) -> Canary {
+    fn canary() -> Canary {
         let made = rcgen::generate_simple_self_signed(["edge.test".to_owned()]).unwrap();
         let path = std::env::temp_dir().join(format!("inlet-rounds-{}", std::process::id()));
         std::fs::write(&path, made.cert.pem()).unwrap();
-        let canary = Canary::new(Some(&path), timeout).unwrap();
+        let canary = Canary::new(Some(&path), Patience::USUAL).unwrap();
         std::fs::remove_file(&path).unwrap();
         canary
     }
@@ -125,7 +125,7 @@ mod tests {
         let targets = vec![target("slow", port(&silent)), target("gone", port(&closed))];
         drop(closed);
         let rounds = Rounds {
-            canary: canary(TIMEOUT),
+            canary: canary(),
             targets,
             credentials: Credentials::None,
             interval: Duration::from_millis(20),

@@ -1,8 +1,8 @@
 //! A request that waits for its answer, and when it is sent again (RFC 8489 §6.2.1).
 //!
 //! deviates: RFC 8489 §6.2.1 begins with an RTO of 500 ms or more. A probe sends a few
-//! small messages in two seconds whatever becomes of them, and has to tell within
-//! those; so it begins with less, and goes on with what it measures (RFC 6298 §2). It
+//! small messages in some seconds whatever becomes of them, and has to tell soon where
+//! nobody is; so it begins with less, and goes on with what it measures (RFC 6298 §2). It
 //! does not count its retransmissions either: its end comes long before the seventh.
 
 use std::time::{Duration, Instant};
@@ -15,8 +15,9 @@ const FIRST_RTO: Duration = Duration::from_millis(300);
 /// Least RTO: what a busy machine may take to answer.
 const MIN_RTO: Duration = Duration::from_millis(100);
 
-/// Greatest RTO at the start of a transaction.
-const MAX_RTO: Duration = Duration::from_millis(500);
+/// Greatest RTO at the start of a transaction: twice the longest round trip that there
+/// should be, so that nothing is sent twice that was not lost.
+const MAX_RTO: Duration = Duration::from_millis(1_000);
 
 /// How soon a request to one server is sent again.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +44,19 @@ impl Pace {
         self.rto
     }
 
-    /// Learns from an answer: SRTT + 4 · RTTVAR of a first measurement is three times
-    /// the round trip (RFC 6298 §2.2).
-    pub(super) fn learn(&mut self, round_trip: Duration) {
+    /// Learns from the answer to a request, which has come at `now`: SRTT + 4 · RTTVAR of
+    /// a first measurement is three times the round trip (RFC 6298 §2.2). Where it may be
+    /// to a repeated one, that was too early perhaps, and the next waits as long as it did
+    /// (RFC 6298 §5.5, Karn's algorithm): or on a long way none would ever be measured.
+    pub(super) fn learn_from(&mut self, request: &Transaction, now: Instant) {
+        match (request.round_trip(now), request.again) {
+            (Some(round_trip), _) => self.learn(round_trip),
+            (None, Some((_, interval))) => self.rto = interval.min(MAX_RTO),
+            (None, None) => {}
+        }
+    }
+
+    fn learn(&mut self, round_trip: Duration) {
         self.rto = round_trip.saturating_mul(3).clamp(MIN_RTO, MAX_RTO);
     }
 }
@@ -90,7 +101,7 @@ impl Transaction {
 
     /// How long an answer took that has come now. Unknown after a retransmission: it
     /// may be to either (Karn's algorithm, RFC 6298 §3).
-    pub(super) fn round_trip(&self, now: Instant) -> Option<Duration> {
+    fn round_trip(&self, now: Instant) -> Option<Duration> {
         (!self.is_repeated).then(|| now.saturating_duration_since(self.begun))
     }
 
@@ -145,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_measured_sets_the_pace_within_bounds() {
         let mut pace = Pace::new(false);
-        for (round_trip, rto) in [(1, 100), (80, 240), (900, 500)] {
+        for (round_trip, rto) in [(1, 100), (80, 240), (900, 1_000)] {
             pace.learn(Duration::from_millis(round_trip));
             assert_eq!(pace.rto().as_millis(), rto);
         }
@@ -160,5 +171,9 @@ mod tests {
         let at = transaction.next_timeout().unwrap();
         assert!(transaction.handle_timeout(at).is_some());
         assert_eq!(transaction.round_trip(at), None);
+        // And the next one is as patient as this one has become.
+        let mut pace = Pace::new(false);
+        pace.learn_from(&transaction, at);
+        assert_eq!(pace.rto(), 2 * FIRST_RTO);
     }
 }

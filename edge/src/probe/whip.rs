@@ -17,7 +17,7 @@ use inlet_common::clock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{Error, Told, dial};
+use super::{Error, Told, dial, patience::Budget};
 use crate::fleet::ask::{self, Secrets};
 
 /// The endpoint of a stream that there never is.
@@ -102,13 +102,14 @@ impl<'e> Visit<'e> {
         server: SocketAddr,
         endpoint: &'e Endpoint,
         connector: &TlsConnector,
+        budget: &mut Budget,
     ) -> Result<Self, Error> {
         match endpoint.is_https {
             true => {
-                let stream = dial::tls(server, &endpoint.host, connector).await?;
+                let stream = dial::tls(server, &endpoint.host, connector, budget).await?;
                 Self::shake(stream, endpoint).await
             }
-            false => Self::shake(dial::tcp(server).await?, endpoint).await,
+            false => Self::shake(dial::tcp(server, budget).await?, endpoint).await,
         }
     }
 
@@ -216,9 +217,13 @@ async fn drive<T>(
 }
 
 fn of_http(error: &hyper::Error) -> Error {
-    match error.is_parse() || error.is_parse_too_large() {
-        true => Error::Protocol,
-        false => Error::Closed,
+    if error.is_parse() || error.is_parse_too_large() {
+        return Error::Protocol;
+    }
+    let source = std::error::Error::source(error);
+    match source.and_then(|source| source.downcast_ref::<std::io::Error>()) {
+        Some(error) if Error::of_io(error).is_local() => Error::Unreachable,
+        _ => Error::Closed,
     }
 }
 

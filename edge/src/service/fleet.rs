@@ -30,7 +30,7 @@ use crate::{
         steer::{Board, Standing},
     },
     fleet::ask::Secrets,
-    probe::{self, Canary, Credentials, NoRoots},
+    probe::{Canary, Credentials, NoRoots, Patience},
     whip::{
         pass::Passes,
         steer::{Asked, Elsewhere},
@@ -370,7 +370,7 @@ pub(super) fn prober(
     let Some(fleet) = fleet else {
         return Ok(None);
     };
-    let canary = Canary::new(fleet.ca.as_deref(), probe::TIMEOUT)?;
+    let canary = Canary::new(fleet.ca.as_deref(), Patience::USUAL)?;
     let canary = canary.asking(secrets);
     let secret = fleet.turn_secret_file.as_deref().map(keyring::first_line);
     let credentials = match secret.transpose()? {

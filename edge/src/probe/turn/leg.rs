@@ -78,6 +78,8 @@ pub(super) struct Leg {
     credential: Option<Credential>,
     session: Option<Session>,
     stage: Stage,
+    /// Answers that have brought it on.
+    steps: u32,
     waiting: Option<(Step, Transaction)>,
     /// The family of the relayed address, where the default is not served.
     family: Option<Family>,
@@ -110,6 +112,7 @@ impl Leg {
             credential,
             session: None,
             stage: Stage::Begun,
+            steps: 0,
             waiting: None,
             family: None,
             may_hold: false,
@@ -153,6 +156,10 @@ impl Leg {
 
     pub(super) const fn payload(&self) -> [u8; PAYLOAD] {
         self.payload
+    }
+
+    pub(super) const fn steps(&self) -> u32 {
+        self.steps
     }
 
     pub(super) const fn rto(&self) -> Duration {
@@ -216,10 +223,8 @@ impl Leg {
         }
         match &self.waiting {
             Some((step, transaction)) if transaction.is_answered_by(&message) => {
-                let (step, round_trip) = (*step, transaction.round_trip(now));
-                if let Some(round_trip) = round_trip {
-                    self.pace.learn(round_trip);
-                }
+                let step = *step;
+                self.pace.learn_from(transaction, now);
                 self.answered(now, step, &message, rng)
             }
             _ => Ok(()),
@@ -265,6 +270,7 @@ impl Leg {
         if !self.is_believed(answer, code) {
             return self.violated();
         }
+        self.steps += 1;
         if let Some(code) = code {
             return self.refused(now, step, code, answer, rng);
         }

@@ -19,9 +19,9 @@
 mod leg;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 
@@ -29,11 +29,9 @@ use self::leg::{Leg, Role};
 use super::{
     Error,
     engine::{Engine, Output, Side},
+    patience::{Budget, FAREWELL, LONGEST_FAREWELL},
     target::Credential,
 };
-
-/// How long an exchange waits for answers to its goodbye.
-pub(super) const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Both clients of a probe.
 #[derive(Debug)]
@@ -41,8 +39,12 @@ pub(super) struct Exchange {
     first: Leg,
     second: Leg,
     rng: StdRng,
-    /// When it must have come to a verdict, and later, when it goes without a goodbye.
-    deadline: Instant,
+    /// When the steps under way must be done.
+    budget: Budget,
+    /// How many are, of both.
+    steps: u32,
+    /// When it goes without a goodbye, once there is a verdict.
+    farewell: Option<Instant>,
     /// When data are sent again, once they may be.
     again: Option<Instant>,
     verdict: Verdict,
@@ -58,11 +60,12 @@ enum Verdict {
 }
 
 impl Exchange {
-    /// Begins at `now`, when both clients are connected, and has its verdict by
-    /// `deadline`. Without a credential it is content with a server that asks for one.
+    /// Begins at `now`, when both clients are connected, and takes no longer than
+    /// `budget` has left. Without a credential it is content with a server that asks for
+    /// one.
     pub(super) fn new(
         now: Instant,
-        deadline: Instant,
+        budget: Budget,
         is_reliable: bool,
         credential: Option<&Credential>,
         mut rng: StdRng,
@@ -72,7 +75,9 @@ impl Exchange {
             first: leg(Role::Permission),
             second: leg(Role::Channel),
             rng,
-            deadline,
+            budget,
+            steps: 0,
+            farewell: None,
             again: None,
             verdict: Verdict::Open,
             is_over: false,
@@ -87,6 +92,11 @@ impl Exchange {
         if self.verdict != Verdict::Open {
             self.is_over |= first.has_left() && second.has_left();
             return;
+        }
+        let steps = first.steps() + second.steps();
+        if steps > self.steps {
+            self.steps = steps;
+            self.budget.advance(now);
         }
         if first.is_challenged() && second.is_challenged() {
             return self.conclude(now, Ok(()));
@@ -114,7 +124,8 @@ impl Exchange {
 
     fn conclude(&mut self, now: Instant, verdict: Result<(), Error>) {
         self.verdict = Verdict::Found(verdict);
-        self.deadline = now + FAREWELL;
+        let farewell = self.first.rto().clamp(FAREWELL, LONGEST_FAREWELL);
+        self.farewell = Some(now + farewell);
         self.again = None;
         self.first.leave(now, &mut self.rng);
         self.second.leave(now, &mut self.rng);
@@ -132,10 +143,14 @@ impl Exchange {
         }
     }
 
+    fn deadline(&self) -> Instant {
+        self.farewell.unwrap_or_else(|| self.budget.deadline())
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         let legs = [&self.first, &self.second];
         let again = legs.into_iter().filter_map(Leg::next_timeout);
-        let again = again.chain(self.again).chain([self.deadline]).min();
+        let again = again.chain(self.again).chain([self.deadline()]).min();
         again.filter(|_| !self.is_over)
     }
 }
@@ -154,7 +169,7 @@ impl Engine for Exchange {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if now >= self.deadline {
+        if now >= self.deadline() {
             match self.verdict {
                 Verdict::Open => self.conclude(now, Err(self.why_late())),
                 Verdict::Found(_) | Verdict::Told => self.is_over = true,

@@ -1,12 +1,15 @@
 //! The exchange against a server that is made of the same codec, in virtual time.
 
 mod rig;
-mod server;
+pub(in crate::probe) mod server;
 
 use std::time::Duration;
 
-use super::{super::Error, FAREWELL};
-use crate::turn::wire::{ErrorCode, Method};
+use super::{super::Error, FAREWELL, LONGEST_FAREWELL};
+use crate::{
+    probe::Patience,
+    turn::wire::{ErrorCode, Method},
+};
 use rig::{DEADLINE, Rig};
 use server::{Manners, Relaying};
 
@@ -56,6 +59,51 @@ fn a_connection_repeats_nothing_however_slow_it_is() {
     let requests = first.iter().filter(|method| **method != Method::Send);
     assert_eq!((requests.count(), second.len()), (4, 4));
     assert!(server.is_empty());
+}
+
+/// Twice as far as the Earth lets anybody be, with one packet that TCP sends again.
+#[test]
+fn a_long_way_and_a_lost_packet_are_waited_for() {
+    for delay in [250, 300] {
+        for (number, by_stream) in [(3, false), (3, true), (9, false), (9, true)] {
+            let mut rig = Rig::new(Manners::default()).with(Patience::USUAL);
+            rig.delay = Duration::from_millis(delay);
+            if by_stream {
+                rig = rig.by_stream();
+                rig.late = Some((number, rig.delay * 6));
+            } else {
+                rig.lose = Some(number);
+            }
+            let ((verdict, took), server) = rig.run();
+            assert_eq!(verdict, Ok(()), "{delay} {number} {by_stream}");
+            assert!(took >= 8 * Duration::from_millis(delay), "{took:?}");
+            assert!(server.is_empty(), "the goodbye is heard");
+        }
+    }
+}
+
+/// A long way is measured, and little is sent twice.
+#[test]
+fn a_long_way_is_not_flooded() {
+    let mut rig = Rig::new(Manners::default()).with(Patience::USUAL);
+    rig.delay = Duration::from_millis(250);
+    let (_, server) = rig.run();
+    // The first request goes out again, before anything is known of the way.
+    for methods in server.methods() {
+        let allocates = methods.iter().filter(|it| **it == Method::Allocate);
+        assert!(allocates.count() <= 3, "{methods:?}");
+        assert!(methods.len() <= 7, "{methods:?}");
+    }
+}
+
+/// Whoever is near has no more time to say nothing.
+#[test]
+fn one_near_that_falls_silent_is_given_no_longer() {
+    let mut rig = Rig::new(Manners::default()).with(Patience::USUAL);
+    rig.server.manners.is_deaf_to = Some(Method::ChannelBind);
+    let ((verdict, took), _) = rig.run();
+    assert_eq!(verdict, Err(Error::Timeout));
+    assert!(took < Duration::from_millis(1_800), "{took:?}");
 }
 
 #[test]
@@ -240,7 +288,7 @@ fn whatever_comes_it_ends_in_time() {
         if seed % 2 == 0 {
             rig = rig.by_stream();
         }
-        let limit = DEADLINE + FAREWELL;
+        let limit = DEADLINE + LONGEST_FAREWELL;
         let (over, _) = rig.run_to_its_end();
         assert!(over <= limit, "seed {seed}: {over:?}");
     }

@@ -8,8 +8,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::{
     super::{
         super::{
-            Credentials, Error,
+            Credentials, Error, Patience,
             engine::{Engine as _, Output, Side},
+            patience::Budget,
         },
         Exchange,
     },
@@ -23,10 +24,14 @@ pub(super) struct Rig {
     pub(super) server: Server,
     /// Which message on the wire is lost, counted from 0.
     pub(super) lose: Option<usize>,
+    /// Which message is late, as one that a stream has lost and sends again, and by how
+    /// much.
+    pub(super) late: Option<(usize, Duration)>,
     /// With this seed, every third message to us has a few wrong bytes.
     pub(super) damage: Option<u64>,
     /// From one end of the wire to the other.
     pub(super) delay: Duration,
+    patience: Patience,
     is_reliable: bool,
     credentials: Credentials,
     exchange: Option<Exchange>,
@@ -50,8 +55,14 @@ impl Rig {
         Self {
             server: Server::new(manners),
             lose: None,
+            late: None,
             damage: None,
             delay: Duration::from_millis(20),
+            patience: Patience {
+                first: DEADLINE,
+                step: DEADLINE,
+                whole: DEADLINE,
+            },
             is_reliable: false,
             credentials: Credentials::Secret(SECRET.to_owned()),
             exchange: None,
@@ -65,6 +76,11 @@ impl Rig {
 
     pub(super) fn by_stream(mut self) -> Self {
         self.is_reliable = true;
+        self
+    }
+
+    pub(super) fn with(mut self, patience: Patience) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -102,9 +118,10 @@ impl Rig {
     fn exchange(&mut self) -> &mut Exchange {
         let credential = self.credentials.at(UtcTime::from_unix_micros(0), "probe");
         let (now, is_reliable) = (self.now, self.is_reliable);
+        let budget = Budget::new(now, self.patience);
         self.exchange.get_or_insert_with(|| {
             let rng = StdRng::seed_from_u64(7);
-            Exchange::new(now, now + DEADLINE, is_reliable, credential.as_ref(), rng)
+            Exchange::new(now, budget, is_reliable, credential.as_ref(), rng)
         })
     }
 
@@ -160,8 +177,9 @@ impl Rig {
         if let Some(seed) = self.damage.filter(|_| !is_to_server) {
             damage(&mut message, seed + 1_000 * self.carried as u64);
         }
+        let late = self.late.filter(|(number, _)| *number == self.carried - 1);
         self.wire.push(Travelling {
-            arrives: self.now + self.delay,
+            arrives: self.now + self.delay + late.map_or(Duration::ZERO, |(_, by)| by),
             is_to_server,
             side,
             message,

@@ -13,12 +13,12 @@ use crate::turn::{
     },
 };
 
-pub(super) const SECRET: &str = "a secret of the fleet";
+pub(in crate::probe) const SECRET: &str = "a secret of the fleet";
 const REALM: &str = "inlet.test";
 
 /// What becomes of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relaying {
+pub(in crate::probe) enum Relaying {
     Right,
     Nothing,
     /// From the first client to the second alone.
@@ -31,24 +31,24 @@ pub(super) enum Relaying {
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
-pub(super) struct Manners {
-    pub(super) is_silent: bool,
-    pub(super) is_deaf_to: Option<Method>,
+pub(in crate::probe) struct Manners {
+    pub(in crate::probe) is_silent: bool,
+    pub(in crate::probe) is_deaf_to: Option<Method>,
     /// Which signed requests, counted from 0, are told that their nonce is stale.
-    pub(super) stale: Vec<usize>,
+    pub(in crate::probe) stale: Vec<usize>,
     /// Signed requests that are refused.
-    pub(super) refuses: Option<(Method, ErrorCode)>,
-    pub(super) relaying: Relaying,
-    pub(super) is_unsigned: bool,
+    pub(in crate::probe) refuses: Option<(Method, ErrorCode)>,
+    pub(in crate::probe) relaying: Relaying,
+    pub(in crate::probe) is_unsigned: bool,
     /// Signs with a key of its own.
-    pub(super) is_forged: bool,
+    pub(in crate::probe) is_forged: bool,
     /// Sends junk in front of each message.
-    pub(super) is_noisy: bool,
-    pub(super) has_realm: bool,
+    pub(in crate::probe) is_noisy: bool,
+    pub(in crate::probe) has_realm: bool,
     /// Asks nobody for a credential.
-    pub(super) is_open: bool,
+    pub(in crate::probe) is_open: bool,
     /// Relayed addresses are of IPv6 alone.
-    pub(super) is_ipv6: bool,
+    pub(in crate::probe) is_ipv6: bool,
 }
 
 impl Default for Manners {
@@ -77,8 +77,8 @@ struct Client {
     channel: Option<ChannelNumber>,
 }
 
-pub(super) struct Server {
-    pub(super) manners: Manners,
+pub(in crate::probe) struct Server {
+    pub(in crate::probe) manners: Manners,
     credentials: Credentials,
     clients: BTreeMap<Side, Client>,
     log: Vec<(Side, Method)>,
@@ -86,7 +86,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(manners: Manners) -> Self {
+    pub(in crate::probe) fn new(manners: Manners) -> Self {
         Self {
             manners,
             credentials: Credentials::new(REALM, vec![SECRET.to_owned()], []),
@@ -97,12 +97,12 @@ impl Server {
     }
 
     /// Whether no client has an allocation.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::probe) fn is_empty(&self) -> bool {
         self.clients.values().all(|client| client.relayed.is_none())
     }
 
     /// What each client has sent, as far as it arrived.
-    pub(super) fn methods(&self) -> [Vec<Method>; 2] {
+    pub(in crate::probe) fn methods(&self) -> [Vec<Method>; 2] {
         [Side::First, Side::Second].map(|side| {
             let log = self.log.iter().filter(|(from, _)| *from == side);
             log.map(|(_, method)| *method).collect()
@@ -110,7 +110,7 @@ impl Server {
     }
 
     /// Takes a message; what it sends, and to whom.
-    pub(super) fn handle(&mut self, from: Side, bytes: &[u8]) -> Vec<(Side, Vec<u8>)> {
+    pub(in crate::probe) fn handle(&mut self, from: Side, bytes: &[u8]) -> Vec<(Side, Vec<u8>)> {
         if self.manners.is_silent {
             return Vec::new();
         }
