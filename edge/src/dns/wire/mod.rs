@@ -19,6 +19,8 @@ mod cursor;
 mod encode;
 mod name;
 mod option;
+#[cfg(test)]
+mod oracle;
 mod query;
 mod record;
 #[cfg(test)]

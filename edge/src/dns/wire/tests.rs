@@ -1,14 +1,23 @@
-//! Against somebody else's codec (`hickory-proto`): what it encodes is read here, and
-//! what both read they read alike.
+//! Against somebody else's codec (`hickory-proto`): what it encodes is read here, what
+//! both read they read alike, and what one refuses the other does too, but for reasons
+//! that have a name.
+
+use std::collections::BTreeSet;
 
 use hickory_proto::{
     op::{Edns as TheirEdns, Message, Query as TheirQuery},
-    rr::{Name as TheirName, RecordType},
-    serialize::binary::{BinDecodable, BinEncodable},
+    rr::{
+        Name as TheirName, RecordType,
+        rdata::opt::{ClientSubnet as TheirSubnet, EdnsOption},
+    },
+    serialize::binary::BinEncodable,
 };
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    oracle::{Known, compare},
+    *,
+};
 
 proptest! {
     #[test]
@@ -42,34 +51,103 @@ proptest! {
         }
     }
 
-    /// Near a query, what is read here others read too, and alike.
+    /// Near a query, both read alike, and refuse alike but for reasons that have a name.
     #[test]
-    fn what_is_read_others_read_too(
+    fn others_read_alike_and_refuse_alike(
         labels in prop::collection::vec("[a-zA-Z0-9_]{1,20}", 0..8),
         kind in 1..1000_u16,
-        has_edns: bool,
+        edns in prop::option::of(their_edns()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        behind in prop::collection::vec(any::<u8>(), 0..2),
     ) {
-        let mut bytes = theirs(&labels, kind, has_edns.then(TheirEdns::new));
+        let mut bytes = theirs(&labels, kind, edns);
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let Ok(query) = parse(&bytes) else {
-            return Ok(());
-        };
-        // Records that are stepped over here are read by the other parser.
-        if bytes[6..12] == [0, 0, 0, 0, 0, u8::from(query.edns.is_some())] {
-            let theirs = Message::from_bytes(&bytes);
-            prop_assert!(theirs.is_ok(), "{query:?}: {theirs:?}");
-            let theirs = theirs.unwrap();
-            prop_assert_eq!(theirs.metadata.id, query.head.id);
-            let asked = query.question.map(|question| question.kind.0);
-            let they = theirs.queries.first();
-            prop_assert_eq!(asked, they.map(|they| u16::from(they.query_type())));
-            prop_assert_eq!(query.edns.is_some(), theirs.edns.is_some());
-        }
+        bytes.extend(behind);
+        let compared = compare(&bytes);
+        prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
     }
+}
+
+/// OPT with whatever is heeded here.
+fn their_edns() -> impl Strategy<Value = TheirEdns> {
+    let subnet = prop::option::of((any::<bool>(), any::<[u8; 16]>(), 0..=32_u8));
+    let cookie = prop::option::of(prop::collection::vec(any::<u8>(), 0..44));
+    let parts = (any::<u16>(), any::<bool>(), subnet, cookie, any::<bool>());
+    parts.prop_map(|(payload, is_dnssec_ok, subnet, cookie, wants_nsid)| {
+        let mut edns = TheirEdns::new();
+        edns.set_max_payload(payload).set_dnssec_ok(is_dnssec_ok);
+        let options = edns.options_mut();
+        if let Some((is_ipv4, address, source)) = subnet {
+            let [a, b, c, d, ..] = address;
+            let address = match is_ipv4 {
+                true => [a, b, c, d].into(),
+                false => address.into(),
+            };
+            options.insert(EdnsOption::Subnet(TheirSubnet::new(address, source, 0)));
+        }
+        if let Some(cookie) = cookie {
+            options.insert(EdnsOption::Unknown(10, cookie));
+        }
+        if wants_nsid {
+            options.insert(EdnsOption::Unknown(3, Vec::new()));
+        }
+        edns
+    })
+}
+
+/// Each reason for which ours alone refuses, and no other for it.
+#[test]
+fn what_others_read_is_refused_for_reasons_with_a_name() {
+    let plain = |edns| theirs(&["inlet".to_owned(), "example".to_owned()], 1, edns);
+    let with = |code: u16, data: &[u8]| {
+        let mut edns = TheirEdns::new();
+        let option = EdnsOption::Unknown(code, data.to_vec());
+        edns.options_mut().insert(option);
+        plain(Some(edns))
+    };
+    let changed = |at: usize, value: u8| {
+        let mut bytes = plain(None);
+        bytes[at] = value;
+        bytes
+    };
+    let header = |questions: u8| vec![0, 1, 0, 0, 0, questions, 0, 0, 0, 0, 0, 0];
+    let mut version = plain(Some(TheirEdns::new()));
+    let at = version.len() - 5;
+    version[at] = 1;
+    let mut cut = with(65_001, &[0; 4]);
+    let at = cut.len() - 5;
+    cut[at] = 5;
+    let record = [0, 0, 16, 0, 1, 0, 0, 0, 0, 0, 2, 1, b'x'];
+    let mut many = plain(None);
+    many[11] = 9;
+    many.extend(record.repeat(9));
+    let mut pointer = header(1);
+    pointer.extend([0xc0, 6, 0, 1, 0, 1]);
+    let cases = [
+        (changed(2, 0x80), Known::Response),
+        (changed(2, 0x28), Known::OtherOpcode),
+        (header(0), Known::Questions),
+        (pointer, Known::PointerInQuestion),
+        (many, Known::ManyRecords),
+        ([plain(None), vec![0]].concat(), Known::Behind),
+        (version, Known::OtherVersion),
+        (with(8, &[0, 1, 8, 0, 10, 9]), Known::Subnet),
+        (with(8, &[0, 1, 9, 0, 10, 0x7f]), Known::Subnet),
+        (with(8, &[0, 1, 8, 8, 10]), Known::Subnet),
+        (with(10, &[0; 9]), Known::Cookie),
+        (cut, Known::Options),
+    ];
+    let mut seen = BTreeSet::new();
+    for (bytes, known) in cases {
+        let told = compare(&bytes).unwrap_or_else(|differs| panic!("{known:?}: {differs}"));
+        assert_eq!(told, Some(known), "{bytes:02x?}");
+        seen.insert(known);
+    }
+    assert_eq!(seen.len(), 10, "each of them");
+    assert_eq!(compare(&plain(Some(TheirEdns::new()))).unwrap(), None);
 }
 
 /// A query in others' words.
