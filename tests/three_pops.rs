@@ -3,7 +3,9 @@
 //! of presenters, when one drains, dies or is full.
 
 use std::{
+    fs,
     net::Ipv4Addr,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -247,6 +249,66 @@ async fn a_dead_one_leaves_every_answer_after_three_probes() {
         },
     )
     .await;
+}
+
+/// TURN by TLS shows the certificate of another, as one that has expired: whoever is at it
+/// sees nothing of that, and the others tell it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_turn_is_broken_leaves_its_own_answers_too() {
+    scenario(
+        |_| {},
+        async |fleet| {
+            let all = PLACES.map(|place| place.name);
+            let fra = fleet.pop("fra").place.address;
+            let certificates = fleet.folder().join("certificates");
+            let sound = read_pair(&certificates, "fra")?;
+            write_pair(&certificates, "fra", &read_pair(&certificates, "iad")?)?;
+            fleet.reload(|text| text)?;
+            let begin = clock::now();
+            leaves(fleet, "fra", &[TURN], begin, FALL).await?;
+            until("its own word", TOLD, async || {
+                let answers = agreed(fleet, TURN, &all).await?;
+                ensure!(
+                    !answers.contains(&fra),
+                    "its name server sends clients to it"
+                );
+                Ok(())
+            })
+            .await?;
+            note(&format!(
+                "fra left its own answers within {:?}",
+                begin.elapsed()
+            ));
+            // Presenters are none the worse.
+            let answers = agreed(fleet, WHIP, &all).await?;
+            ensure!(answers.iter().all(|answer| *answer == fra));
+
+            write_pair(&certificates, "fra", &sound)?;
+            fleet.reload(|text| text)?;
+            until("its return", RISE + TOLD, async || {
+                let answers = agreed(fleet, TURN, &all).await?;
+                ensure!(answers.iter().all(|answer| *answer == fra));
+                Ok(())
+            })
+            .await
+        },
+    )
+    .await;
+}
+
+/// A certificate and its key.
+const PAIR: [&str; 2] = ["pem", "key"];
+
+fn read_pair(folder: &Path, name: &str) -> Result<[Vec<u8>; 2]> {
+    let read = |end| fs::read(folder.join(name).with_extension(end));
+    Ok([read(PAIR[0])?, read(PAIR[1])?])
+}
+
+fn write_pair(folder: &Path, name: &str, pair: &[Vec<u8>; 2]) -> Result<()> {
+    for (end, bytes) in PAIR.iter().zip(pair) {
+        fs::write(folder.join(name).with_extension(end), bytes)?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::clock::UtcTime;
 
 /// Points of presence that a FLEET tells of; more are passed over. With the longest
-/// names that is half of [`MAX_MESSAGE`](super::control::MAX_MESSAGE).
+/// names that is two thirds of [`MAX_MESSAGE`](super::control::MAX_MESSAGE).
 pub const MAX_POPS: usize = 128;
 
 /// Longest name, in bytes: as long as host names of Linux.
 pub const MAX_NAME: usize = 64;
+
+/// Services of others that a report calls down; more are passed over.
+pub const MAX_DOWN: usize = 8;
 
 /// How often an edge reports.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(2);
@@ -108,6 +111,63 @@ pub struct Loads {
     pub turn: Option<Load>,
 }
 
+/// A service of a point of presence by one address family, in four bytes whatever its
+/// name is: whoever it is looks for its own. That another one has the same is as likely as
+/// one in millions, and one mark alone takes nobody out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mark(u32);
+
+impl Mark {
+    /// The mark of `service` of the point of presence `name` by `family`: FNV-1a of the
+    /// three, which neither has a `/` in it but the name, which is last.
+    pub fn new(name: &str, service: &str, family: &str) -> Self {
+        let words = [service, "/", family, "/", name];
+        let bytes = words.iter().flat_map(|word| word.bytes());
+        Self(bytes.fold(0x811c_9dc5, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        }))
+    }
+}
+
+/// Which services of others its maker's own probes have down, at most [`MAX_DOWN`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Mark>", into = "Vec<Mark>")]
+pub struct Down([Option<Mark>; MAX_DOWN]);
+
+impl Down {
+    /// Makes it; what is beyond [`MAX_DOWN`] is left out.
+    pub fn new(marks: impl IntoIterator<Item = Mark>) -> Self {
+        let mut down = Self::default();
+        for (to, mark) in down.0.iter_mut().zip(marks) {
+            *to = Some(mark);
+        }
+        down
+    }
+
+    /// Whether this one is among them.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.0.contains(&Some(mark))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Vec<Mark>> for Down {
+    fn from(marks: Vec<Mark>) -> Self {
+        Self::new(marks)
+    }
+}
+
+impl From<Down> for Vec<Mark> {
+    fn from(down: Down) -> Self {
+        down.0.into_iter().flatten().collect()
+    }
+}
+
 /// What a point of presence says of itself. Its name is that of its HELLO, or of whom
 /// another one has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +182,10 @@ pub struct Report {
     pub is_cut_off: bool,
     /// How much it has to do.
     pub loads: Loads,
+    /// What it finds down of others, for those whom it is about: nobody can see himself
+    /// from outside. Earlier versions neither say so nor hand it on.
+    #[serde(default, skip_serializing_if = "Down::is_empty")]
+    pub down: Down,
 }
 
 impl Report {
@@ -209,6 +273,7 @@ mod tests {
                 whip: Some(Load::new(0.25)),
                 turn: None,
             },
+            down: Down::default(),
         }
     }
 
@@ -256,6 +321,36 @@ mod tests {
         assert_eq!(again(&message), message);
         let json = serde_json::to_string(&Message::Report(report(1))).unwrap();
         assert!(!json.contains("cut"), "earlier versions do not know it");
+    }
+
+    #[test]
+    fn what_is_down_is_told_by_marks_and_no_more_than_a_few() {
+        let mark = |number: usize| Mark::new(&number.to_string(), "whip", "ipv4");
+        let mut told = report(1);
+        told.down = Down::new((0..MAX_DOWN + 3).map(mark));
+        let message = Message::Report(told);
+        assert_eq!(again(&message), message);
+        assert!(told.down.has(mark(MAX_DOWN - 1)) && !told.down.has(mark(MAX_DOWN)));
+        for other in [
+            ("0", "turn", "ipv4"),
+            ("0", "whip", "ipv6"),
+            ("1 ", "whip", "ipv4"),
+        ] {
+            assert!(!told.down.has(Mark::new(other.0, other.1, other.2)));
+        }
+        // The same in every version: FNV-1a of "whip/ipv4/fra".
+        assert_eq!(Mark::new("fra", "whip", "ipv4"), Mark(0xa3a7_4133));
+        // An earlier version says nothing of it, a later one maybe more.
+        let json = serde_json::to_string(&Message::Report(report(1))).unwrap();
+        assert!(!json.contains("down"), "{json}");
+        let marks = ["7"; MAX_DOWN + 1].join(",");
+        let json = format!(
+            r#"{{"type":"report","made":3,"is_draining":false,"loads":{{}},"down":[{marks}]}}"#
+        );
+        let Message::Report(read) = read(&json) else {
+            panic!("no report");
+        };
+        assert!(read.down.has(Mark(7)));
     }
 
     #[test]
@@ -311,6 +406,7 @@ mod tests {
         longest.report.made = UtcTime::from_unix_micros(i64::MIN);
         longest.report.is_cut_off = true;
         longest.report.loads.turn = Some(Load::new(0.123));
+        longest.report.down = Down::new([Mark(u32::MAX); MAX_DOWN]);
         let fleet = Fleet::new(std::iter::repeat_n(longest, MAX_POPS));
         let mut wire = Vec::new();
         control::encode(&Message::Fleet(fleet), &mut wire);

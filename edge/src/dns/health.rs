@@ -15,11 +15,16 @@
 //! Probes go by each address family and are counted apart. Where none goes by a family, as
 //! without a way there from here, what the other family found counts: most of what breaks
 //! breaks both.
+//!
+//! Of the point of presence that this process belongs to, no probe of its own tells; see
+//! `own`.
+
+mod own;
 
 use std::time::{Duration, Instant};
 
 use super::{
-    fleet::{Family, Fleet, Service},
+    fleet::{Family, Fleet, Pop, Service},
     geo::PopId,
     steer::{Board, Standing},
 };
@@ -35,8 +40,8 @@ const RISE: u32 = 6;
 const STALE: Duration = Duration::from_secs(15);
 
 /// How long a probe that found one busy counts before a report that all is well: two
-/// rounds, so that the two do not take turns. What a probe has found is what clients find.
-const BUSY_HOLDS: Duration = Duration::from_secs(4);
+/// rounds of one that is far, so that the two do not take turns. What a probe has found is what clients find.
+const BUSY_HOLDS: Duration = Duration::from_secs(8);
 
 /// How long the last report's load and drain count for one that probes find well: when
 /// the origin is away nobody becomes idle by that.
@@ -53,6 +58,8 @@ pub struct Report {
     pub load: [Option<f64>; SERVICES],
     /// Whether new clients of each should go elsewhere.
     pub is_draining: [bool; SERVICES],
+    /// What it finds down of the point of presence that this process belongs to.
+    pub finds_us_down: [[bool; FAMILIES]; SERVICES],
 }
 
 /// What a probe found, the worst last.
@@ -81,12 +88,21 @@ pub struct Health {
     pops: Vec<Known>,
     /// Whether anybody is probed: where nobody is, who is silent is taken to be well.
     is_probed: bool,
+    /// The name that this process takes presenters under, which probes pass over; `None`
+    /// when it takes none.
+    own_name: Option<String>,
+    /// Its number, if the fleet has it.
+    own: Option<PopId>,
+    /// When what we say of ourselves last had come to the origin, as it tells.
+    origin: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     /// Since when it could have been heard of.
     since: Instant,
+    /// What it offers.
+    serves: [[bool; FAMILIES]; SERVICES],
     report: Option<(Report, Instant)>,
     probes: [[Probes; FAMILIES]; SERVICES],
     forced: Option<Forced>,
@@ -98,6 +114,8 @@ struct Probes {
     /// When the last one ended.
     last: Option<Instant>,
     is_up: bool,
+    /// When it was last taken out.
+    fell: Option<Instant>,
     /// In a row, against what it is taken for.
     against: u32,
     /// When it last was busy, if it has not been well since.
@@ -105,11 +123,19 @@ struct Probes {
 }
 
 impl Health {
-    /// Knows nothing of anybody at `now`.
-    pub fn new(now: Instant, fleet: &Fleet, is_probed: bool) -> Self {
+    /// Knows nothing of anybody at `now`. `own` is the name that this process takes
+    /// presenters under, which is not probed from here.
+    pub fn new(now: Instant, fleet: &Fleet, own: Option<String>, is_probed: bool) -> Self {
         Self {
-            pops: vec![Known::since(now); fleet.pops().len()],
+            pops: fleet
+                .pops()
+                .iter()
+                .map(|pop| Known::new(now, pop))
+                .collect(),
             is_probed,
+            own: own.as_deref().and_then(|own| fleet.find(own)),
+            own_name: own,
+            origin: None,
         }
     }
 
@@ -120,12 +146,20 @@ impl Health {
             let before = from.find(name)?;
             self.pops.get(usize::from(before.0)).cloned()
         };
-        let pops = to.pops().iter();
+        let pops = to.pops().iter().map(|pop| {
+            let new = Known::new(now, pop);
+            of(&pop.name).map_or(new.clone(), |known| Known {
+                serves: new.serves,
+                ..known
+            })
+        });
+        let own = self.own_name.as_deref();
         Self {
-            pops: pops
-                .map(|pop| of(&pop.name).unwrap_or_else(|| Known::since(now)))
-                .collect(),
+            pops: pops.collect(),
             is_probed: self.is_probed,
+            own: own.and_then(|own| to.find(own)),
+            own_name: self.own_name.clone(),
+            origin: self.origin,
         }
     }
 
@@ -165,18 +199,34 @@ impl Health {
     /// How everybody does at `now`.
     pub fn board(&self, now: Instant) -> Board {
         let mut board = Board::open(self.pops.len());
-        for (id, known) in (0..=u8::MAX).map(PopId).zip(&self.pops) {
-            for service in Service::ALL {
-                for family in Family::ALL {
-                    let standing = match known.standing(now, service, family) {
-                        Standing::Unknown if !self.is_probed => Standing::default(),
-                        standing => standing,
-                    };
+        for service in Service::ALL {
+            for family in Family::ALL {
+                for (id, standing) in self.standings(now, service, family) {
                     board.set(id, service, family, standing);
                 }
             }
         }
         board
+    }
+
+    fn standings(&self, now: Instant, service: Service, family: Family) -> Vec<(PopId, Standing)> {
+        let is_blind = self.is_blind(now, service, family);
+        let standing = |known: &Known| {
+            let probed = known.probes(now, service, family).is_up(now);
+            let is_excused = is_blind && self.is_excused(now, known);
+            let probed = probed.filter(|is_up| *is_up || !is_excused);
+            match known.standing(now, service, family, probed) {
+                Standing::Unknown if !self.is_probed => Standing::default(),
+                standing => standing,
+            }
+        };
+        let mut standings: Vec<_> = self.ids().map(|(id, it)| (id, standing(it))).collect();
+        self.judge_own(now, service, family, &mut standings);
+        standings
+    }
+
+    fn ids(&self) -> impl Iterator<Item = (PopId, &Known)> {
+        (0..=u8::MAX).map(PopId).zip(&self.pops)
     }
 
     fn known(&mut self, pop: PopId) -> Option<&mut Known> {
@@ -185,9 +235,11 @@ impl Health {
 }
 
 impl Known {
-    fn since(now: Instant) -> Self {
+    fn new(now: Instant, pop: &Pop) -> Self {
+        let serves = |service| Family::ALL.map(|family| pop.has(service, family));
         Self {
             since: now,
+            serves: Service::ALL.map(serves),
             report: None,
             probes: Default::default(),
             forced: None,
@@ -211,7 +263,14 @@ impl Known {
         }
     }
 
-    fn standing(&self, now: Instant, service: Service, family: Family) -> Standing {
+    /// `probed` is what probes have found, as far as that counts.
+    fn standing(
+        &self,
+        now: Instant,
+        service: Service,
+        family: Family,
+        probed: Option<bool>,
+    ) -> Standing {
         let age = |made: &Instant| now.saturating_duration_since(*made);
         let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
         let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
@@ -229,7 +288,7 @@ impl Known {
         }
         let probes = self.probes(now, service, family);
         let reported = self.report.map(|(_, made)| made);
-        match probes.is_up(now) {
+        match probed {
             Some(false) => Standing::Down,
             Some(true) if is_draining || probes.is_busy(now, reported) => Standing::Draining,
             Some(true) => open,
@@ -266,6 +325,7 @@ impl Probes {
         let needed = if self.is_up { FALL } else { RISE };
         if self.against >= needed {
             self.is_up = is_ok;
+            self.fell = (!is_ok).then_some(now);
             self.against = 0;
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use inlet_common::{clock, config as common_config};
+use inlet_common::{clock, config as common_config, roq::pop};
 
 use super::{
     keyring::{self, Keyring},
@@ -117,7 +117,8 @@ impl Known {
             return Ok(None);
         };
         let (world, watched) = make(fleet, config)?;
-        let health = Health::new(clock::now(), &world.fleet, fleet.is_probing);
+        let own = config.is_whip.then(|| workers::pop_name(config));
+        let health = Health::new(clock::now(), &world.fleet, own, fleet.is_probing);
         let board = health.board(clock::now());
         let shared = Arc::new(Shared {
             world: Arc::new(ArcSwap::from_pointee(world)),
@@ -221,6 +222,28 @@ impl Known {
         if self.is_current(fleet) {
             health.handle_probe(now, pop, of, found);
         }
+    }
+
+    /// Takes that the origin told of this point of presence itself: what it said has come
+    /// there `at`.
+    pub(super) fn handle_origin(&self, at: Instant) {
+        self.health().handle_origin(at);
+    }
+
+    /// What this one's probes find down of the others, for those whom it is about.
+    pub(super) fn down(&self, now: Instant) -> pop::Down {
+        // Under the lock, under which a reload changes both.
+        let health = self.health();
+        let fleet = &self.shared.world.load().fleet;
+        pop::Down::new(health.down(now).filter_map(|(id, service, family)| {
+            let name = &fleet.pop(id)?.name;
+            Some(pop::Mark::new(name, service.as_str(), family.as_str()))
+        }))
+    }
+
+    /// What the others find down of this one.
+    pub(super) fn missed(&self, now: Instant) -> Vec<(Service, Family)> {
+        self.health().missed(now)
     }
 
     /// Asked under the lock of `health`, under which a reload changes both.

@@ -324,6 +324,7 @@ impl Edge {
             appliance: self.appliance.clone(),
             workers: self.workers.handles(),
             lifecycle: lifecycle.clone(),
+            known: self.fleet.clone(),
         })
     }
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use inlet_common::{
     clock,
     lifecycle::{Lifecycle, Phase},
-    roq::pop::{Loads, REPORT_INTERVAL, Report},
+    roq::pop::{Down, Loads, REPORT_INTERVAL, Report},
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::appliance::Appliance;
+use super::{appliance::Appliance, fleet::Known};
 use crate::{
     fleet::ask::{Secrets, Teller},
     whip::admission::Gateway,
@@ -29,6 +29,8 @@ pub(super) struct Reporter {
     pub(super) appliance: Option<Arc<Appliance>>,
     pub(super) workers: Vec<Handle>,
     pub(super) lifecycle: Lifecycle,
+    /// What is known of the others; `None` where nothing is.
+    pub(super) known: Option<Arc<Known>>,
 }
 
 impl Reporter {
@@ -67,7 +69,14 @@ impl Reporter {
                 whip: Some(self.gateway.load()),
                 turn: self.appliance.as_ref().map(|appliance| appliance.load()),
             },
+            down: self.down(),
         }
+    }
+
+    /// What its probes find down of the others.
+    fn down(&self) -> Down {
+        let known = self.known.as_ref();
+        known.map_or_else(Down::default, |known| known.down(clock::now()))
     }
 }
 

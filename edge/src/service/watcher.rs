@@ -53,6 +53,7 @@ impl Watcher {
     pub(super) async fn run(self, closing: CancellationToken) {
         let gauges = Gauges::register();
         let mut world = self.known.world();
+        let mut missed = Vec::new();
         let mut probing = Probing(self.probe(&world));
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,20 +68,24 @@ impl Watcher {
             world = now;
             self.hear(&world.fleet);
             gauges.show(&self.known.look(clock::now()), &world.fleet);
+            let before = std::mem::replace(&mut missed, self.known.missed(clock::now()));
+            tell_missed(&before, &missed);
         }
     }
 
     /// Takes what was said since the last time.
     fn hear(&self, fleet: &Arc<Fleet>) {
         for (name, heard) in &*self.reports.heard() {
-            if let Some(id) = fleet.find(name.as_str()) {
-                let said = said(&heard.report);
+            if self.reporter.is_some() && name.as_str() == self.own {
+                self.known.handle_origin(heard.at);
+            } else if let Some(id) = fleet.find(name.as_str()) {
+                let said = said(&heard.report, &self.own);
                 self.known.handle_report(fleet, id, said, heard.at);
             }
         }
         // Of itself nobody knows sooner.
         if let (Some(reporter), Some(id)) = (&self.reporter, fleet.find(&self.own)) {
-            let said = said(&reporter.state());
+            let said = said(&reporter.state(), &self.own);
             self.known.handle_report(fleet, id, said, clock::now());
         }
     }
@@ -109,6 +114,23 @@ impl Watcher {
             }
         };
         Some(tokio::spawn(rounds.run(tell)))
+    }
+}
+
+/// Says once that the others find this one down, which nobody here would see, and that
+/// they no longer do.
+fn tell_missed(before: &[(Service, Family)], now: &[(Service, Family)]) {
+    for (service, family) in now.iter().filter(|of| !before.contains(of)) {
+        let (kind, family) = (service.as_str(), family.as_str());
+        tracing::warn!(kind, family, "others find this point of presence down");
+    }
+    for (service, family) in before.iter().filter(|of| !now.contains(of)) {
+        let (kind, family) = (service.as_str(), family.as_str());
+        tracing::info!(
+            kind,
+            family,
+            "others find this point of presence well again"
+        );
     }
 }
 
@@ -169,16 +191,24 @@ fn judge(found: &[Option<Result<Duration, Error>>]) -> Option<Probed> {
     seen.max()
 }
 
-fn said(report: &pop::Report) -> Report {
+/// What a report says, to the point of presence `own`.
+fn said(report: &pop::Report, own: &str) -> Report {
     let share = |load: Option<pop::Load>| load.map(pop::Load::share);
     Report {
         load: [share(report.loads.whip), share(report.loads.turn)],
         // Without an origin no presenter can be taken, and everything is relayed.
         is_draining: [report.is_draining || report.is_cut_off, report.is_draining],
+        finds_us_down: Service::ALL.map(|service| {
+            Family::ALL.map(|family| {
+                let ours = pop::Mark::new(own, service.as_str(), family.as_str());
+                report.down.has(ours)
+            })
+        }),
     }
 }
 
-/// Everybody but `own`: behind NAT that may not reach itself, and it knows better anyway.
+/// Everybody but `own`: behind NAT that may not reach itself, and what it finds on its own
+/// machine is not what comes from outside. That the others tell it.
 fn targets(fleet: &Fleet, own: Option<&str>) -> Vec<Target> {
     let others = fleet
         .pops()

@@ -405,6 +405,7 @@ fn a_report_reaches_the_origin_and_what_it_tells_of_others_comes_back() {
         made: UtcTime::from_unix_micros(1),
         is_draining: false,
         is_cut_off: false,
+        down: Default::default(),
         loads: Loads {
             whip: Some(Load::new(0.5)),
             turn: None,

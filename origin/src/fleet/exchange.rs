@@ -143,6 +143,7 @@ mod tests {
             made: UtcTime::from_unix_micros(made),
             is_draining,
             is_cut_off: false,
+            down: Default::default(),
             loads: Loads {
                 whip: Some(Load::IDLE),
                 turn: None,

@@ -115,6 +115,7 @@ mod tests {
             made: UtcTime::from_unix_micros(made),
             is_draining: false,
             is_cut_off: false,
+            down: Default::default(),
             loads: Loads {
                 whip: Some(Load::new(whip)),
                 turn: None,

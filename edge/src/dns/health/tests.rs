@@ -6,6 +6,8 @@ use crate::dns::{
     geo::{Place, Site},
 };
 
+mod own;
+
 const POP: PopId = PopId(0);
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -31,7 +33,7 @@ fn fleet() -> Fleet {
 
 fn health() -> (Health, Instant) {
     let now = inlet_common::clock::now();
-    (Health::new(now, &fleet(), true), now)
+    (Health::new(now, &fleet(), None, true), now)
 }
 
 /// Probes with these results, two seconds apart, and what is thought after each.
@@ -111,6 +113,7 @@ fn a_report_outdoes_a_busy_probe_only_when_no_probe_says_so_again() {
     let report = Report {
         load: [Some(0.1), Some(0.1)],
         is_draining: [false; 2],
+        ..Report::default()
     };
     let standing = |health: &Health, at| health.board(at).get(POP, Service::Turn, Family::V4);
     let open = Standing::Open { load: 0.1 };
@@ -155,6 +158,7 @@ fn what_is_old_says_nothing() {
     let report = Report {
         load,
         is_draining: [false; 2],
+        ..Report::default()
     };
     health.handle_report(POP, report, now);
     let standing = |health: &Health, after| {
@@ -210,6 +214,7 @@ fn a_probe_counts_before_a_report() {
     let report = Report {
         load: [Some(0.1), Some(0.1)],
         is_draining: [true; 2],
+        ..Report::default()
     };
     health.handle_report(POP, report, now);
     for _ in 0..FALL {
@@ -230,6 +235,7 @@ fn services_drain_apart() {
     let report = Report {
         load: [Some(0.1), Some(0.2)],
         is_draining: [true, false],
+        ..Report::default()
     };
     health.handle_report(POP, report, now);
     let board = health.board(now);
@@ -247,6 +253,7 @@ fn an_older_report_does_not_replace_a_newer_one() {
     let report = |load| Report {
         load: [Some(load), None],
         is_draining: [false; 2],
+        ..Report::default()
     };
     health.handle_report(POP, report(0.8), now + EVERY);
     health.handle_report(POP, report(0.2), now);
@@ -285,6 +292,7 @@ fn a_drain_is_believed_no_longer_than_a_report() {
     let report = Report {
         load: [Some(0.1), None],
         is_draining: [true; 2],
+        ..Report::default()
     };
     health.handle_report(POP, report, now);
     let open = Standing::Open { load: 0.1 };
@@ -302,6 +310,7 @@ fn the_last_load_counts_while_probes_find_it_well() {
     let report = Report {
         load: [Some(0.95), None],
         is_draining: [false; 2],
+        ..Report::default()
     };
     health.handle_report(POP, report, now);
     let full = Standing::Open { load: 0.95 };

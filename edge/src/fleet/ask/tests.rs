@@ -17,6 +17,7 @@ fn report() -> Report {
         made: at(0),
         is_draining: false,
         is_cut_off: true,
+        down: Default::default(),
         loads: Loads {
             whip: Some(Load::new(0.25)),
             turn: None,
@@ -142,6 +143,7 @@ fn the_longest_report_is_not_too_long() {
         made: UtcTime::from_unix_micros(i64::MIN),
         is_draining: false,
         is_cut_off: true,
+        down: Default::default(),
         loads: Loads {
             whip: Some(Load::new(0.123)),
             turn: Some(Load::new(0.123)),

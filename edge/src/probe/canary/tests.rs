@@ -184,6 +184,7 @@ fn idle() -> Report {
         made: clock::utc(),
         is_draining: false,
         is_cut_off: false,
+        down: Default::default(),
         loads: Loads::default(),
     }
 }

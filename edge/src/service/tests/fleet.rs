@@ -66,6 +66,7 @@ fn what_is_heard_of_another_fleet_is_passed_over() {
     let draining = Report {
         load: [Some(0.5); 2],
         is_draining: [true; 2],
+        ..Report::default()
     };
     let hear = |fleet: &Arc<Fleet>| {
         known.handle_report(fleet, PopId(0), draining, clock::now());
@@ -180,6 +181,7 @@ fn report() -> pop::Report {
         made: clock::utc(),
         is_draining: false,
         is_cut_off: false,
+        down: pop::Down::default(),
         loads: pop::Loads {
             whip: None,
             turn: None,

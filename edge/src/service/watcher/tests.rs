@@ -110,13 +110,34 @@ fn whoever_has_lost_its_origin_drains_for_presenters_alone() {
         made: clock::utc(),
         is_draining: false,
         is_cut_off: true,
+        down: pop::Down::default(),
         loads: pop::Loads::default(),
     };
-    assert_eq!(said(&report).is_draining, [true, false]);
+    assert_eq!(said(&report, "a").is_draining, [true, false]);
     let draining = pop::Report {
         is_draining: true,
         is_cut_off: false,
         ..report
     };
-    assert_eq!(said(&draining).is_draining, [true; 2]);
+    assert_eq!(said(&draining, "a").is_draining, [true; 2]);
+}
+
+/// Each for whom it is about.
+#[test]
+fn what_others_find_down_is_ours_or_not() {
+    let down = [
+        pop::Mark::new("a", "turn", "ipv6"),
+        pop::Mark::new("b", "whip", "ipv4"),
+    ];
+    let report = pop::Report {
+        made: clock::utc(),
+        is_draining: false,
+        is_cut_off: false,
+        loads: pop::Loads::default(),
+        down: pop::Down::new(down),
+    };
+    let finds = |own| said(&report, own).finds_us_down;
+    assert_eq!(finds("a"), [[false; 2], [false, true]]);
+    assert_eq!(finds("b"), [[true, false], [false; 2]]);
+    assert_eq!(finds("c"), [[false; 2]; 2]);
 }

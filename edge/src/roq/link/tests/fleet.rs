@@ -9,6 +9,7 @@ fn report() -> Report {
         made: UtcTime::from_unix_micros(5),
         is_draining: true,
         is_cut_off: false,
+        down: Default::default(),
         loads: Loads {
             whip: Some(Load::new(0.5)),
             turn: None,

@@ -15,6 +15,7 @@ impl Teller for Telling {
             made: clock::utc(),
             is_draining: false,
             is_cut_off: false,
+            down: Default::default(),
             loads: Loads::default(),
         };
         self.0.answer("here", question, clock::utc(), report)
