@@ -50,8 +50,11 @@ impl Leave {
     }
 
     /// Whoever comes by an answer from before is sent on; to somebody who had ended they
-    /// would come in vain.
+    /// would come in vain. To a name server alone nobody comes.
     async fn latecomers(&self) {
+        if self.gateway.is_none() && self.appliance.is_none() {
+            return;
+        }
         let fleet = self.fleet.as_ref();
         let lingers = fleet.map_or(Duration::ZERO, |fleet| fleet.lingers(&self.pop));
         let lingers = lingers.min(self.timeout.saturating_sub(BEFORE_DEADLINE));
