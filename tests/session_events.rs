@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use inlet_common::clock;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tests::{
     rig::{Rig, Stream, scenario, until},
@@ -21,10 +21,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Name and data of an event.
 type Event = (String, Value);
 
-/// Events that have come; the stream ends by itself.
-async fn events(url: String) -> Result<Vec<Event>> {
+/// Listens to a session's events: the headers are there when it does.
+async fn listen(url: &str) -> Result<Response> {
     let response = Client::new().get(url).send().await?;
     ensure!(response.status() == StatusCode::OK, "{}", response.status());
+    Ok(response)
+}
+
+/// Events that have come; the stream ends by itself.
+async fn events(response: Response) -> Result<Vec<Event>> {
     let body = response.text().await?;
     let events = body.split("\n\n").filter(|event| event.contains("event:"));
     events
@@ -47,7 +52,7 @@ async fn ended_by(
 ) -> Result<(Value, Vec<(String, Value)>)> {
     let (stream, mut publisher, _) = stage::on_air(rig, name).await?;
     let url = format!("{}/events", publisher.session_url());
-    let hearing = tokio::spawn(events(url.clone()));
+    let hearing = tokio::spawn(events(listen(&url).await?));
     let asked = clock::now();
     end(rig, &stream).await?;
     tokio::time::timeout(AT_ONCE, publisher.lost())
@@ -57,7 +62,7 @@ async fn ended_by(
     ensure!(clock::now().duration_since(asked) < AT_ONCE, "told late");
     let (name, end) = heard.last().context("nothing was told")?.clone();
     ensure!(name == "end", "{heard:?}");
-    let again = events(url).await?;
+    let again = events(listen(&url).await?).await?;
     ensure!(again == [(name, end.clone())], "told again: {again:?}");
     Ok((end, heard))
 }
