@@ -13,8 +13,8 @@ use tests::{
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What was on its way in the former worker, in milliseconds; a busy machine has more.
-const LARGEST_GAP: i64 = 500;
+/// What was on its way in the former worker, in milliseconds, and what a busy machine adds.
+const LARGEST_GAP: i64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
@@ -28,7 +28,6 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
         let small = playlist.variants.first().context("no variant")?;
 
         // From before the change until after it, on the rung that there was.
-        let watching = viewer::watch(small.url.as_str(), 400, PATIENCE);
         let growing = async {
             publisher.set_size(stage::SIZE.0, stage::SIZE.1);
             until("the larger rungs", PATIENCE, async || {
@@ -39,8 +38,9 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
             })
             .await
         };
-        let (watched, playlist) = tokio::try_join!(watching, growing)?;
-        let gap = watched.largest_gap()?;
+        let url = small.url.as_str();
+        let (watched, playlist) = viewer::watch_until(url, growing, stage::AFTER, PATIENCE).await?;
+        let gap = watched.largest_readable_gap()?;
         ensure!(gap <= LARGEST_GAP, "{gap} ms are missing at the change");
         ensure!(watched.frames.iter().all(|seen| seen.size == (480, 270)));
 
@@ -53,7 +53,7 @@ async fn a_picture_that_grows_in_its_first_seconds_grows_the_ladder() {
             let watched = viewer::watch(variant.url.as_str(), 60, PATIENCE).await?;
             watched.ensure_smooth()?;
         }
-        let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
+        let watched = viewer::watch(&stream.hls, viewer::FOR_BEEPS, PATIENCE).await?;
         watched.ensure_together()?;
         let object = rig.api.get(stream.id).await?;
         ensure!(

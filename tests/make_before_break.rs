@@ -13,12 +13,10 @@ use tests::{
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Frames that are watched across a move: six seconds.
-const FRAMES: usize = 180;
-
-/// Longest that the picture may stand still in a move, in milliseconds; several
-/// frames are repeated where the new way is longer than the old one.
-const MAX_GAP: i64 = 500;
+/// Longest that the picture may stand still in a move, in milliseconds: several
+/// frames are repeated where the new way is longer than the old one, and a busy machine
+/// adds to it.
+const MAX_GAP: i64 = 1_000;
 
 /// A presenter of the same stream at `whip`, in the place of whose secret this is.
 fn in_place_of(stream: &Stream, whip: &str, secret: &str) -> Options {
@@ -46,19 +44,22 @@ async fn moved(
     options: Options,
 ) -> Result<Publisher> {
     let events = format!("{}/events", former.session_url());
-    let told = async { Ok(Client::new().get(events).send().await?.text().await?) };
+    // Its headers are there when it listens.
+    let listening = Client::new().get(events).send().await?;
+    let told = async { Ok(listening.text().await?) };
     let url = playlist.variants.first().context("no variant")?.url.clone();
     // It begins with the number of the first segment.
     let passed = playlist::media(&url).await?.discontinuity_sequence;
-    let watching = viewer::watch(url.as_str(), FRAMES, PATIENCE);
-    let (watched, publisher, told) = tokio::try_join!(watching, Publisher::start(options), told)?;
+    let moving = async { tokio::try_join!(Publisher::start(options), told) };
+    let (watched, (publisher, told)) =
+        viewer::watch_until(url.as_str(), moving, stage::AFTER, PATIENCE).await?;
     let lost = tokio::time::timeout(PATIENCE, former.lost()).await;
     lost.context("the former session goes on")?;
     ensure!(told.contains("\"reason\":\"replaced\""), "{told}");
-    let gap = watched.largest_gap()?;
+    let gap = watched.largest_readable_gap()?;
     ensure!(gap <= MAX_GAP, "the picture stood still for {gap} ms");
-    let starts = watched.readings()?;
-    let has_moved = starts
+    let read: Vec<_> = watched.frames.iter().filter_map(|it| it.reading).collect();
+    let has_moved = read
         .windows(2)
         .any(|pair| pair[1].counter < pair[0].counter);
     ensure!(has_moved, "the new presenter's picture was never seen");

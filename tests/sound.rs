@@ -26,8 +26,8 @@ async fn a_microphone_may_fall_silent_and_come_back() {
             publisher.set_muted(false);
             rig.warned(&stream, "no_audio", true).await
         };
-        let watching = viewer::watch(&stream.hls, 300, PATIENCE);
-        let (watched, ()) = tokio::try_join!(watching, muting)?;
+        let (watched, ()) =
+            viewer::watch_until(&stream.hls, muting, stage::AFTER, PATIENCE).await?;
         watched.ensure_smooth()?;
         let longest = longest_quiet(&watched.beeps).context("fewer than two beeps")?;
         ensure!(longest > QUIET, "beeps at {:?}", watched.beeps);
@@ -43,7 +43,7 @@ async fn a_microphone_may_fall_silent_and_come_back() {
             .iter()
             .filter(|s| s.number >= before.edge().0);
         ensure!(!since.any(is_odd), "{after:?}");
-        let watched = viewer::watch(&stream.hls, 150, PATIENCE).await?;
+        let watched = viewer::watch(&stream.hls, viewer::FOR_BEEPS, PATIENCE).await?;
         watched.ensure_together()?;
         publisher.stop().await
     })

@@ -143,6 +143,17 @@ impl Api {
         Ok(serde_json::from_value(body)?)
     }
 
+    /// Deletes the stream.
+    ///
+    /// # Errors
+    ///
+    /// Any answer but 204.
+    pub async fn delete(&self, id: i64) -> Result<()> {
+        let (status, _) = self.call(Method::DELETE, &format!("/{id}"), None).await?;
+        ensure!(status == StatusCode::NO_CONTENT, "deleting {id}: {status}");
+        Ok(())
+    }
+
     /// One call; `path` follows the URL of the API.
     ///
     /// # Errors
