@@ -227,6 +227,7 @@ async fn http_01_with_an_external_account_is_renewed_ahead_of_time() {
         let root = ca.root().await?;
         // One that is open over the renewal is not disturbed.
         let mut open = tls::connect(edge.https, "b.test", &root, &[b"http/1.1"]).await?;
+        stay(&mut open).await?;
         port_80(edge).await?;
 
         until("a renewal", PATIENCE, async || {
@@ -245,6 +246,19 @@ async fn http_01_with_an_external_account_is_renewed_ahead_of_time() {
         Ok(())
     })
     .await;
+}
+
+/// A first request, behind which a connection may be idle for longer than before it.
+async fn stay(open: &mut tls::Stream) -> Result<()> {
+    open.write_all(b"HEAD /nothing HTTP/1.1\r\nHost: b.test\r\n\r\n")
+        .await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(open.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head);
+    ensure!(head.starts_with("HTTP/1.1 404 "), "{head}");
+    Ok(())
 }
 
 /// What port 80 says to those who are no CA.

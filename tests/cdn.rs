@@ -3,7 +3,7 @@
 //!
 //! What reached the origin is what the origin counted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use inlet_common::clock;
@@ -212,7 +212,7 @@ async fn refusals_and_ages_reach_viewers() {
         let file = format!("media.m3u8?_HLS_msn={}", segment - 1);
         let first = behind.get(&file).await?;
         ensure!(
-            header(first.headers(), "age") == Some("0"),
+            matches!(header(first.headers(), "age"), Some("0" | "1")),
             "{:?}",
             first.headers()
         );
@@ -233,7 +233,7 @@ async fn refusals_and_ages_reach_viewers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_growing_segment_is_passed_on_to_each_viewer_as_it_grows() {
     behind(async |behind, _| {
-        let (mut apart, mut file) = (Vec::new(), String::new());
+        let (mut apart, mut spans, mut file) = (Vec::new(), Vec::new(), String::new());
         while apart.len() < TURNS {
             let (segment, 0) = behind.next_part().await? else {
                 continue;
@@ -247,14 +247,14 @@ async fn a_growing_segment_is_passed_on_to_each_viewer_as_it_grows() {
             };
             let ((mut one, first), (mut two, second)) = tokio::try_join!(head(), head())?;
             apart.push(first.max(second).duration_since(first.min(second)));
-            let ((body, span), (same, _)) = tokio::try_join!(read(&mut one), read(&mut two))?;
-            ensure!(span > HALF, "all of it came within {span:?}");
+            let ((body, last), (same, _)) = tokio::try_join!(read(&mut one), read(&mut two))?;
+            spans.push(last.duration_since(first));
             ensure!(body == same, "chunks are missing");
             ensure!(behind.get(&file).await?.bytes().await? == body);
         }
-        apart.sort_unstable();
-        let median = apart.get(TURNS / 2).context("no turn")?;
-        ensure!(*median < Duration::from_millis(80), "one waited: {apart:?}");
+        let (waited, span) = (median(&mut apart)?, median(&mut spans)?);
+        ensure!(waited < Duration::from_millis(80), "one waited: {apart:?}");
+        ensure!(span > HALF, "all of it came at once: {spans:?}");
         let before = behind.given("segment").await?;
         for _ in 0..3 {
             let again = behind.get(&file).await?;
@@ -271,13 +271,19 @@ const TURNS: usize = 5;
 /// Half of a segment.
 const HALF: Duration = Duration::from_millis(500);
 
-/// A body, and the time from its first bytes to its last.
-async fn read(response: &mut Response) -> Result<(Vec<u8>, Duration)> {
-    let (mut body, begun) = (Vec::new(), clock::now());
-    let mut last = begun;
+/// A body, and when its last bytes came.
+async fn read(response: &mut Response) -> Result<(Vec<u8>, Instant)> {
+    let (mut body, mut last) = (Vec::new(), clock::now());
     while let Some(bytes) = response.chunk().await? {
         body.extend_from_slice(&bytes);
         last = clock::now();
     }
-    Ok((body, last.duration_since(begun)))
+    Ok((body, last))
+}
+
+/// Of all turns, in some of which a busy machine makes everyone wait.
+fn median(times: &mut [Duration]) -> Result<Duration> {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2);
+    median.copied().context("no turn")
 }
