@@ -144,9 +144,13 @@ fn run_checks(arguments: &[String]) -> ExitCode {
     let is_listing = arguments.iter().any(|argument| argument == "--list");
     let wants_ignored = arguments.iter().any(|argument| argument == "--ignored");
     let is_exact = arguments.iter().any(|argument| argument == "--exact");
+    // What follows `--format` is no name: with it nextest would list nothing, and run that.
+    let is_format = |at: usize| at > 0 && arguments[at - 1] == "--format";
     let names: Vec<&String> = arguments
         .iter()
-        .filter(|name| !name.starts_with("--"))
+        .enumerate()
+        .filter(|(at, name)| !name.starts_with("--") && !is_format(*at))
+        .map(|(_, name)| name)
         .collect();
     let is_named = |name: &str| {
         names.iter().any(|wanted| {
