@@ -17,9 +17,6 @@ export const SIZE = "854x480";
 /** Short sides of the rungs that such a picture gets. */
 export const RUNGS = [468, 360];
 
-/** Milliseconds of a braked process's turn: too short to be taken for a stop. */
-const BRAKE_PERIOD = 100;
-
 /** An error that waiting cannot mend. */
 export class Fatal extends Error {}
 
@@ -156,20 +153,22 @@ export class Stage {
     return [...parents].filter(([, { parent }]) => isOrigin(parent)).map(([pid]) => pid);
   }
 
-  /** Leaves a process so many percent of its time; returns what ends that. */
-  brake(pid, percent) {
-    const run = (BRAKE_PERIOD * percent) / 100;
-    let timer = null;
-    const step = (signal, next, time) => {
-      process.kill(pid, signal);
-      timer = setTimeout(next, time);
-    };
-    const stop = () => step("SIGSTOP", go, BRAKE_PERIOD - run);
-    const go = () => step("SIGCONT", stop, run);
-    stop();
+  /**
+   * Leaves a process such a share of the CPU time that it takes now; resolves when it does, with
+   * what ends that.
+   */
+  async brake(pid, share) {
+    const child = spawn(join(BIN, "brake"), ["--pid", pid, "--share", share], { stdio: ["pipe", "pipe", "pipe"] });
+    // Its input ends with it, and with us: so it never leaves a process stopped.
+    const complaints = [];
+    child.stderr.on("data", (chunk) => complaints.push(chunk));
+    const ended = new Promise((done) => child.once("exit", done));
+    const begun = new Promise((done) => child.stdout.once("data", done));
+    const first = await Promise.race([begun, ended]);
+    if (!Buffer.isBuffer(first)) throw new Fatal(`the brake ended: ${Buffer.concat(complaints)}`);
     return () => {
-      clearTimeout(timer);
-      process.kill(pid, "SIGCONT");
+      child.stdin.end();
+      return ended;
     };
   }
 

@@ -8,9 +8,10 @@ import { PLAYERS, servePlayers } from "../support/players.js";
 import { Fatal, RUNGS, Stage, until } from "../support/stage.js";
 
 /**
- * What is left to the worker: too little for both rungs, enough for the lower one.
+ * What is left to the worker of what it takes for both rungs: the lower one is less than half
+ * of it.
  */
-const PERCENT = 5;
+const SHARE = 0.7;
 
 /**
  * Longest that a picture may stand. A rung that is about to go has five pictures a second.
@@ -88,7 +89,7 @@ async function goesOnOnce(player, field) {
   const media = new URL(`${RUNGS[0]}p/media.m3u8`, stream.hls_cmaf_url);
   await until("segments", 10_000, async () => (await (await fetch(media)).text()).split("#EXTINF").length > 4);
   const page = await browser.page(pages.url(player, stream[field]));
-  let release = () => {};
+  let release = async () => {};
   try {
     await page.evaluate(watchPictures);
     await until("the tallest rung", 20_000, async () => {
@@ -97,11 +98,11 @@ async function goesOnOnce(player, field) {
     });
     await until("a steady picture", 20_000, async () => (await shown(page)).pictures > 150);
     await page.evaluate(() => Object.assign(window.shown, { still: 0, stoodAt: [] }));
-    release = stage.brake(worker, PERCENT);
+    release = await stage.brake(worker, SHARE);
     await until("the rung to go", 15_000, async () => (await rungs(stream)) < RUNGS.length);
     // It is gone for half a minute; what follows is the player's part.
-    release();
-    release = () => {};
+    await release();
+    release = async () => {};
     await until("the next rung", 20_000, async () => (await shown(page)).height === RUNGS[1]);
     const { pictures } = await shown(page);
     await until("its pictures", 20_000, async () => (await shown(page)).pictures > pictures + 150);
@@ -118,7 +119,7 @@ async function goesOnOnce(player, field) {
     await screenshot(page, `failed overload ${player}`);
     throw error;
   } finally {
-    release();
+    await release();
     publisher.kill("SIGKILL");
     // While a stream lacks a rung no other is let in.
     await stage.api("DELETE", `/${stream.id}`);
