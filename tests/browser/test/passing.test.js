@@ -15,6 +15,11 @@ const HEIGHT = 480;
 const PASSES_MS = 30_000;
 /** How long hls.js is watched, and how often it is looked at before a stall counts. */
 const [SECONDS, MAX_TRIES] = [20, 3];
+/**
+ * What a busy machine makes of a presenter for the rest of its session, who is tried again then:
+ * a key frame is a third of a second late, and what was held up comes all at once.
+ */
+const DISTURBED = ["key_frames", "stall", "frame_rate"];
 /** What it takes hls.js to settle at its distance from the edge. */
 const SETTLE_MS = 3_000;
 
@@ -35,7 +40,10 @@ after(async () => {
 
 const state = async () => (await stage.api("GET", `/${stream.id}`)).body;
 
-step("the go-live page's picture becomes the top rung", async () => {
+const isDisturbed = async () => DISTURBED.includes((await state()).pass_through_reason);
+
+/** Goes live; resolves when the picture is the top rung, or a busy machine prevented it. */
+async function goLive() {
   stream = await stage.createStream("passed");
   const rungs = [
     { height: HEIGHT, bitrate: 1_000_000 },
@@ -48,13 +56,48 @@ step("the go-live page's picture becomes the top rung", async () => {
   await onAir(page, 40_000);
   await until("passing through", PASSES_MS, async () => {
     const { pass_through_state, pass_through_reason } = await state();
-    if (pass_through_state === "passing") return true;
+    if (pass_through_state === "passing" || (await isDisturbed())) return true;
     throw new Error(`${pass_through_state} ${pass_through_reason}`);
   });
-});
+}
+
+/** Goes live until the picture is the top rung. */
+async function passes() {
+  for (let tries = 1; ; tries++) {
+    await goLive();
+    if (!(await isDisturbed())) return;
+    assert.ok(tries < MAX_TRIES, "encoded each time");
+    await leave();
+  }
+}
+
+/** Ends the stream. */
+async function leave() {
+  await page.close();
+  await stage.api("DELETE", `/${stream.id}`);
+}
+
+step("the go-live page's picture becomes the top rung", passes);
 
 step(`hls.js plays it for ${SECONDS} s without a stall`, async (context) => {
-  const publishing = page;
+  for (let tries = 1; ; tries++) {
+    const publishing = page;
+    try {
+      await plays(context);
+      await page.close();
+      page = publishing;
+      return;
+    } catch (error) {
+      if (!(await isDisturbed()) || tries === MAX_TRIES) throw error;
+      if (page !== publishing) await page.close();
+      page = publishing;
+    }
+    await leave();
+    await passes();
+  }
+});
+
+async function plays(context) {
   page = await browser.page(pages.url("hls.js", stream.hls_cmaf_url));
   await until("the first frame", 20_000, () =>
     page.evaluate(() => window.failure === null && document.querySelector("video").currentTime > 0),
@@ -82,6 +125,4 @@ step(`hls.js plays it for ${SECONDS} s without a stall`, async (context) => {
   assert.equal(height, HEIGHT);
   const { pass_through_state } = await state();
   assert.equal(pass_through_state, "passing");
-  await page.close();
-  page = publishing;
-});
+}
