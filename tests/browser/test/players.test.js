@@ -140,11 +140,11 @@ async function playsOn(player, manifest, disturb) {
   }
 }
 
-/** The presenter leaves, and comes back after two seconds. */
+/** The presenter leaves, and comes back after longer than a request is held for. */
 async function leaveAndReturn() {
   publisher.kill("SIGTERM");
   await new Promise((done) => publisher.once("exit", done));
-  await new Promise((done) => setTimeout(done, 2_000));
+  await new Promise((done) => setTimeout(done, 20_000));
   publisher = await stage.publish(stream);
   // Its counter begins anew.
   return (counter, before) => counter < before;
