@@ -95,6 +95,9 @@ mod tests {
     use super::*;
     use crate::probe::{Error, Patience};
 
+    /// Longest wait for what must come.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
     fn target(pop: &str, stun: u16) -> Target {
         Target {
             pop: pop.to_owned(),
@@ -170,6 +173,6 @@ mod tests {
         assert!(running.await.unwrap_err().is_cancelled());
         // Behind what was told meanwhile nobody is left who tells.
         let silence = async { while heard.recv().await.is_some() {} };
-        tokio::time::timeout(TIMEOUT, silence).await.unwrap();
+        tokio::time::timeout(PATIENCE, silence).await.unwrap();
     }
 }
