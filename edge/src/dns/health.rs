@@ -16,15 +16,15 @@
 //! without a way there from here, what the other family found counts: most of what breaks
 //! breaks both.
 //!
-//! Of the point of presence that this process belongs to, no probe of its own tells; see
-//! `own`.
+//! Of the point of presence that this process belongs to, no probe of its own tells, but
+//! those of the others; see `own`.
 
 mod own;
 
 use std::time::{Duration, Instant};
 
 use super::{
-    fleet::{Family, Fleet, Pop, Service},
+    fleet::{Family, Fleet, Service},
     geo::PopId,
     steer::{Board, Standing},
 };
@@ -40,7 +40,8 @@ const RISE: u32 = 6;
 const STALE: Duration = Duration::from_secs(15);
 
 /// How long a probe that found one busy counts before a report that all is well: two
-/// rounds of one that is far, so that the two do not take turns. What a probe has found is what clients find.
+/// rounds of one that is far, so that the two do not take turns. What a probe has found is
+/// what clients find.
 const BUSY_HOLDS: Duration = Duration::from_secs(8);
 
 /// How long the last report's load and drain count for one that probes find well: when
@@ -93,16 +94,12 @@ pub struct Health {
     own_name: Option<String>,
     /// Its number, if the fleet has it.
     own: Option<PopId>,
-    /// When what we say of ourselves last had come to the origin, as it tells.
-    origin: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     /// Since when it could have been heard of.
     since: Instant,
-    /// What it offers.
-    serves: [[bool; FAMILIES]; SERVICES],
     report: Option<(Report, Instant)>,
     probes: [[Probes; FAMILIES]; SERVICES],
     forced: Option<Forced>,
@@ -114,8 +111,6 @@ struct Probes {
     /// When the last one ended.
     last: Option<Instant>,
     is_up: bool,
-    /// When it was last taken out.
-    fell: Option<Instant>,
     /// In a row, against what it is taken for.
     against: u32,
     /// When it last was busy, if it has not been well since.
@@ -127,15 +122,10 @@ impl Health {
     /// presenters under, which is not probed from here.
     pub fn new(now: Instant, fleet: &Fleet, own: Option<String>, is_probed: bool) -> Self {
         Self {
-            pops: fleet
-                .pops()
-                .iter()
-                .map(|pop| Known::new(now, pop))
-                .collect(),
+            pops: vec![Known::since(now); fleet.pops().len()],
             is_probed,
             own: own.as_deref().and_then(|own| fleet.find(own)),
             own_name: own,
-            origin: None,
         }
     }
 
@@ -146,20 +136,15 @@ impl Health {
             let before = from.find(name)?;
             self.pops.get(usize::from(before.0)).cloned()
         };
-        let pops = to.pops().iter().map(|pop| {
-            let new = Known::new(now, pop);
-            of(&pop.name).map_or(new.clone(), |known| Known {
-                serves: new.serves,
-                ..known
-            })
-        });
+        let pops = to.pops().iter();
         let own = self.own_name.as_deref();
         Self {
-            pops: pops.collect(),
+            pops: pops
+                .map(|pop| of(&pop.name).unwrap_or_else(|| Known::since(now)))
+                .collect(),
             is_probed: self.is_probed,
             own: own.and_then(|own| to.find(own)),
             own_name: self.own_name.clone(),
-            origin: self.origin,
         }
     }
 
@@ -199,9 +184,10 @@ impl Health {
     /// How everybody does at `now`.
     pub fn board(&self, now: Instant) -> Board {
         let mut board = Board::open(self.pops.len());
-        for service in Service::ALL {
-            for family in Family::ALL {
-                for (id, standing) in self.standings(now, service, family) {
+        for (id, known) in self.ids() {
+            for service in Service::ALL {
+                for family in Family::ALL {
+                    let standing = self.standing(now, (id, known), service, family);
                     board.set(id, service, family, standing);
                 }
             }
@@ -209,20 +195,26 @@ impl Health {
         board
     }
 
-    fn standings(&self, now: Instant, service: Service, family: Family) -> Vec<(PopId, Standing)> {
-        let is_blind = self.is_blind(now, service, family);
-        let standing = |known: &Known| {
-            let probed = known.probes(now, service, family).is_up(now);
-            let is_excused = is_blind && self.is_excused(now, known);
-            let probed = probed.filter(|is_up| *is_up || !is_excused);
-            match known.standing(now, service, family, probed) {
-                Standing::Unknown if !self.is_probed => Standing::default(),
+    fn standing(
+        &self,
+        now: Instant,
+        (id, known): (PopId, &Known),
+        service: Service,
+        family: Family,
+    ) -> Standing {
+        let standing = known.standing(now, service, family);
+        if !self.is_probed {
+            return match standing {
+                Standing::Unknown => Standing::default(),
                 standing => standing,
-            }
-        };
-        let mut standings: Vec<_> = self.ids().map(|(id, it)| (id, standing(it))).collect();
-        self.judge_own(now, service, family, &mut standings);
-        standings
+            };
+        }
+        // An operator's word counts before that of the others.
+        let is_judged = self.own == Some(id) && known.forced.is_none();
+        match is_judged && self.is_missed(now, service, family) {
+            true => Standing::Down,
+            false => standing,
+        }
     }
 
     fn ids(&self) -> impl Iterator<Item = (PopId, &Known)> {
@@ -235,11 +227,9 @@ impl Health {
 }
 
 impl Known {
-    fn new(now: Instant, pop: &Pop) -> Self {
-        let serves = |service| Family::ALL.map(|family| pop.has(service, family));
+    fn since(now: Instant) -> Self {
         Self {
             since: now,
-            serves: Service::ALL.map(serves),
             report: None,
             probes: Default::default(),
             forced: None,
@@ -263,14 +253,7 @@ impl Known {
         }
     }
 
-    /// `probed` is what probes have found, as far as that counts.
-    fn standing(
-        &self,
-        now: Instant,
-        service: Service,
-        family: Family,
-        probed: Option<bool>,
-    ) -> Standing {
+    fn standing(&self, now: Instant, service: Service, family: Family) -> Standing {
         let age = |made: &Instant| now.saturating_duration_since(*made);
         let last = self.report.filter(|(_, made)| age(made) <= LOAD_KEPT);
         let is_fresh = last.is_some_and(|(_, made)| age(&made) <= STALE);
@@ -288,7 +271,7 @@ impl Known {
         }
         let probes = self.probes(now, service, family);
         let reported = self.report.map(|(_, made)| made);
-        match probed {
+        match probes.is_up(now) {
             Some(false) => Standing::Down,
             Some(true) if is_draining || probes.is_busy(now, reported) => Standing::Draining,
             Some(true) => open,
@@ -325,7 +308,6 @@ impl Probes {
         let needed = if self.is_up { FALL } else { RISE };
         if self.against >= needed {
             self.is_up = is_ok;
-            self.fell = (!is_ok).then_some(now);
             self.against = 0;
         }
     }

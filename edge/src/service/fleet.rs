@@ -224,12 +224,6 @@ impl Known {
         }
     }
 
-    /// Takes that the origin told of this point of presence itself: what it said has come
-    /// there `at`.
-    pub(super) fn handle_origin(&self, at: Instant) {
-        self.health().handle_origin(at);
-    }
-
     /// What this one's probes find down of the others, for those whom it is about.
     pub(super) fn down(&self, now: Instant) -> pop::Down {
         // Under the lock, under which a reload changes both.
@@ -241,7 +235,7 @@ impl Known {
         }))
     }
 
-    /// What the others find down of this one.
+    /// What others find down of this one, be it one alone.
     pub(super) fn missed(&self, now: Instant) -> Vec<(Service, Family)> {
         self.health().missed(now)
     }

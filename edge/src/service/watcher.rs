@@ -76,9 +76,7 @@ impl Watcher {
     /// Takes what was said since the last time.
     fn hear(&self, fleet: &Arc<Fleet>) {
         for (name, heard) in &*self.reports.heard() {
-            if self.reporter.is_some() && name.as_str() == self.own {
-                self.known.handle_origin(heard.at);
-            } else if let Some(id) = fleet.find(name.as_str()) {
+            if let Some(id) = fleet.find(name.as_str()) {
                 let said = said(&heard.report, &self.own);
                 self.known.handle_report(fleet, id, said, heard.at);
             }
@@ -117,8 +115,8 @@ impl Watcher {
     }
 }
 
-/// Says once that the others find this one down, which nobody here would see, and that
-/// they no longer do.
+/// Says once that others find this one down, which nobody here would see, and that they no
+/// longer do. One alone is told of too, though not believed.
 fn tell_missed(before: &[(Service, Family)], now: &[(Service, Family)]) {
     for (service, family) in now.iter().filter(|of| !before.contains(of)) {
         let (kind, family) = (service.as_str(), family.as_str());
@@ -129,7 +127,7 @@ fn tell_missed(before: &[(Service, Family)], now: &[(Service, Family)]) {
         tracing::info!(
             kind,
             family,
-            "others find this point of presence well again"
+            "no other finds this point of presence down any more"
         );
     }
 }

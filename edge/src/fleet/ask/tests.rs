@@ -1,6 +1,6 @@
 //! Questions and answers, and whoever has no part in them.
 
-use inlet_common::roq::pop::{Load, Loads};
+use inlet_common::roq::pop::{Down, Load, Loads, Mark};
 use proptest::prelude::*;
 
 use super::*;
@@ -139,11 +139,13 @@ fn secrets_change_while_all_go_on() {
 
 #[test]
 fn the_longest_report_is_not_too_long() {
+    let pops: Vec<_> = (0..64).map(|number| number.to_string()).collect();
     let longest = Report {
         made: UtcTime::from_unix_micros(i64::MIN),
         is_draining: false,
         is_cut_off: true,
-        down: Default::default(),
+        // As many as there may be.
+        down: Down::new(pops.iter().map(|name| Mark::new(name, "whip", "ipv4"))),
         loads: Loads {
             whip: Some(Load::new(0.123)),
             turn: Some(Load::new(0.123)),

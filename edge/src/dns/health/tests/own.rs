@@ -1,5 +1,5 @@
-//! What becomes of the own point of presence, and of the others when the own network is
-//! broken.
+//! What becomes of the own point of presence by what the others find, and what they are
+//! told.
 
 use super::*;
 
@@ -14,7 +14,6 @@ const OPEN: Standing = Standing::Open { load: 0.1 };
 /// A fleet, whose first is this one, after so many seconds.
 struct Scene {
     health: Health,
-    begun: Instant,
     now: Instant,
 }
 
@@ -29,7 +28,6 @@ impl Scene {
         let fleet = Fleet::new(names.iter().map(pop).collect());
         Self {
             health: Health::new(now, &fleet, Some("a".to_owned()), true),
-            begun: now,
             now,
         }
     }
@@ -89,84 +87,40 @@ fn one_that_two_others_find_down_is_down_here_too() {
 }
 
 #[test]
-fn the_only_other_is_believed_while_it_is_heard_and_well() {
+fn one_alone_is_told_of_and_not_believed() {
+    const MISSED: [(Service, Family); 1] = [TURN];
     let mut scene = Scene::new(&["a", "b"]);
-    scene.pass(4, &[Probed::Well], &[(1, against())]);
-    assert_eq!(scene.standing(0), Standing::Down);
-    // What is old says nothing.
-    scene.pass(20, &[Probed::Well], &[]);
-    assert_eq!(scene.standing(0), Standing::Open { load: 0.1 });
-    // Neither does one that cannot be reached from here either.
-    scene.pass(8, &[Probed::Failed], &[(1, against())]);
-    assert_eq!(scene.standings(), [OPEN, Standing::Down]);
-    // Of three of which one is dead, the other one is.
+    scene.pass(20, &[Probed::Well], &[(1, against())]);
+    assert_eq!(scene.standings(), [OPEN; 2], "it may be the broken one");
+    assert_eq!(scene.health.missed(scene.now), MISSED);
+    // Of three of which one is dead, the other one is alone.
     let mut scene = Scene::new(&["a", "b", "c"]);
     let probes = [Probed::Well, Probed::Failed];
     scene.pass(20, &probes, &[(1, against())]);
-    assert_eq!(scene.standings(), [Standing::Down, OPEN, Standing::Down]);
-}
-
-/// Nothing comes from anybody: this one is as good or bad as all.
-#[test]
-fn one_that_is_cut_off_from_all_does_not_draw_everybody_to_itself() {
-    let mut scene = Scene::new(&["a", "b", "c"]);
-    scene.pass(10, &[Probed::Well; 2], &[(1, WELL), (2, WELL)]);
-    scene.pass(8, &[Probed::Failed; 2], &[]);
-    assert_eq!(scene.standings(), [OPEN; 3], "as it was believed before");
-    assert_eq!(scene.health.down(scene.now).count(), 0);
-    scene.pass(20, &[Probed::Failed; 2], &[]);
-    assert_eq!(scene.standings(), [Standing::Unknown; 3]);
-    // One of them is back: then the other one is down.
-    scene.pass(12, &[Probed::Well, Probed::Failed], &[(1, WELL)]);
     assert_eq!(scene.standings(), [OPEN, OPEN, Standing::Down]);
-    // Without a probe that could be sent all grow old.
-    scene.pass(20, &[], &[]);
-    let idle = Standing::Unknown;
-    assert_eq!(scene.standings(), [idle; 3]);
+    // It does not count whatever it says, since the way between may be broken.
+    scene.pass(2, &probes, &[(1, against()), (2, against())]);
+    assert_eq!(scene.standings(), [OPEN, OPEN, Standing::Down]);
+    scene.pass(12, &[Probed::Well; 2], &[(1, against()), (2, against())]);
+    assert_eq!(scene.standings(), [Standing::Down, OPEN, OPEN]);
+    // What is old says nothing.
+    scene.pass(20, &[Probed::Well; 2], &[(1, against())]);
+    assert_eq!(scene.standing(0), OPEN);
+    scene.pass(20, &[Probed::Well; 2], &[]);
+    assert_eq!(scene.health.missed(scene.now), []);
 }
 
-/// A packet filter of our own, or a secret that is wrong.
+/// A bad release at two of three: what they say of themselves keeps neither.
 #[test]
-fn who_reports_is_well_where_all_probes_fail() {
-    let mut scene = Scene::new(&["a", "b", "c"]);
-    let draining = Report {
-        is_draining: [true; 2],
-        ..WELL
-    };
-    scene.health.handle_origin(scene.now);
-    scene.pass(60, &[Probed::Failed; 2], &[(1, WELL), (2, draining)]);
-    assert_eq!(scene.standings(), [OPEN, OPEN, Standing::Draining]);
-    assert_eq!(scene.health.down(scene.now).count(), 0);
-}
-
-#[test]
-fn two_that_die_at_once_are_dead_where_the_origin_says_nothing_of_them() {
+fn others_that_break_together_are_down_though_they_report() {
     let mut scene = Scene::new(&["a", "b", "c"]);
     scene.pass(10, &[Probed::Well; 2], &[(1, WELL), (2, WELL)]);
-    scene.pass(8, &[Probed::Failed; 2], &[]);
-    scene.health.handle_origin(scene.now);
+    scene.pass(60, &[Probed::Failed; 2], &[(1, WELL), (2, WELL)]);
     assert_eq!(scene.standings(), [OPEN, Standing::Down, Standing::Down]);
-}
-
-#[test]
-fn those_that_die_one_after_the_other_are_dead() {
-    let mut scene = Scene::new(&["a", "b", "c"]);
-    scene.pass(8, &[Probed::Well; 2], &[(1, WELL), (2, WELL)]);
-    scene.pass(20, &[Probed::Well, Probed::Failed], &[(1, WELL)]);
-    scene.pass(8, &[Probed::Failed; 2], &[]);
-    assert_eq!(scene.standings(), [OPEN, Standing::Down, Standing::Down]);
-    // The one that can hear it is told first.
-    scene.pass(2, &[Probed::Failed; 2], &[(2, WELL)]);
-    let down: Vec<_> = scene.health.down(scene.now).map(|(id, ..)| id).collect();
-    assert_eq!(down, [PopId(2), PopId(1)]);
-    assert!(scene.now > scene.begun + 2 * STALE);
-}
-
-#[test]
-fn the_only_other_one_that_fails_is_dead() {
-    let mut scene = Scene::new(&["a", "b"]);
-    scene.pass(8, &[Probed::Failed], &[]);
-    assert_eq!(scene.standings(), [OPEN, Standing::Down]);
+    // Whoever can hear it is told first.
+    scene.pass(8, &[Probed::Failed; 2], &[(2, WELL)]);
+    let down: Vec<_> = scene.health.down(scene.now).collect();
+    assert_eq!(down, [2, 1].map(|number| (PopId(number), TURN.0, TURN.1)));
 }
 
 /// Who is not probed is taken to be well, this one too.
