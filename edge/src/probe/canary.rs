@@ -141,8 +141,8 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Whether it takes offers; and how it does, whatever became of that, since one that
-    /// drains has most to tell.
+    /// Whether it takes offers; and how it does, whatever was answered to that, since one
+    /// that drains has most to tell.
     async fn whip(
         &self,
         ip: IpAddr,
@@ -160,11 +160,12 @@ impl Probe<'_> {
         let found = budget.step(visit.options()).await;
         let took = clock::now().saturating_duration_since(self.begun);
         let told = match &self.canary.secrets {
-            Some(secrets) => {
+            // With an answer that is waited for no longer its connection is given up.
+            Some(secrets) if found != Err(Error::Timeout) => {
                 let asked = visit.report(secrets, &self.target.pop);
                 Some(budget.step(asked).await)
             }
-            None => None,
+            _ => None,
         };
         (Some(found.map(|()| took)), told)
     }

@@ -101,14 +101,16 @@ impl Budget {
         self.since = now;
     }
 
-    /// Waits for a step.
+    /// Waits for a step. One that nobody has answered shows no round trip: whoever hangs
+    /// would be given ever more time.
     pub(super) async fn step<T>(
         &mut self,
         step: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let done = timeout_at(self.deadline().into(), step).await;
+        let done = done.map_err(|_| Error::Timeout)?;
         self.advance(clock::now());
-        done.unwrap_or(Err(Error::Timeout))
+        done
     }
 
     /// Of two ways that were opened at once, what both know.
@@ -145,5 +147,22 @@ mod tests {
         assert_eq!(left(&budget, far + MS), 3_500);
         budget.advance(begun + 5_000 * MS);
         assert_eq!(left(&budget, begun), 6_000, "in all");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_nobody_answers_gives_the_next_one_no_more() {
+        let patience = Patience {
+            first: 10 * MS,
+            ..Patience::USUAL
+        };
+        let mut budget = Budget::new(clock::now(), patience);
+        let deadline = budget.deadline();
+        let found: Result<(), _> = budget.step(std::future::pending()).await;
+        assert_eq!(found, Err(Error::Timeout));
+        assert_eq!(budget.deadline(), deadline);
+        // What says no is an answer.
+        let found: Result<(), _> = budget.step(async { Err(Error::Unavailable) }).await;
+        assert_eq!(found, Err(Error::Unavailable));
+        assert!(budget.deadline() > deadline);
     }
 }

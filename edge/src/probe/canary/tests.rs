@@ -266,6 +266,26 @@ async fn what_cannot_be_believed_is_no_answer() {
     assert_eq!(nameless.report, Some(Err(Error::Integrity)));
 }
 
+/// It lives as far as TCP, and no further.
+#[tokio::test]
+async fn one_that_hangs_is_given_no_longer_than_one_that_is_near() {
+    let (tcp, _server) = server(|stream| say(stream, Vec::new())).await;
+    let mut target = target(tcp, tcp);
+    target.stun = None;
+    (target.turn_udp, target.turn_tcp, target.turn_tls) = (None, None, None);
+    let patience = Patience {
+        whole: BRIEF.step * 9,
+        ..BRIEF
+    };
+    let canary = canary(patience).asking(Some(Arc::new(secrets())));
+    let begun = clock::now();
+    let found = run(&canary, &target).await;
+    let took = clock::now() - begun;
+    assert_eq!(found.whip, Some(Err(Error::Timeout)));
+    assert_eq!(found.report, None, "who says nothing is not asked");
+    assert!(took < patience.step * 3, "{took:?}");
+}
+
 #[tokio::test]
 async fn without_a_secret_nobody_is_asked() {
     let (tcp, _server) = server(|stream| say(stream, WHIP.into())).await;
