@@ -1,7 +1,7 @@
 //! Real sockets on loopback, with the engine behind them.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
     time::Duration,
@@ -36,8 +36,11 @@ const PATIENT: Waits = Waits {
     write: Duration::from_secs(60),
 };
 
-/// Over before one looks.
+/// Over before one looks: where silence alone is expected.
 const BRIEF: Duration = Duration::from_millis(50);
+
+/// What a busy machine may take to ask and answer, and soon over all the same.
+const SOON: Duration = Duration::from_secs(1);
 
 const NO_LIMIT: Rule = Rule {
     per_second: 0,
@@ -228,10 +231,21 @@ fn is_answered(stream: &mut TcpStream) -> bool {
     stream.write_all(&query).is_ok() && read_framed(stream).is_ok()
 }
 
+/// The server ends it within the time that is waited, with or without what was sent last
+/// being read.
+#[track_caller]
+fn assert_closed(stream: &mut TcpStream) {
+    match stream.read(&mut [0]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        other => panic!("it is not closed: {other:?}"),
+    }
+}
+
 #[test]
 fn whoever_asks_nothing_at_first_is_gone_with() {
     let waits = Waits {
-        first_query: BRIEF,
+        first_query: SOON,
         ..PATIENT
     };
     let server = Running::start(NO_LIMIT, FEW, waits);
@@ -239,8 +253,8 @@ fn whoever_asks_nothing_at_first_is_gone_with() {
     assert!(is_answered(&mut asking));
     let (mut silent, mut slow) = (server.connect(), server.connect());
     slow.write_all(&[0]).unwrap();
-    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
-    assert_eq!(slow.read(&mut [0]).unwrap(), 0);
+    assert_closed(&mut silent);
+    assert_closed(&mut slow);
     // One that has asked has longer to the next query.
     assert!(is_answered(&mut asking));
 }
@@ -254,7 +268,7 @@ fn whoever_asks_no_more_is_gone_with() {
     let server = Running::start(NO_LIMIT, FEW, waits);
     let (mut early, mut late) = (server.connect(), server.connect());
     assert!(is_answered(&mut early));
-    assert_eq!(early.read(&mut [0]).unwrap(), 0);
+    assert_closed(&mut early);
     // Who has not asked yet has longer.
     assert!(is_answered(&mut late));
 }
@@ -276,7 +290,7 @@ fn the_longest_idle_makes_room() {
     for idle in [1, 2] {
         let mut next = server.connect();
         assert!(is_answered(&mut next), "{idle} keeps its place");
-        assert_eq!(held[idle].read(&mut [0]).unwrap_or(0), 0, "{idle} is open");
+        assert_closed(&mut held[idle]);
         held.push(next);
     }
     assert!(is_answered(&mut held[0]));
