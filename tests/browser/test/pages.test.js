@@ -132,8 +132,12 @@ step("after closing the tab and going live again the player goes on without a re
   await presenter.close();
   const last = await displayed(player);
   await until("silence", 10_000, async () => (await stage.api("GET", `/${stream.id}`)).body.live === false);
+  // Longer than a request is held, and than a player asks again by itself.
+  await new Promise((done) => setTimeout(done, 20_000));
   presenter = await browser.page(stream.goLive());
   await onAir(presenter);
+  // Whoever begins anew in the background shows no frames there.
+  await player.bringToFront();
   // The new tab counts its frames from 0.
   await until("the new session's picture", 20_000, async () => {
     const reading = await displayed(player);

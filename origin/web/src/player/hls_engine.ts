@@ -220,11 +220,20 @@ export class HlsEngine implements Engine {
     );
   }
 
+  /**
+   * A playlist without media is one that is about to begin, and so is one that ends with
+   * a presenter's absence just where playback would: asking again is faster, and hls.js
+   * begins nowhere any more once it has met a gap there.
+   */
+  #isTooEarly(details: ErrorDetails): boolean {
+    if (details === ErrorDetails.LEVEL_EMPTY_ERROR) return true;
+    return details === ErrorDetails.FRAG_GAP && this.#end === 0;
+  }
+
   #error(data: ErrorData): void {
     const status = data.response?.code;
     const what = `${data.details}${status === undefined ? "" : ` ${status}`}`;
-    // A playlist without media is one that is about to begin: asking again is faster.
-    if (data.fatal || data.details === ErrorDetails.LEVEL_EMPTY_ERROR) this.events.onFatal(what);
+    if (data.fatal || this.#isTooEarly(data.details)) this.events.onFatal(what);
     else if (data.details !== ErrorDetails.BUFFER_STALLED_ERROR) this.events.onNote(what);
   }
 }

@@ -95,7 +95,8 @@ export class Watchdog {
     if (pulse.buffer >= EMPTY && still >= NUDGE_AFTER) {
       return this.#jump(pulse.now, pulse.position + NUDGE_BY);
     }
-    return still >= INQUIRE_AFTER ? { kind: "inquire" } : { kind: "none" };
+    // Before the first frame nothing has run dry; whoever attached knows how long to wait.
+    return this.#hasPlayed && still >= INQUIRE_AFTER ? { kind: "inquire" } : { kind: "none" };
   }
 
   #jump(now: number, to: number): Remedy {
