@@ -38,6 +38,11 @@ impl Budget {
         }
     }
 
+    /// Of the same rung, made by another: what was spent before does not count.
+    pub fn renew(&mut self) {
+        (self.left, self.last) = (self.most, None);
+    }
+
     /// Takes so many bytes for frame `number`; tells whether that is within bounds.
     /// Frames are paid for by their numbers, so what catches up is not held up to it.
     #[must_use]
@@ -76,6 +81,17 @@ mod tests {
         let mut budget = Budget::new(400_000, RATE);
         for number in (0..3_000).step_by(30) {
             assert!(budget.spend(number, 50_000), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_new_one_pays_for_frames_that_were_paid_for() {
+        let mut budget = Budget::new(400_000, RATE);
+        assert!(budget.spend(900, 0));
+        assert!(!budget.spend(900, 8 << 20));
+        budget.renew();
+        for number in 0..900 {
+            assert!(budget.spend(number, 400_000 / 8 / 30 * 3), "{number}");
         }
     }
 

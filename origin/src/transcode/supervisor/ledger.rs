@@ -90,7 +90,7 @@ impl Ledger {
             audio: VecDeque::new(),
             sound_end: 0,
             lanes: vec![now; rungs + 1],
-            configs_left: rungs * MAX_CONFIGS,
+            configs_left: (rungs + 1) * MAX_CONFIGS,
             budgets,
             owes_idr: false,
             may_skip,
@@ -187,17 +187,13 @@ impl Ledger {
         let rungs = self.lanes.len() - 1;
         match *output {
             Output::VideoConfig { rung, .. } if rung < rungs => self.configure(),
+            Output::AudioConfig { .. } => self.configure(),
             Output::Video {
                 rung,
                 number,
                 ref data,
                 ..
-            } if rung < rungs => match self.answer(now, rung, number) {
-                Verdict::Deliver | Verdict::Repeated if !self.pay(rung, number, data.len()) => {
-                    Verdict::Excess
-                }
-                verdict => verdict,
-            },
+            } if rung < rungs => self.answer(now, rung, number, data.len()),
             Output::Audio { number, .. } => {
                 // Ticks before it stay without an answer.
                 while self
@@ -219,8 +215,7 @@ impl Ledger {
             {
                 Verdict::Deliver
             }
-            Output::AudioConfig { .. }
-            | Output::Report(_)
+            Output::Report(_)
             | Output::Still { .. }
             | Output::Thumbnail { .. }
             | Output::KeyFrameNeeded => Verdict::Deliver,
@@ -232,13 +227,18 @@ impl Ledger {
         }
     }
 
-    fn answer(&mut self, now: Instant, rung: usize, number: u64) -> Verdict {
+    fn answer(&mut self, now: Instant, rung: usize, number: u64, bytes: usize) -> Verdict {
         let tick = self.video.binary_search_by_key(&number, |tick| tick.number);
         let Some(tick) = tick.ok().and_then(|index| self.video.get_mut(index)) else {
             return Verdict::Violation;
         };
         if !tick.open.has(rung) {
             return Verdict::Violation;
+        }
+        // What is not taken is not crossed off: the next worker has to make it.
+        let budget = self.budgets.get_mut(rung);
+        if !budget.is_some_and(|budget| budget.spend(number, bytes)) {
+            return Verdict::Excess;
         }
         let verdict = if tick.delivered.has(rung) {
             Verdict::Repeated
@@ -257,7 +257,7 @@ impl Ledger {
         verdict
     }
 
-    /// Each rung's encoder is made once, and has one configuration.
+    /// Each rung's encoder is made once, as the sound's is, and has one configuration.
     fn configure(&mut self) -> Verdict {
         match self.configs_left.checked_sub(1) {
             Some(left) => {
@@ -266,11 +266,6 @@ impl Ledger {
             }
             None => Verdict::Excess,
         }
-    }
-
-    fn pay(&mut self, rung: usize, number: u64, bytes: usize) -> bool {
-        let budget = self.budgets.get_mut(rung);
-        budget.is_some_and(|budget| budget.spend(number, bytes))
     }
 
     fn touch(&mut self, now: Instant, lane: usize) {
@@ -285,7 +280,9 @@ impl Ledger {
     pub(super) fn restart(&mut self, now: Instant) -> Vec<ToWorker> {
         let since = now + START_GRACE;
         self.catches_up_until = since;
-        self.configs_left = self.budgets.len() * MAX_CONFIGS;
+        self.configs_left = self.lanes.len() * MAX_CONFIGS;
+        // The one before may have used them up, and this one is not to blame.
+        self.budgets.iter_mut().for_each(Budget::renew);
         let is_partly_answered = self.video.iter().any(|tick| !tick.delivered.is_empty());
         self.owes_idr |= is_partly_answered;
         let mut ticks = Vec::with_capacity(self.video.len() + self.audio.len());
@@ -355,7 +352,7 @@ const MAX_LAG: Duration = Duration::from_millis(700);
 /// Ten seconds at 60 frames per second.
 const MAX_VIDEO: usize = 600;
 
-/// Configurations of a rung that one worker may send. Each further one would cost the
+/// Configurations of a rung, and of the sound, that one worker may send. Each further one would cost the
 /// playlist a break, or the log a line.
 const MAX_CONFIGS: usize = 2;
 

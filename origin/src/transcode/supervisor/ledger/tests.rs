@@ -11,13 +11,7 @@ fn a_rung_of_far_more_than_its_rate_is_not_taken() {
     let mut taken = 0;
     for number in 0..300 {
         tick(&mut ledger, now, number, false);
-        let output = Output::Video {
-            rung: 0,
-            number,
-            idr: true,
-            data: Bytes::from(vec![0; 1 << 20]),
-        };
-        match ledger.handle_output(now, &output) {
+        match ledger.handle_output(now, &video(0, number, 1 << 20)) {
             Verdict::Deliver => taken += 1,
             verdict => {
                 assert_eq!(verdict, Verdict::Excess);
@@ -44,13 +38,47 @@ fn a_worker_that_configures_its_rungs_over_and_over_is_not_taken() {
         sps: Bytes::from_static(b"junk"),
         pps: Bytes::new(),
     };
+    let sound = Output::AudioConfig {
+        asc: Bytes::from_static(b"junk"),
+    };
     for _ in 0..2 {
-        for _ in 0..2 * MAX_CONFIGS {
+        for _ in 0..3 * MAX_CONFIGS {
             assert_eq!(ledger.handle_output(now, &config), Verdict::Deliver);
         }
-        assert_eq!(ledger.handle_output(now, &config), Verdict::Excess);
+        for config in [&config, &sound] {
+            assert_eq!(ledger.handle_output(now, config), Verdict::Excess);
+        }
         ledger.restart(now);
     }
+}
+
+#[test]
+fn the_next_one_after_one_that_was_over_its_rate_is_taken_and_nothing_is_lost() {
+    let (mut ledger, now) = ledger();
+    for number in 0..300 {
+        tick(&mut ledger, now, number, false);
+    }
+    let over = |number| video(0, number, 1 << 20);
+    let excess = (0..300)
+        .find(|number| ledger.handle_output(now, &over(*number)) == Verdict::Excess)
+        .unwrap();
+    // A little of it was taken, for the last frame that was asked for.
+    assert_eq!(ledger.handle_output(now, &frame(0, 299)), Verdict::Deliver);
+    let again = ledger.restart(now);
+    assert_eq!(again.len(), 300, "the other rung has none of them");
+    let rate = 1_000_000 / 8 / 30 * 3;
+    for number in 0..300 {
+        let is_there = number < excess || number == 299;
+        let verdict = match is_there {
+            true => Verdict::Repeated,
+            false => Verdict::Deliver,
+        };
+        let output = video(0, number, rate);
+        assert_eq!(ledger.handle_output(now, &output), verdict, "{number}");
+        let output = video(1, number, rate);
+        assert_eq!(ledger.handle_output(now, &output), Verdict::Deliver);
+    }
+    assert!(ledger.restart(now).is_empty());
 }
 
 #[test]
@@ -274,11 +302,15 @@ fn tick(ledger: &mut Ledger, now: Instant, number: u64, idr: bool) -> ToWorker {
 }
 
 fn frame(rung: usize, number: u64) -> Output {
+    video(rung, number, 0)
+}
+
+fn video(rung: usize, number: u64, bytes: usize) -> Output {
     Output::Video {
         rung,
         number,
         idr: false,
-        data: Bytes::new(),
+        data: Bytes::from(vec![0; bytes]),
     }
 }
 
