@@ -20,7 +20,12 @@ use inlet_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{broadcast::Command, on_air::OnAir, pass::Progress, room::Taken};
+use super::{
+    broadcast::Command,
+    on_air::OnAir,
+    pass::Progress,
+    room::{Full, Room, Taken},
+};
 use crate::{roq::flow::Media, transcode::ladder::Resolution};
 
 /// A running session that has sent nothing for so long is dead: a new presenter
@@ -209,9 +214,24 @@ impl Directory {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// What the streams besides `except` take of the machine.
-    pub(super) fn taken_beside(&self, except: StreamId) -> Vec<Taken> {
-        taken(&self.lock(), except).collect()
+    /// Takes so many cores for a session that still runs, where there is room for them
+    /// beside the other streams: in one go, since others ask at the same time. They are
+    /// given back as they are changed, by [`Directory::update`].
+    pub(super) fn reserve(
+        &self,
+        (stream, session): (StreamId, SessionId),
+        room: &Room,
+        cores: f64,
+    ) -> Result<(), Full> {
+        let mut streams = self.lock();
+        room.check(taken(&streams, stream), cores)?;
+        let entry = streams.get_mut(&stream);
+        if let Some(running) = entry.and_then(|entry| entry.running.as_mut())
+            && running.session == session
+        {
+            running.status.cores = cores;
+        }
+        Ok(())
     }
 
     /// Changes what is told of a session that still runs.

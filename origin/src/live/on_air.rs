@@ -215,6 +215,13 @@ impl OnAir {
         self.entered.take()
     }
 
+    /// The cores that a ladder has taken which has not begun yet.
+    pub(super) fn growing_to(&self) -> Option<f64> {
+        let next = self.next.as_ref().map(|next| &next.enlarged);
+        next.or(self.entered.as_ref())
+            .map(|enlarged| enlarged.cores)
+    }
+
     /// Gives up the worker that would take the place of this one.
     pub(super) fn give_up_growth(&mut self) {
         if self.next.take().is_some() {

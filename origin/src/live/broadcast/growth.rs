@@ -55,8 +55,10 @@ impl Broadcast {
             ..worker_spec(media, programme, ladder.clone())
         };
         let cores = cost::cores(source, &spec);
-        let others = self.directory.taken_beside(self.authorised.stream);
-        if let Err(full) = self.settings.room.check(others, cores) {
+        // They are its own from now on, though the larger ladder begins later.
+        let session = (self.authorised.stream, on_air.session);
+        let room = &self.settings.room;
+        if let Err(full) = self.directory.reserve(session, room, cores) {
             let why = gate::Refused::from(full);
             let reason = why.as_str();
             tracing::warn!(

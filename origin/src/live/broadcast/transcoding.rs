@@ -146,6 +146,8 @@ impl Broadcast {
         let is_starving = room::starves(programme.rungs(false), programme.rate(), work);
         let made: Vec<_> = programme.rungs(true).cloned().collect();
         let cores = cost::of(programme.canvas().size, &made, programme.rate(), work);
+        // What a larger ladder has taken that has not begun is given back with it.
+        let cores = on_air.growing_to().unwrap_or(cores);
         let quality = programme.ladder().get(rung).map(Rung::name);
         if is_made {
             tracing::info!(

@@ -125,3 +125,38 @@ fn the_successor_runs_when_the_running_one_is_over() {
     directory.finish(STREAM, successor);
     assert_eq!(region(), None);
 }
+
+#[test]
+fn two_ladders_that_grow_do_not_take_the_same_room() {
+    let room = Room::new(1, 100);
+    let directory = Directory::default();
+    let sessions = [1, 2].map(|id| {
+        let running = presenter(b"a", "fra");
+        let of = (StreamId(id), running.session);
+        directory.lock().insert(of.0, entry(running));
+        directory.update(of.0, of.1, |status| status.cores = 0.25);
+        of
+    });
+    let [one, two] = sessions;
+    assert_eq!(directory.reserve(one, &room, 0.7), Ok(()));
+    assert_eq!(directory.reserve(two, &room, 0.7), Err(Full::Estimated));
+    assert_eq!(directory.status(two.0).unwrap().cores, 0.25);
+    // What was taken is there again when it is given up.
+    directory.update(one.0, one.1, |status| status.cores = 0.25);
+    assert_eq!(directory.reserve(two, &room, 0.7), Ok(()));
+}
+
+#[test]
+fn who_is_gone_takes_no_room() {
+    let room = Room::new(1, 100);
+    let directory = Directory::default();
+    let running = presenter(b"a", "fra");
+    let gone = (StreamId(1), SessionId::random());
+    let other = (StreamId(2), running.session);
+    directory
+        .lock()
+        .insert(gone.0, entry(presenter(b"b", "fra")));
+    directory.lock().insert(other.0, entry(running));
+    assert_eq!(directory.reserve(gone, &room, 0.7), Ok(()));
+    assert_eq!(directory.reserve(other, &room, 0.7), Ok(()));
+}
