@@ -40,7 +40,8 @@ pub fn utc() -> UtcTime {
 }
 
 /// The wall time that belongs to `now`, which never goes back: where the system's
-/// clock is set back, this one goes on and comes back to it by 0.2 ms a second.
+/// clock is set back, this one goes on and comes back to it by 0.2 ms a second; where it
+/// is set forward, this one follows when that has lasted for two seconds.
 pub fn steady(now: Instant) -> UtcTime {
     static CLOCK: Mutex<Option<Steady>> = Mutex::new(None);
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,8 +84,9 @@ fn tell(step: Step) {
         Step::Back(micros) => tracing::warn!(
             seconds = micros as f64 / 1e6,
             "the system's clock was set back: live media keeps its own time and comes back to \
-             it by 0.2 ms a second; look after time synchronisation, and restart when no \
-             stream is live to follow at once"
+             it by 0.2 ms a second; look after time synchronisation. A restart follows at once \
+             and numbers media again that caches hold: wait out the step before it, or purge \
+             them"
         ),
     }
 }

@@ -5,8 +5,9 @@
 //! So this one counts as the monotonic clock does, from what the system's clock
 //! showed at first, and only looks at that one now and then:
 //!
-//! - set forward, it is followed at once: the time between is missing in any case,
-//!   as after a suspended machine wakes up;
+//! - set forward, it is followed, behind a gap, as after a suspended machine wakes up;
+//!   but only when it has shown the same for [`AGREE_FOR`], because a step that was
+//!   wrong and is taken back could not be taken back here;
 //! - set back, it is approached by [`SLEW_PPM`], which no presenter's media shows.
 //!
 //! Hand it a [`Steady::look`] whenever [`Steady::is_due`]; ask [`Steady::at`] between.
@@ -19,8 +20,11 @@ use super::{UtcTime, micros_between};
 /// off the system's: as much again as a presenter's clocks may be off.
 const SLEW_PPM: i64 = 200;
 
-/// A step forward that is larger is followed at once, and one back is told.
+/// A step forward that is larger is followed, and one back is told.
 const MIN_STEP_MICROS: i64 = 100_000;
+
+/// How long two looks must be apart that agree on a step forward.
+const AGREE_FOR: Duration = Duration::from_secs(2);
 
 /// How often the system's clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -42,6 +46,9 @@ pub struct Steady {
     shown: i64,
     /// By how much it was ahead of the system's.
     ahead: i64,
+    /// When the system's clock was first seen to be set forward, and how far this one
+    /// was ahead of it then, which is less than nothing.
+    forward: Option<(Instant, i64)>,
 }
 
 impl Steady {
@@ -51,6 +58,7 @@ impl Steady {
             base: now,
             shown: system.as_unix_micros(),
             ahead: 0,
+            forward: None,
         }
     }
 
@@ -73,13 +81,27 @@ impl Steady {
         let shown = self.at(now);
         let expected = self.ahead - self.slewed(micros_between(self.base, now));
         let ahead = shown.micros_since(system);
-        (self.base, self.shown, self.ahead) = (now, shown.as_unix_micros(), ahead);
+        (self.base, self.shown) = (now, shown.as_unix_micros());
         if ahead < -MIN_STEP_MICROS {
-            (self.shown, self.ahead) = (system.as_unix_micros(), 0);
-            return Some(Step::Forward(-ahead));
+            // As if it had not been set.
+            self.ahead = expected;
+            return self.consider(now, ahead);
         }
+        (self.ahead, self.forward) = (ahead, None);
         let back = ahead - expected;
         (back > MIN_STEP_MICROS).then_some(Step::Back(back))
+    }
+
+    /// Follows a step forward on which the looks have agreed for long enough.
+    fn consider(&mut self, now: Instant, ahead: i64) -> Option<Step> {
+        let agrees = |(_, first): &(_, i64)| (ahead - first).abs() <= MIN_STEP_MICROS;
+        let first @ (since, _) = self.forward.filter(agrees).unwrap_or((now, ahead));
+        self.forward = Some(first);
+        if now.saturating_duration_since(since) < AGREE_FOR {
+            return None;
+        }
+        (self.shown, self.ahead, self.forward) = (self.shown - ahead, 0, None);
+        Some(Step::Forward(-ahead))
     }
 
     /// What of being ahead (or behind) is worked off `passed` microseconds after the
@@ -141,12 +163,35 @@ mod tests {
     }
 
     #[test]
-    fn a_step_forward_is_followed_at_once() {
+    fn a_step_forward_is_followed_when_it_has_lasted() {
         let mut sides = Sides::new();
         sides.run(0, 10, 0);
-        let off = sides.run(10, 12, 60 * SECOND);
-        assert_eq!(off, 60 * SECOND);
+        assert!(sides.run(10, 12, 60 * SECOND).abs() <= 1);
+        assert_eq!(sides.run(12, 14, 60 * SECOND), 60 * SECOND);
         assert_eq!(sides.steps, [Step::Forward(60 * SECOND)]);
+    }
+
+    #[test]
+    fn a_step_forward_that_is_taken_back_is_not_seen() {
+        let mut sides = Sides::new();
+        sides.run(0, 10, 0);
+        for at in (10..40).step_by(3) {
+            assert!(sides.run(at, at + 1, 3600 * SECOND).abs() <= 1);
+            assert!(sides.run(at + 1, at + 3, 0).abs() <= 1);
+        }
+        assert_eq!(sides.steps, []);
+    }
+
+    #[test]
+    fn steps_forward_that_do_not_agree_are_not_followed() {
+        let mut sides = Sides::new();
+        sides.run(0, 10, 0);
+        for at in 10..20 {
+            assert!(sides.run(at, at + 1, at * SECOND).abs() <= 1);
+        }
+        assert_eq!(sides.steps, []);
+        assert_eq!(sides.run(20, 23, 19 * SECOND), 19 * SECOND);
+        assert_eq!(sides.steps, [Step::Forward(19 * SECOND)]);
     }
 
     #[test]
