@@ -270,20 +270,30 @@ impl Gate {
         self.settings.tasks.wait().await;
     }
 
+    /// Whether anyone new may come. It costs nothing, and so comes before the registry is
+    /// asked: whoever it turns away may be a stranger, of whom the log says little.
     fn check_room(&self, path: &PublishPath) -> Result<(), Refusal> {
-        let is_live = self.directory.status(path.stream).is_some();
+        self.room_for(path.stream).map_err(|why| {
+            tracing::debug!(stream = %path.stream, reason = why.as_str(), "refused: no room");
+            self.settings.metrics.stream_refused(why);
+            why.refusal()
+        })
+    }
+
+    fn room_for(&self, stream: StreamId) -> Result<(), Refused> {
+        let is_live = self.directory.status(stream).is_some();
         let is_closed = self.is_closed.load(Ordering::SeqCst);
         if is_closed || (self.is_draining.load(Ordering::Relaxed) && !is_live) {
-            return Err(self.refuse(path.stream, Refused::Draining));
+            return Err(Refused::Draining);
         }
         let live = u32::try_from(self.directory.live_count()).unwrap_or(u32::MAX);
         if live >= self.settings.limits.live_streams && !is_live {
-            return Err(self.refuse(path.stream, Refused::LiveStreams));
+            return Err(Refused::LiveStreams);
         }
         Ok(())
     }
 
-    /// Tells of a presenter who is sent away.
+    /// Tells of a presenter with the right token who is sent away.
     fn refuse(&self, stream: StreamId, why: Refused) -> Refusal {
         tracing::warn!(%stream, reason = why.as_str(), "refused: no room for this stream");
         self.settings.metrics.stream_refused(why);

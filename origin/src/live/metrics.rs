@@ -45,7 +45,8 @@ impl Metrics {
         describe_gauge!("inlet_origin_live_streams", "streams with a presenter");
         describe_counter!(
             "inlet_origin_streams_refused_total",
-            "presenters sent away because the origin has no room for them, by reason"
+            "sessions refused because the origin has no room for them, by reason; whoever asks \
+             for draining and live_streams, since no token is looked at before"
         );
         describe_counter!(
             "inlet_origin_growth_refused_total",
