@@ -72,20 +72,32 @@ async fn a_stream_for_which_there_are_no_cores_is_refused() {
     .await;
 }
 
+/// So many streams on air whose ladders are as small as can be.
+async fn small_ones(rig: &Rig, count: usize) -> Result<Vec<Publisher>> {
+    let mut publishers = Vec::new();
+    for index in 0..count {
+        let stream = rig.api.create(&format!("beside {index}")).await?;
+        let options = stage::options(&stream).with_size(480, 270);
+        publishers.push(Publisher::start(options).await?);
+    }
+    Ok(publishers)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ladder_for_which_there_are_no_cores_does_not_grow() {
     scenario(async |rig: &mut Rig| {
-        // A fifth of a core: enough for two small ladders, and not for one that has grown.
+        // A fifth of a core or little more, since percents are whole: enough for small
+        // ladders, a twentieth each, and not for one of them that has grown.
         let cores = std::thread::available_parallelism()?.get();
-        let percent = format!("cpu_percent = {}", 20_usize.div_ceil(cores));
-        with(rig, "cpu_percent = 0", &percent).await?;
+        let percent = 20_usize.div_ceil(cores);
+        let beside = 1 + (percent * cores - 20).div_ceil(5);
+        with(rig, "cpu_percent = 0", &format!("cpu_percent = {percent}")).await?;
         let stream = rig.api.create("grows").await?;
         let mut options = stage::options(&stream).with_size(480, 270);
         options.announce = false;
         let growing = Publisher::start(options).await?;
         stage::complete(&stream).await?;
-        let other = rig.api.create("beside").await?;
-        let beside = Publisher::start(stage::options(&other).with_size(480, 270)).await?;
+        let beside = small_ones(rig, beside).await?;
         growing.set_size(stage::SIZE.0, stage::SIZE.1);
         until("a ladder that does not grow", PATIENCE, async || {
             let metrics = Metrics::fetch(&rig.origin_metrics()).await?;
@@ -102,7 +114,9 @@ async fn a_ladder_for_which_there_are_no_cores_does_not_grow() {
             anyhow::bail!("{playlist:?}");
         };
         ensure_moves(&small.url, 2).await?;
-        beside.stop().await?;
+        for publisher in beside {
+            publisher.stop().await?;
+        }
         growing.stop().await
     })
     .await;
