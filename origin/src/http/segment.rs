@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     package::{Init, Snapshot, State},
-    store::{Stream, Track},
+    store::{Stream, Track, TransportError},
 };
 
 const TRANSPORT_STREAM: HeaderValue = HeaderValue::from_static("video/mp2t");
@@ -135,6 +135,9 @@ impl Request<'_> {
         }
         let muxed = stream.transport_segment(&track, number).await;
         let muxed = muxed.map_err(|error| {
+            if matches!(error, TransportError::Overloaded) {
+                return Refusal::overloaded();
+            }
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, number, "segment could not be muxed");
             Refusal::not_found(None)
