@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`now`] | how long something takes |
 //! | [`utc`] | what others may hold against us: tokens, certificates, reports |
-//! | [`steady`] | live media, whose numbers must never come again |
+//! | [`steady()`] | live media, whose numbers must never come again |
 
 use std::{
     sync::{Mutex, PoisonError},
