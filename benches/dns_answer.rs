@@ -1,5 +1,6 @@
-//! What an answer with EDNS Client Subnet costs: `inlet-edge` in its DNS role, with
-//! cookies, limits and every check on, and gdnsd, side by side on one core each.
+//! What an answer with EDNS Client Subnet costs, and one with a DNS cookie besides:
+//! `inlet-edge` in its DNS role, with limits and every check on, and gdnsd, side by side
+//! on one core each.
 //!
 //! `dnsperf` sends the same ten thousand queries over and over from the other core.
 //! Loopback's own work is in both figures.
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use benches::{
-    dns::{Kind, Load, Stand, amplification},
+    dns::{Edns, Kind, Load, Stand, amplification},
     figure::{Better, Figure, median, report, say},
     process,
 };
@@ -26,13 +27,15 @@ const MAX_FACTOR: f64 = 1.5;
 struct Samples {
     cpu: Vec<f64>,
     cpu_calm: Vec<f64>,
+    cpu_cookie: Vec<f64>,
     rate: Vec<f64>,
     memory: Vec<f64>,
 }
 
 fn main() -> Result<()> {
     let stand = Stand::new()?;
-    let load = Load::new(stand.folder())?;
+    let load = Load::new(stand.folder(), Edns::Subnet)?;
+    let cookies = Load::new(stand.folder(), Edns::SubnetAndCookie)?;
     let mut samples: BTreeMap<Kind, Samples> = BTreeMap::new();
     let mut factors = Vec::new();
     for turn in 1..=TURNS {
@@ -47,7 +50,7 @@ fn main() -> Result<()> {
             stand.with(kind, |pid| {
                 // The first seconds fill caches.
                 load.run(stand.port, 1, BUSY)?;
-                let measure = |outstanding| -> Result<(f64, f64)> {
+                let measure = |load: &Load, outstanding| -> Result<(f64, f64)> {
                     let before = process::scheduled(pid)?;
                     let run = load.run(stand.port, SECONDS, outstanding)?;
                     let used = process::scheduled(pid)? - before;
@@ -59,10 +62,11 @@ fn main() -> Result<()> {
                     ));
                     Ok((used.as_secs_f64() * 1e6 / run.answers, run.rate))
                 };
-                let (cpu, rate) = measure(BUSY)?;
+                let (cpu, rate) = measure(&load, BUSY)?;
                 own.cpu.push(cpu);
                 own.rate.push(rate);
-                own.cpu_calm.push(measure(CALM)?.0);
+                own.cpu_calm.push(measure(&load, CALM)?.0);
+                own.cpu_cookie.push(measure(&cookies, BUSY)?.0);
                 own.memory
                     .push(process::memory_kib(pid, "VmRSS")? as f64 / 1024.0);
                 if kind == Kind::Ours && factors.is_empty() {
@@ -97,6 +101,10 @@ fn figures(samples: &BTreeMap<Kind, Samples>, factors: &[(&str, f64)]) -> Vec<Fi
         cpu(format!("CPU per query, {CALM} under way"), |own| {
             &own.cpu_calm
         }),
+        cpu(
+            format!("CPU per query with a cookie, {BUSY} under way"),
+            |own| &own.cpu_cookie,
+        ),
         rate,
         pair("resident memory".to_owned(), "MiB", |own| &own.memory),
     ];

@@ -19,6 +19,16 @@ const QUERIES: usize = 10_000;
 /// Types that are asked for in turn to see how much longer answers are.
 const KINDS: [(u16, &str); 4] = [(1, "A"), (28, "AAAA"), (65, "HTTPS"), (16, "no data")];
 
+/// What of EDNS a query has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edns {
+    /// A client's network, as public resolvers send it.
+    Subnet,
+    /// That, and the cookie of a client that has none of the server's yet: the server
+    /// makes one (RFC 7873 §5.2.3).
+    SubnetAndCookie,
+}
+
 /// A file of queries.
 #[derive(Debug)]
 pub struct Load {
@@ -37,16 +47,17 @@ pub struct Run {
 }
 
 impl Load {
-    /// Writes the queries, for an A record each, with a random /24.
+    /// Writes the queries, for an A record each, with a random /24 and what else of EDNS
+    /// they shall have.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub fn new(folder: &Path) -> Result<Self> {
-        let file = folder.join("queries");
+    pub fn new(folder: &Path, edns: Edns) -> Result<Self> {
+        let file = folder.join(format!("queries-{edns:?}"));
         let mut bytes = Vec::new();
         for id in 0..QUERIES {
-            let query = query(id as u16, 1);
+            let query = query(id as u16, 1, edns);
             bytes.extend_from_slice(&u16::try_from(query.len())?.to_be_bytes());
             bytes.extend_from_slice(&query);
         }
@@ -105,7 +116,7 @@ pub fn amplification(port: u16) -> Result<Vec<(&'static str, f64)>> {
     KINDS
         .iter()
         .map(|(kind, name)| {
-            let query = query(1, *kind);
+            let query = query(1, *kind, Edns::Subnet);
             socket.send(&query)?;
             let length = socket.recv(&mut buffer)?;
             Ok((*name, length as f64 / query.len() as f64))
@@ -113,8 +124,8 @@ pub fn amplification(port: u16) -> Result<Vec<(&'static str, f64)>> {
         .collect()
 }
 
-/// A query with EDNS Client Subnet, as public resolvers send it.
-fn query(id: u16, kind: u16) -> Vec<u8> {
+/// A query for [`NAME`].
+fn query(id: u16, kind: u16, edns: Edns) -> Vec<u8> {
     let mut query = Vec::new();
     for field in [id, 0, 1, 0, 0, 1] {
         query.extend_from_slice(&field.to_be_bytes());
@@ -126,13 +137,20 @@ fn query(id: u16, kind: u16) -> Vec<u8> {
     query.push(0);
     query.extend_from_slice(&kind.to_be_bytes());
     query.extend_from_slice(&[0, 1]);
-    // OPT with 1232 bytes of payload and one option of 7 bytes.
-    query.extend_from_slice(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 11]);
-    query.extend_from_slice(&[0, 8, 0, 7, 0, 1, 24, 0]);
     let mut network = [0; 3];
     rand::rng().fill_bytes(&mut network);
     // Of unicast addresses.
     network[0] = network[0] % 222 + 1;
-    query.extend_from_slice(&network);
+    let mut options = [&[0, 8, 0, 7, 0, 1, 24, 0][..], &network].concat();
+    if edns == Edns::SubnetAndCookie {
+        let mut cookie = [0; 8];
+        rand::rng().fill_bytes(&mut cookie);
+        options.extend_from_slice(&[0, 10, 0, 8]);
+        options.extend_from_slice(&cookie);
+    }
+    // OPT with 1232 bytes of payload.
+    query.extend_from_slice(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0]);
+    query.extend_from_slice(&(options.len() as u16).to_be_bytes());
+    query.extend_from_slice(&options);
     query
 }

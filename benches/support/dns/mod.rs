@@ -6,7 +6,7 @@ use tests::rig::gdnsd::Datacentre;
 mod load;
 mod server;
 
-pub use load::{Load, Run, amplification};
+pub use load::{Edns, Load, Run, amplification};
 pub use server::{Kind, Stand};
 
 /// The core that servers have.

@@ -128,12 +128,12 @@ probe = false
         );
         fs::write(self.folder.join("edge.toml"), edge)?;
         let mut fleet = String::new();
-        for pop in POPS {
+        for (number, pop) in POPS.iter().enumerate() {
             let (name, latitude, longitude) = (pop.name, pop.north, pop.east);
             let address = pop.address;
             fleet += &format!(
                 "[[pop]]\nname = \"{name}\"\nhost = \"{name}.{ZONE}\"\nipv4 = [\"{address}\"]\n\
-                 latitude = {latitude}\nlongitude = {longitude}\n"
+                 ipv6 = [\"2001:db8::{number}\"]\nlatitude = {latitude}\nlongitude = {longitude}\n"
             );
         }
         fleet += &format!(

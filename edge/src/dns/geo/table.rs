@@ -14,7 +14,7 @@
 //!
 //! # What it costs
 //!
-//! Measured with `measure_a_million_networks` of the tests, a synthetic database (43 MB) of
+//! Measured by `make bench BENCH=geo_table`, a synthetic database (43 MB) of
 //! a million networks scattered over the whole space, neighbours far apart so that hardly
 //! any collapse, on a busy machine: opening it 1.8 s and 46 MB, which stay for as long as
 //! it is in use; compiling 2 to 2.5 s and 45 MB. A lookup of a random address was 125 to

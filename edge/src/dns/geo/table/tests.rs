@@ -1,9 +1,5 @@
-use std::{
-    hint::black_box,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use inlet_common::clock;
 use proptest::prelude::*;
 
 use super::*;
@@ -158,92 +154,4 @@ fn with_bits(address: IpAddr, bits: u128) -> IpAddr {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits((bits >> 96) as u32)),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(bits)),
     }
-}
-
-/// Numbers for the documentation above: a million networks, most of them of 256
-/// addresses, with 60,000 places. Run it with `--release`, `--ignored` and
-/// `--nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-#[expect(clippy::print_stdout, reason = "it is for who runs it")]
-fn measure_a_million_networks() {
-    let began = clock::now();
-    let file = million().finish();
-    println!(
-        "written in {:?}: {} MB",
-        began.elapsed(),
-        file.len() / 1_000_000
-    );
-    let began = clock::now();
-    let path = std::path::Path::new("million.mmdb");
-    let database = Database::from_bytes(file, path, testing::NOW).unwrap();
-    println!(
-        "opened in {:?}: {} MB",
-        began.elapsed(),
-        database.memory() / 1_000_000
-    );
-    println!("{:?}", database.contents());
-    let databases = [Arc::new(database)];
-    for pops in [5, 30] {
-        let places: Vec<_> = (0..pops).map(random_place).collect();
-        let plan = Plan::new(&sites(&places), &Overrides::default(), &[]).unwrap();
-        let began = clock::now();
-        let table = Table::compile(&plan, &databases).unwrap();
-        let (took, memory) = (began.elapsed(), table.memory() / 1_000_000);
-        println!(
-            "{pops} PoPs compiled in {took:?}: {memory} MB, {} lists",
-            table.lists()
-        );
-        time(&table, "IPv4", |number| {
-            Ipv4Addr::from_bits(number as u32).into()
-        });
-        time(&table, "IPv6", |number| {
-            Ipv6Addr::from_bits(0x2a00 << 112 | (number as u128) << 64).into()
-        });
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "it is for who runs it")]
-fn time(table: &Table, family: &str, address: impl Fn(u64) -> IpAddr) {
-    let addresses: Vec<IpAddr> = (0..10_000)
-        .map(|number| address(scramble(number)))
-        .collect();
-    let rounds = 200;
-    let began = clock::now();
-    for address in addresses.iter().cycle().take(addresses.len() * rounds) {
-        black_box(table.find(black_box(*address)));
-    }
-    let each = began.elapsed() / (addresses.len() * rounds) as u32;
-    println!("  find, {family}: {each:?}");
-}
-
-fn million() -> Writer {
-    let mut writer = Writer::new("GeoLite2-City", BUILT);
-    writer.alias_v4();
-    for number in 0..900_000_u64 {
-        let address = Ipv4Addr::from_bits((scramble(number) as u32) & 0xffff_ff00);
-        let network = ipnet::IpNet::new(address.into(), 24).unwrap();
-        writer.insert(network, &record(number));
-    }
-    for number in 0..100_000_u64 {
-        let bits = 0x2a00 << 112 | u128::from(scramble(number) & 0xffff_ffff) << 80;
-        let network = ipnet::IpNet::new(Ipv6Addr::from_bits(bits).into(), 48).unwrap();
-        writer.insert(network, &record(number));
-    }
-    writer
-}
-
-fn record(number: u64) -> Value {
-    Value::city("EU", "DE", Some(random_place(number % 60_000)))
-}
-
-fn random_place(number: u64) -> (f64, f64) {
-    let [a, b] = [scramble(number), scramble(!number)].map(|bits| bits as f64 / u64::MAX as f64);
-    (a * 140.0 - 60.0, b * 360.0 - 180.0)
-}
-
-/// Fibonacci hashing, and its high bits over its low ones.
-fn scramble(number: u64) -> u64 {
-    let product = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ product >> 32
 }
