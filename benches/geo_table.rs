@@ -77,21 +77,13 @@ fn measure(file: &[u8], path: &Path) -> Result<()> {
         }
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    let [ipv4, ipv6] = finding.map(|both| both.map(|times| median(times.into_iter())));
+    let [ipv4, ipv6] = finding.map(|both| both.map(median));
     report(
         "geo_table",
         &[
-            Figure::new(
-                "database opened and verified",
-                "ms",
-                median(opening.into_iter()),
-            ),
+            Figure::new("database opened and verified", "ms", median(opening)),
             Figure::new("memory of a database", "MB", megabytes(memory.0)),
-            Figure::new(
-                "table compiled, 30 PoPs",
-                "ms",
-                median(compiling.into_iter()),
-            ),
+            Figure::new("table compiled, 30 PoPs", "ms", median(compiling)),
             Figure::new("memory of a table", "MB", megabytes(memory.1)),
             Figure::new("ranked list of an IPv4 address", "µs", ipv4[0]).against(ipv4[1]),
             Figure::new("ranked list of an IPv6 address", "µs", ipv6[0]).against(ipv6[1]),
