@@ -352,8 +352,8 @@ const MAX_LAG: Duration = Duration::from_millis(700);
 /// Ten seconds at 60 frames per second.
 const MAX_VIDEO: usize = 600;
 
-/// Configurations of a rung, and of the sound, that one worker may send. Each further one would cost the
-/// playlist a break, or the log a line.
+/// Configurations of a rung, and of the sound, that one worker may send. Each further one
+/// would cost the playlist a break, or the log a line.
 const MAX_CONFIGS: usize = 2;
 
 /// Over ten seconds.
